@@ -1,0 +1,136 @@
+//! Bytes the server carries and cannot read, and the proof that opens a room's door.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// A text that is not what it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOpaque {
+    /// Not unpadded base64url (RFC 4648 §5).
+    #[error("expected unpadded base64url")]
+    Encoding,
+    /// Not the 32 bytes of a [`RoomAuth`].
+    #[error("expected 32 bytes")]
+    Length,
+}
+
+/// Sealed bytes: base64url on the wire, never logged.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(try_from = "String", into = "String")]
+#[ts(export, type = "string")]
+pub struct Opaque(Vec<u8>);
+
+impl Opaque {
+    /// The bytes themselves.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<u8>> for Opaque {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl TryFrom<String> for Opaque {
+    type Error = InvalidOpaque;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .map(Self)
+            .map_err(|_| InvalidOpaque::Encoding)
+    }
+}
+
+impl From<Opaque> for String {
+    fn from(opaque: Opaque) -> Self {
+        URL_SAFE_NO_PAD.encode(opaque.0)
+    }
+}
+
+impl fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opaque({} bytes)", self.0.len())
+    }
+}
+
+/// 32 bytes derived from the link's secret that show the server that a client holds the
+/// link, without telling it the secret. The server keeps only a hash of them.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(try_from = "String", into = "String")]
+#[ts(export, type = "string")]
+pub struct RoomAuth([u8; 32]);
+
+impl RoomAuth {
+    /// Wraps the derived bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for hashing.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RoomAuth {
+    type Error = InvalidOpaque;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| InvalidOpaque::Encoding)?
+            .try_into()
+            .map(Self)
+            .map_err(|_| InvalidOpaque::Length)
+    }
+}
+
+impl From<RoomAuth> for String {
+    fn from(auth: RoomAuth) -> Self {
+        URL_SAFE_NO_PAD.encode(auth.0)
+    }
+}
+
+impl fmt::Debug for RoomAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RoomAuth(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_keeps_the_secret() {
+        let auth = RoomAuth::new([0x5a; 32]);
+        assert_eq!(format!("{auth:?}"), "RoomAuth(…)");
+        let sealed = Opaque::from(vec![0x5a; 3]);
+        assert_eq!(format!("{sealed:?}"), "Opaque(3 bytes)");
+    }
+
+    #[test]
+    fn only_32_bytes_make_a_room_auth() {
+        let short = String::from(Opaque::from(vec![0; 31]));
+        assert_eq!(
+            RoomAuth::try_from(short).map(|_| ()),
+            Err(InvalidOpaque::Length)
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! The WebSocket conversation, at `/ws`. One JSON object a text message.
+//!
+//! A client opens with [`ClientMessage::Join`]. After [`ServerMessage::Joined`] it joins
+//! the room's MLS group by an external commit, or founds the group where there is none,
+//! and posts its media offer. The server is the group's delivery service (RFC 9420 §5):
+//! it puts commits and messages in one order and lets through one commit an epoch.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{Epoch, Mid, Opaque, ParticipantId, RoomAuth, RoomId, Sequence};
+
+/// What a published track shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum Source {
+    /// A microphone.
+    Microphone,
+    /// A camera.
+    Camera,
+    /// A shared screen or window.
+    Screen,
+    /// The sound of a shared screen.
+    ScreenSound,
+}
+
+impl Source {
+    /// True for the sources that are seen, false for those that are heard.
+    pub const fn is_video(self) -> bool {
+        matches!(self, Self::Camera | Self::Screen)
+    }
+}
+
+/// A media section of the offer on which the client sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct OfferedTrack {
+    /// Which media section.
+    pub mid: Mid,
+    /// What will be sent on it.
+    pub source: Source,
+}
+
+/// A media section of the offer on which the client receives, with the kind of sources
+/// that the SFU will put there. Which participant fills it changes during the call and is
+/// told over the control channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct OfferedSlot {
+    /// Which media section.
+    pub mid: Mid,
+    /// What the slot takes: `microphone` slots carry any sound, `camera` slots cameras,
+    /// `screen` slots screens.
+    pub accepts: Source,
+}
+
+/// The group as a newcomer needs it to make an external commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct GroupState {
+    /// The epoch that the next commit has to be made in.
+    pub epoch: Epoch,
+    /// GroupInfo with the ratchet tree, sealed by the members against the server.
+    pub group_info: Opaque,
+}
+
+/// What a client says.
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[ts(export)]
+pub enum ClientMessage {
+    /// The first message: enter a room, or make it if nobody is there.
+    Join {
+        /// [`crate::PROTOCOL_VERSION`] as the client knows it.
+        version: u16,
+        /// Which room.
+        room: RoomId,
+        /// Shows that the client holds the room's link.
+        room_auth: RoomAuth,
+    },
+    /// Found the group, if nobody has done so yet.
+    CreateGroup {
+        /// The new group at [`Epoch::FIRST`].
+        group_info: Opaque,
+    },
+    /// Move the group on by one epoch.
+    Commit {
+        /// The epoch that the commit was made in. It is refused when that has passed.
+        epoch: Epoch,
+        /// The sealed MLS message.
+        commit: Opaque,
+        /// The group as it will be after this commit.
+        group_info: Opaque,
+    },
+    /// "I have the keys of this epoch": senders may begin to use them.
+    EpochReached {
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// "The commit that led to this epoch breaks the rules of the group, I stay behind."
+    CommitRefused {
+        /// The epoch that the commit would have led to.
+        epoch: Epoch,
+    },
+    /// A sealed MLS application message, such as a line of chat.
+    Send {
+        /// The sealed MLS message.
+        message: Opaque,
+    },
+    /// Begin to exchange media, or begin anew with another offer.
+    Offer {
+        /// The client's SDP offer.
+        sdp: String,
+        /// The sections it sends on.
+        tracks: Vec<OfferedTrack>,
+        /// The sections it receives on.
+        slots: Vec<OfferedSlot>,
+    },
+    /// Leave the room on purpose.
+    Leave {},
+}
+
+/// What the server says.
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[ts(export)]
+pub enum ServerMessage {
+    /// You are in the room (not yet in its group).
+    Joined {
+        /// Who you are here.
+        participant: ParticipantId,
+        /// Everyone else who is here.
+        others: Vec<ParticipantId>,
+        /// The group to join; none when you are to found it.
+        group: Option<GroupState>,
+    },
+    /// The group that you founded stands.
+    GroupCreated {},
+    /// A commit took its place in the log; its author receives it too. The group is now
+    /// at `epoch`.
+    Committed {
+        /// Its place in the log.
+        sequence: Sequence,
+        /// Who sent it, by the server's word.
+        author: ParticipantId,
+        /// The epoch that it leads to.
+        epoch: Epoch,
+        /// The sealed MLS message.
+        commit: Opaque,
+    },
+    /// Your commit or founding came too late. Make it anew on this state.
+    Stale {
+        /// The group as it stands.
+        group: GroupState,
+    },
+    /// A member refused the last commit before any other member took it: it is as if it
+    /// had not happened, and its author is out of the room.
+    CommitAnnulled {
+        /// Whose commit it was.
+        author: ParticipantId,
+        /// The epoch in which the group stands again.
+        epoch: Epoch,
+    },
+    /// Every participant has said that it has the keys of this epoch.
+    EpochComplete {
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// A sealed application message took its place in the log; its author receives it
+    /// too.
+    Delivered {
+        /// Its place in the log.
+        sequence: Sequence,
+        /// Who sent it, by the server's word.
+        author: ParticipantId,
+        /// The sealed MLS message.
+        message: Opaque,
+    },
+    /// The answer to your offer.
+    Answer {
+        /// The server's SDP answer.
+        sdp: String,
+    },
+    /// Someone came into the room.
+    ParticipantJoined {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// Someone left the room. A member should take them out of the group.
+    ParticipantLeft {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// Someone without the right link was turned away at the door.
+    StrangerRefused {},
+    /// Something that you said was not accepted. What follows depends on the code.
+    Error {
+        /// What was wrong, for programs.
+        code: ErrorCode,
+        /// What was wrong and what to do, for people.
+        detail: String,
+    },
+}
+
+/// Why the server did not accept something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum ErrorCode {
+    /// Not a message of this protocol. The connection stays open.
+    Malformed,
+    /// Longer than the server takes. The connection is closed.
+    TooLarge,
+    /// Faster than the server takes. The message was dropped; slow down.
+    TooFast,
+    /// The first message must be `join`, and only the first.
+    OutOfOrder,
+    /// The server speaks another version. Reload the page.
+    UnsupportedVersion,
+    /// The link's secret is not the one of this room. The connection is closed.
+    WrongSecret,
+    /// The room has no place left. The connection is closed.
+    RoomFull,
+    /// The server has no place left. The connection is closed.
+    ServerFull,
+    /// The client takes messages too slowly. The connection is closed.
+    TooSlow,
+    /// The offer cannot be answered.
+    UnacceptableOffer,
+    /// Members refused your commit. The connection is closed.
+    CommitRefused,
+    /// Media no longer flows to or from you. Send a new offer.
+    MediaLost,
+    /// The server is shutting down. The connection is closed; try again later.
+    ShuttingDown,
+}
