@@ -1,0 +1,102 @@
+# Conclave. `make help` says what can be made.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+ADDRESS ?= 127.0.0.1:8080
+RUST := $(shell find e2ee protocol -name '*.rs') e2ee/Cargo.toml protocol/Cargo.toml Cargo.lock
+WASM := web/src/wasm/conclave_e2ee_bg.wasm
+PAGE := web/dist/index.html
+MODULES := web/node_modules/.package-lock.json
+MEDIA := target/media/camera.ivf
+
+run: ## Build everything and serve on http://localhost:8080
+	@scripts/setup.sh build
+	@$(MAKE) $(PAGE)
+	cargo build --release --locked -p conclave-signalling
+	@scripts/run.sh --listen $(ADDRESS)
+
+test: ## Run every test: lints, Rust, TypeScript, browsers, load test
+	@scripts/test.sh
+
+bench: $(PAGE) $(MEDIA) ## Measure 1 to 50 and 10 to 10 people against a release server
+	cargo build --release --locked -p conclave-signalling -p conclave-loadtest
+	scripts/netns.sh scripts/bench.sh release 15 1:50 10:10
+
+lint: lint-rust lint-web lint-house ## Check formatting, lints, types and the house rules
+
+fmt: $(MODULES) ## Format Rust and TypeScript
+	cargo fmt --all
+	cd web && npm run --silent format
+
+web: $(PAGE) ## Build the web client
+wasm: $(WASM) ## Build the end-to-end encryption for the browser
+
+image: ## Check the Dockerfile, and build the image where buildah can
+	scripts/image-check.sh
+
+screenshot: debug-binaries ## Take docs/screenshot.png from a real call
+	scripts/netns.sh npm --prefix web run --silent screenshot
+
+clean: ## Remove everything that was built
+	cargo clean
+	rm -rf web/dist web/src/wasm web/node_modules
+
+help: ## Say what can be made
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The steps of `make test`, in its order (scripts/test.sh).
+
+setup:
+	scripts/setup.sh test
+
+lint-rust: $(PAGE)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+lint-web: $(MODULES) $(WASM)
+	cd web && npm run --silent lint
+	cd web && npm run --silent typecheck
+
+lint-house:
+	scripts/house.sh
+
+test-rust: $(PAGE) $(MEDIA)
+	cargo test --workspace --locked
+	@git diff --exit-code --stat -- web/src/protocol && test -z "$$(git ls-files --others -- web/src/protocol)" || \
+		{ echo "The TypeScript twins of the wire types changed: commit web/src/protocol." >&2; exit 1; }
+
+test-web: $(MODULES) $(WASM)
+	cd web && npm test
+
+test-browsers: debug-binaries
+	scripts/netns.sh npm --prefix web run e2e
+
+test-load: debug-binaries
+	scripts/netns.sh scripts/bench.sh debug 5 1:3 3:3
+
+debug-binaries: $(PAGE) $(MEDIA)
+	cargo build --locked -p conclave-signalling -p conclave-loadtest
+
+# What is built once and again when its sources change.
+
+$(WASM): scripts/wasm.sh $(RUST)
+	scripts/wasm.sh
+	@touch $@
+
+$(MODULES): web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(MODULES) $(WASM) $(shell find web/src web/public web/index.html web/*.ts -type f 2>/dev/null)
+	cd web && npm run --silent build
+	@touch $@
+
+$(MEDIA): scripts/media.sh
+	scripts/media.sh
+	@touch $@
+
+.PHONY: run test bench lint fmt web wasm image screenshot clean help setup debug-binaries \
+	lint-rust lint-web lint-house test-rust test-web test-browsers test-load
