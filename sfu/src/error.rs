@@ -1,0 +1,77 @@
+//! What can go wrong at the edge of the SFU, said so that someone can act on it.
+
+use std::{io, net::SocketAddr};
+
+use conclave_protocol::Mid;
+
+/// Why the SFU did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The UDP port could not be opened.
+    #[error(
+        "cannot open UDP {address}: {source}; is the port taken, or the address not this machine's?"
+    )]
+    Bind {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The machine's own addresses could not be listed.
+    #[error("cannot list this machine's addresses: {0}; name them with --public-address")]
+    Interfaces(io::Error),
+    /// No address that a client could send media to.
+    #[error("no address for media: name one with --public-address")]
+    NoCandidate,
+    /// The registry has metrics of these names already.
+    #[error("cannot register the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The media thread could not be started.
+    #[error("cannot start the media thread: {0}")]
+    Thread(io::Error),
+    /// The certificate for DTLS could not be made.
+    #[error("cannot make a DTLS certificate")]
+    Certificate,
+}
+
+/// Why a client's offer was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The SDP is longer than the SFU reads.
+    #[error("the offer has {bytes} bytes, at most {limit} are read")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// More media sections than the SFU serves.
+    #[error("the offer has {sections} media sections, at most {limit} are served")]
+    TooManySections {
+        /// How many there are.
+        sections: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Not an SDP offer, or one that cannot be answered.
+    #[error("the offer cannot be answered: {0}")]
+    Unacceptable(String),
+    /// A track or slot names a media section that the SDP does not have.
+    #[error("the SDP has no media section {0}")]
+    UnknownMid(Mid),
+    /// Two tracks or slots name one media section.
+    #[error("media section {0} is named twice")]
+    RepeatedMid(Mid),
+    /// Two tracks carry the same source.
+    #[error("media section {0} repeats a source that another section carries")]
+    RepeatedSource(Mid),
+    /// A track or slot names a section of the other kind or direction.
+    #[error("media section {0} does not fit its track or slot: check its kind and direction")]
+    Mismatch(Mid),
+    /// The SFU has no place left.
+    #[error("the server has no place left for media")]
+    Full,
+    /// The SFU is shutting down.
+    #[error("the media server is shutting down")]
+    ShuttingDown,
+}
