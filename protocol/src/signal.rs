@@ -34,6 +34,7 @@ impl Source {
 
 /// A media section of the offer on which the client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
 #[ts(export)]
 pub struct OfferedTrack {
     /// Which media section.
@@ -46,6 +47,7 @@ pub struct OfferedTrack {
 /// that the SFU will put there. Which participant fills it changes during the call and is
 /// told over the control channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
 #[ts(export)]
 pub struct OfferedSlot {
     /// Which media section.
@@ -162,6 +164,10 @@ pub enum ServerMessage {
         /// The epoch in which the group stands again.
         epoch: Epoch,
     },
+    /// Everyone who had the group's keys has left before you were in it. Answer with
+    /// `create_group`; until you do, the server takes what you say about the group as said
+    /// about the lost one and ignores it.
+    GroupLost {},
     /// Every participant has said that it has the keys of this epoch.
     EpochComplete {
         /// Which epoch.
@@ -214,7 +220,8 @@ pub enum ErrorCode {
     TooLarge,
     /// Faster than the server takes. The message was dropped; slow down.
     TooFast,
-    /// The first message must be `join`, and only the first.
+    /// Said at the wrong time: `join` must be the first message and only the first, and
+    /// `send` is for those who are in the group. The message had no effect.
     OutOfOrder,
     /// The server speaks another version. Reload the page.
     UnsupportedVersion,

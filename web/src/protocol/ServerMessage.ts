@@ -49,7 +49,7 @@ author: ParticipantId,
 /**
  * The epoch in which the group stands again.
  */
-epoch: Epoch, } | { "type": "epoch_complete", 
+epoch: Epoch, } | { "type": "group_lost", } | { "type": "epoch_complete", 
 /**
  * Which epoch.
  */
