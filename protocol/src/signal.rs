@@ -100,10 +100,11 @@ pub enum ClientMessage {
         /// Which epoch.
         epoch: Epoch,
     },
-    /// "The commit that led to this epoch breaks the rules of the group, I stay behind."
+    /// "This commit breaks the rules of the group, I stay behind."
     CommitRefused {
-        /// The epoch that the commit would have led to.
-        epoch: Epoch,
+        /// The commit's place in the log. The epoch would not do: after an annulled commit
+        /// another one leads to the same epoch.
+        sequence: Sequence,
     },
     /// A sealed MLS application message, such as a line of chat.
     Send {
