@@ -34,7 +34,7 @@ fmt: $(MODULES) ## Format Rust and TypeScript
 web: $(PAGE) ## Build the web client
 wasm: $(WASM) ## Build the end-to-end encryption for the browser
 
-image: ## Check the Dockerfile, and build the image where buildah can
+image: ## Lint the Dockerfile and build the image, with docker or buildah
 	scripts/image-check.sh
 
 screenshot: debug-binaries ## Take docs/screenshot.png from a real call
@@ -82,7 +82,7 @@ debug-binaries: $(PAGE) $(MEDIA)
 
 # What is built once and again when its sources change.
 
-$(WASM): scripts/wasm.sh $(RUST)
+$(WASM): scripts/wasm.sh $(MODULES) $(RUST)
 	scripts/wasm.sh
 	@touch $@
 

@@ -30,7 +30,7 @@ if [ "${node_major:-0}" -lt 20 ] || ! have npm; then
 fi
 
 wasm_target() { [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-unknown-unknown" ]; }
-debian_wasm() { [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src/rust/library ] && [ -e /usr/bin/rust-lld ]; }
+debian_wasm() { [ -x /usr/bin/cargo ] && [ -e "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
 if have cargo && ! wasm_target && ! debian_wasm; then
   # Offline or behind a package mirror there may be no rustup server to ask.
   if ! { have rustup && timeout 120 rustup target add wasm32-unknown-unknown; }; then

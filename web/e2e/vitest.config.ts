@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+
+// One browser test at a time: a call of three saturates two cores.
+export default defineConfig({
+  root: import.meta.dirname,
+  test: {
+    include: [process.env.CONCLAVE_SCREENSHOT ? "screenshot.ts" : "*.test.ts"],
+    fileParallelism: false,
+    maxWorkers: 1,
+    isolate: false,
+    testTimeout: 90_000,
+    hookTimeout: 60_000,
+    reporters: ["verbose"],
+  },
+});
