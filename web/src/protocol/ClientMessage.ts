@@ -5,6 +5,7 @@ import type { OfferedTrack } from "./OfferedTrack";
 import type { Opaque } from "./Opaque";
 import type { RoomAuth } from "./RoomAuth";
 import type { RoomId } from "./RoomId";
+import type { Sequence } from "./Sequence";
 
 /**
  * What a client says.
@@ -43,9 +44,10 @@ group_info: Opaque, } | { "type": "epoch_reached",
  */
 epoch: Epoch, } | { "type": "commit_refused", 
 /**
- * The epoch that the commit would have led to.
+ * The commit's place in the log. The epoch would not do: after an annulled commit
+ * another one leads to the same epoch.
  */
-epoch: Epoch, } | { "type": "send", 
+sequence: Sequence, } | { "type": "send", 
 /**
  * The sealed MLS message.
  */
