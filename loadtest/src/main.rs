@@ -1,2 +1,3 @@
-//! .
+//! The `conclave-loadtest` command.
+
 fn main() {}
