@@ -3,6 +3,11 @@
 //! headers, header extensions and payload descriptors, never a payload.
 
 mod error;
+mod keyframe;
+mod layer;
+mod loudness;
+mod rewrite;
+mod slot;
 
 use std::net::{IpAddr, SocketAddr};
 
