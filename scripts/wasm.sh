@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# Builds the end-to-end encryption crate for the browser: target/wasm -> web/src/wasm.
+#
+# Does nothing when its inputs have not changed. CONCLAVE_REQUIRE_WASM_OPT=1 makes a
+# missing wasm-opt an error, for builds whose output is published.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly triple=wasm32-unknown-unknown
+readonly target_dir=$PWD/target/wasm
+readonly tools=$PWD/target/tools
+readonly out=$PWD/web/src/wasm
+readonly wasm_opt=$PWD/web/node_modules/.bin/wasm-opt
+readonly stamp=$target_dir/stamp
+
+say() { printf 'wasm: %s\n' "$*" >&2; }
+
+version_in_lock() {
+    awk -v want="name = \"$1\"" '$0 == want { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock
+}
+
+# --- Which compiler ---------------------------------------------------------------------
+
+has_std() {
+    local libdir
+    libdir=$("$1" --print target-libdir --target "$triple" 2>/dev/null) && compgen -G "$libdir/libcore-*" >/dev/null
+}
+
+choose_compiler() {
+    if has_std rustc; then
+        compiler=rustc
+    elif command -v rustup >/dev/null && rustup target add "$triple" >/dev/null 2>&1 && has_std rustc; then
+        compiler=rustc
+    elif [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] \
+        && [ -e "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; then
+        compiler=/usr/bin/rustc
+    else
+        say "no Rust toolchain here can build for $triple. Either:"
+        say "  rustup target add $triple"
+        say "or, on Debian:"
+        say "  apt-get install --no-install-recommends rustc-web cargo-web rust-web-src rust-web-llvm lld-22"
+        exit 1
+    fi
+}
+
+# No path of this machine may end up in the artefact, so that two builds in different
+# places are equal.
+remapped_paths() {
+    local sysroot source
+    sysroot=$("$compiler" --print sysroot)
+    printf -- '--remap-path-prefix=%s=conclave' "$PWD"
+    printf -- '\x1f--remap-path-prefix=%s=cargo' "${CARGO_HOME:-$HOME/.cargo}"
+    printf -- '\x1f--remap-path-prefix=%s=rust' "$sysroot"
+    source=$(readlink -f "$sysroot/lib/rustlib/src/rust" || true)
+    [ -z "$source" ] || printf -- '\x1f--remap-path-prefix=%s=rust/lib/rustlib/src/rust' "$source"
+}
+
+build() {
+    local cargo=(cargo) options=()
+    if [ "$compiler" = /usr/bin/rustc ]; then
+        # Debian ships the standard library's source instead of a build of it.
+        cargo=(env RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo)
+        options=(-Zbuild-std=std,panic_abort)
+    fi
+    # `strip = "symbols"` would drop the section that wasm-bindgen reads.
+    CARGO_TARGET_DIR=$target_dir \
+    CARGO_ENCODED_RUSTFLAGS=$(remapped_paths) \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=3 \
+    CARGO_PROFILE_RELEASE_LTO=fat \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
+    CARGO_PROFILE_RELEASE_PANIC=abort \
+    CARGO_PROFILE_RELEASE_DEBUG=none \
+    CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+        "${cargo[@]}" rustc --package conclave-e2ee --lib --crate-type cdylib \
+        --release --locked --target "$triple" "${options[@]}"
+}
+
+# --- wasm-bindgen and wasm-opt ----------------------------------------------------------
+
+install_wasm_bindgen() {
+    local version
+    version=$(version_in_lock wasm-bindgen)
+    if [ "$("$tools/bin/wasm-bindgen" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
+        say "installing wasm-bindgen-cli $version into target/tools"
+        local install=(cargo install wasm-bindgen-cli --version "=$version" --quiet
+            --root "$tools" --target-dir "$tools/build")
+        # Its own lock file may name releases that a mirror of the registry lacks.
+        "${install[@]}" --locked || {
+            say "its lock file cannot be followed here; resolving its dependencies anew"
+            "${install[@]}"
+        }
+    fi
+}
+
+bind() {
+    local staging=$target_dir/bindgen
+    rm -rf "$staging"
+    "$tools/bin/wasm-bindgen" --target web --out-dir "$staging" \
+        "$target_dir/$triple/release/conclave_e2ee.wasm"
+    if [ -x "$wasm_opt" ]; then
+        "$wasm_opt" -O3 --output "$staging/optimised.wasm" "$staging/conclave_e2ee_bg.wasm"
+        mv "$staging/optimised.wasm" "$staging/conclave_e2ee_bg.wasm"
+    fi
+    if grep -qaF -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" "$staging/conclave_e2ee_bg.wasm"; then
+        say "the artefact names a path of this machine; see remapped_paths in this script"
+        exit 1
+    fi
+    mkdir -p "$out"
+    cp "$staging"/* "$out/"
+}
+
+# --- Whether there is anything to do ----------------------------------------------------
+
+fingerprint() {
+    {
+        "$compiler" --version
+        [ ! -x "$wasm_opt" ] || "$wasm_opt" --version
+        find e2ee/src e2ee/Cargo.toml protocol/src protocol/Cargo.toml \
+            Cargo.toml Cargo.lock scripts/wasm.sh -type f -print0 | sort -z | xargs -0 sha256sum
+    } | sha256sum | cut -d' ' -f1
+}
+
+if [ ! -x "$wasm_opt" ]; then
+    if [ -n "${CONCLAVE_REQUIRE_WASM_OPT:-}" ]; then
+        say "no $wasm_opt; run 'npm ci' in web/ first"
+        exit 1
+    fi
+    say "web/node_modules has no wasm-opt: the module will be larger and slower than it could be"
+fi
+
+choose_compiler
+print=$(fingerprint)
+if [ "$(cat "$stamp" 2>/dev/null)" = "$print" ] && [ -e "$out/conclave_e2ee_bg.wasm" ]; then
+    say "up to date"
+    exit 0
+fi
+
+install_wasm_bindgen
+build
+bind
+mkdir -p "$target_dir"
+echo "$print" >"$stamp"
+say "$(stat -c %s "$out/conclave_e2ee_bg.wasm") bytes, $(gzip -9c "$out/conclave_e2ee_bg.wasm" | wc -c) with gzip"
