@@ -1,6 +1,8 @@
 import type { BrowserContext, Page } from "puppeteer-core";
 import { expect } from "vitest";
+import type { CallStats } from "../../src/call/stats.ts";
 import type { Kind } from "./browsers.ts";
+import type { Instruments } from "./instrument.ts";
 
 /** How long anything that involves media may take on a busy machine. */
 export const patience = { timeout: 20_000, interval: 250 };
@@ -10,7 +12,7 @@ export interface Tile {
   name: string;
   self: boolean;
   source: "camera" | "screen";
-  /** Frames that the browser has decoded and handed to the tile's video element. */
+  /** Frames that the tile's video element has shown. */
   frames: number;
 }
 
@@ -34,7 +36,7 @@ export class Person {
   async startCall(server: string): Promise<string> {
     await this.page.goto(server);
     await this.press("New call");
-    await this.page.waitForFunction(() => location.pathname.startsWith("/r/") && location.hash);
+    await this.page.waitForSelector('::-p-aria(Your name[role="textbox"])');
     const link = await this.page.evaluate(() => location.href);
     await this.pressJoin();
     await this.isInCall();
@@ -70,12 +72,17 @@ export class Person {
   /** The tiles on the page. */
   tiles(): Promise<Tile[]> {
     return this.page.$$eval("[data-tile]", (elements) =>
-      elements.map((element) => ({
-        name: element.getAttribute("data-name") ?? "",
-        self: element.getAttribute("data-self") === "true",
-        source: element.getAttribute("data-source") as Tile["source"],
-        frames: element.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
-      })),
+      elements.map((element) => {
+        const video: (HTMLVideoElement & { mozPaintedFrames?: number }) | null =
+          element.querySelector("video");
+        return {
+          name: element.getAttribute("data-name") ?? "",
+          self: element.getAttribute("data-self") === "true",
+          source: element.getAttribute("data-source") as Tile["source"],
+          // Firefox counts no playback quality for streams.
+          frames: video?.mozPaintedFrames ?? video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+        };
+      }),
     );
   }
 
@@ -119,26 +126,31 @@ export class Person {
       .toBeGreaterThan(0.01);
   }
 
-  /** The greatest amplitude, of 1, of what the page plays within a second and a half. */
+  /** The mean amplitude, of 1, of what the page plays for a second and a half. Asked of the
+   * browser's statistics, as Firefox runs no AudioContext on a machine without a sound card. */
   loudness(): Promise<number> {
-    return this.page.evaluate(async () => {
-      const context = new AudioContext();
-      const meter = context.createAnalyser();
-      for (const element of document.querySelectorAll<HTMLMediaElement>("audio, video")) {
-        const playing = element.srcObject;
-        const audible = playing instanceof MediaStream && playing.getAudioTracks().length > 0;
-        if (audible && !element.muted) context.createMediaStreamSource(playing).connect(meter);
-      }
-      const samples = new Float32Array(meter.fftSize);
-      let peak = 0;
-      for (let slice = 0; slice < 60; slice++) {
-        await new Promise((resolve) => setTimeout(resolve, 25));
-        meter.getFloatTimeDomainData(samples);
-        for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
-      }
-      await context.close();
-      return peak;
+    return this.ask(async (connections) => {
+      const energy = async (): Promise<number> => {
+        let sum = 0;
+        for (const connection of connections) {
+          for (const report of (await connection.getStats()).values()) {
+            if (report.type === "inbound-rtp") sum += report.totalAudioEnergy ?? 0;
+          }
+        }
+        return sum;
+      };
+      const before = await energy();
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      return Math.sqrt(Math.max(0, (await energy()) - before) / 1.5);
     });
+  }
+
+  /** Asks the page's connections something, behind the page's back. */
+  async ask<T>(question: (connections: RTCPeerConnection[]) => Promise<T>): Promise<T> {
+    const instruments = await this.page.evaluateHandle(
+      () => (window as unknown as { instruments: Instruments }).instruments.connections,
+    );
+    return (await instruments.evaluate(question)) as T;
   }
 
   /** Waits for another's camera tile with a name like this, and returns the name. */
@@ -161,7 +173,9 @@ export class Person {
       (tiles, name) => {
         const tile = tiles.find((candidate) => candidate.getAttribute("data-name") === name);
         const video = tile?.querySelector("video");
-        const brush = new OffscreenCanvas(64, 36).getContext("2d");
+        const brush = new OffscreenCanvas(64, 36).getContext("2d", {
+          willReadFrequently: true,
+        });
         if (!video || !brush) throw new Error(`There is no video of ${name}`);
         brush.drawImage(video, 0, 0, 64, 36);
         return [4, 36].flatMap((left) => {
@@ -224,8 +238,15 @@ export class Person {
       .toMatch(pattern);
   }
 
+  /** What the page says about its call in numbers. */
+  stats(): Promise<CallStats> {
+    return this.page.evaluate(() =>
+      (window as unknown as { conclave: { stats(): CallStats } }).conclave.stats(),
+    );
+  }
+
   /** Closes the window. */
   async goAway(): Promise<void> {
-    await this.context.close();
+    if (!this.context.closed) await this.context.close();
   }
 }

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
 
 /** The root of the repository. */
-export const root = fileURLToPath(new URL("../../..", import.meta.url));
+export const root = resolve(import.meta.dirname, "../../..");
 
 /** The address that media goes through: Firefox pairs no loopback candidates. */
 export const mediaAddress = process.env.CONCLAVE_TEST_ADDRESS ?? "";

@@ -4,16 +4,14 @@ import type { Server } from "./server.ts";
 
 /** A wire between browsers and the server on which every byte is written down. */
 export class Tap {
-  /** What came from the browsers, connection by connection: HTTP as it is, and the messages
-   * of WebSockets without their masks. */
-  readonly sent: string[] = [];
+  private readonly connections: Buffer[][] = [];
   private readonly sockets = new Set<Socket>();
   private readonly listener = createServer((browser) => {
     const { port, hostname } = new URL(this.server.url);
     const server = connect(Number(port), hostname);
     const chunks: Buffer[] = [];
+    this.connections.push(chunks);
     browser.on("data", (chunk: Buffer) => chunks.push(chunk));
-    browser.on("close", () => this.sent.push(unmasked(Buffer.concat(chunks))));
     browser.pipe(server).pipe(browser);
     for (const socket of [browser, server]) {
       this.sockets.add(socket);
@@ -30,12 +28,16 @@ export class Tap {
     return `http://localhost:${(this.listener.address() as AddressInfo).port}`;
   }
 
-  /** Ends every connection; after that, `sent` is whole. */
-  async stop(): Promise<void> {
-    const closed = once(this.listener, "close");
+  /** Ends every connection. */
+  stop(): void {
     this.listener.close();
     for (const socket of this.sockets) socket.destroy();
-    await closed;
+  }
+
+  /** All that browsers have sent: HTTP as it is, and the messages of WebSockets without their
+   * masks. */
+  get sent(): string {
+    return this.connections.map((chunks) => unmasked(Buffer.concat(chunks))).join("\n");
   }
 }
 

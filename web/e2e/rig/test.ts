@@ -2,12 +2,12 @@ import { mkdir } from "node:fs/promises";
 import type { Browser } from "puppeteer-core";
 import { test as base } from "vitest";
 import { type Kind, launchChromium, launchFirefox } from "./browsers.ts";
-import { smallCamera } from "./camera.ts";
+import { type Conditions, instrument } from "./instrument.ts";
 import { Person } from "./person.ts";
 import { root, Server } from "./server.ts";
 
-/** Lets people in: each has a browser profile of their own. */
-export type Enter = (name: string, kind: Kind) => Promise<Person>;
+/** Lets someone in, with a browser profile of their own. */
+export type Enter = (name: string, kind: Kind, conditions?: Partial<Conditions>) => Promise<Person>;
 
 interface Fixtures {
   enter: Enter;
@@ -47,12 +47,12 @@ export const test = base.extend<Fixtures>({
   ],
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
-    await use(async (name, kind) => {
+    await use(async (name, kind, { quality = "saver", codec } = {}) => {
       const browser = kind === "chromium" ? chromium : firefox;
       const context = await browser.createBrowserContext();
       const page = await context.newPage();
       await page.setViewport({ width: 1000, height: 700 });
-      await page.evaluateOnNewDocument(smallCamera);
+      await page.evaluateOnNewDocument(instrument, { quality, codec });
       const person = new Person(name, kind, page, context);
       people.push(person);
       return person;
@@ -70,6 +70,7 @@ async function tell(story: string, people: Person[], server: Server): Promise<vo
     const path = `${folder}/${`${story} ${person.name}`.replace(/\W+/g, "-")}.png`;
     await person.page.screenshot({ path: path as `${string}.png` }).catch(() => undefined);
     console.error(`--- ${person.name} in ${person.kind}, ${path}\n${person.console.join("\n")}`);
+    console.error(JSON.stringify(await person.stats().catch(String)));
   }
   console.error(`--- the server's last words\n${server.log.split("\n").slice(-40).join("\n")}`);
 }
