@@ -38,7 +38,7 @@ image: ## Lint the Dockerfile and build the image, with docker or buildah
 	scripts/image-check.sh
 
 screenshot: debug-binaries ## Take docs/screenshot.png from a real call
-	scripts/netns.sh npm --prefix web run --silent screenshot
+	scripts/netns.sh env CONCLAVE_SCREENSHOT=1 npm --prefix web run --silent e2e
 
 clean: ## Remove everything that was built
 	cargo clean

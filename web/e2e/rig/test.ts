@@ -6,8 +6,14 @@ import { type Conditions, instrument } from "./instrument.ts";
 import { Person } from "./person.ts";
 import { root, Server } from "./server.ts";
 
+/** What is special about someone's browser. */
+interface Arrival extends Partial<Conditions> {
+  /** One of their own, instead of a profile in the one that all share. */
+  browser?: Browser;
+}
+
 /** Lets someone in, with a browser profile of their own. */
-export type Enter = (name: string, kind: Kind, conditions?: Partial<Conditions>) => Promise<Person>;
+export type Enter = (name: string, kind: Kind, arrival?: Arrival) => Promise<Person>;
 
 interface Fixtures {
   enter: Enter;
@@ -47,9 +53,9 @@ export const test = base.extend<Fixtures>({
   ],
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
-    await use(async (name, kind, { quality = "saver", codec } = {}) => {
-      const browser = kind === "chromium" ? chromium : firefox;
-      const context = await browser.createBrowserContext();
+    await use(async (name, kind, { quality = "saver", codec, browser } = {}) => {
+      const shared = kind === "chromium" ? chromium : firefox;
+      const context = await (browser ?? shared).createBrowserContext();
       const page = await context.newPage();
       await page.setViewport({ width: 1000, height: 700 });
       await page.evaluateOnNewDocument(instrument, { quality, codec });
