@@ -1,1 +1,37 @@
-//! .
+//! Conclave's end-to-end encryption: who may be in a call, who is, and the keys of their
+//! media. Everything here runs in the clients, natively and as WebAssembly; the server has
+//! none of it.
+//!
+//! * [`Link`] and [`LinkSecret`]: the secret that opens a room, and what it yields;
+//! * [`Membership`]: the room's MLS group (RFC 9420) as a state machine, with the rules
+//!   about who comes in and who is taken out ([`PolicyViolation`]);
+//! * [`FrameSealer`] and [`FrameOpener`]: media frames sealed by SFrame (RFC 9605) with
+//!   keys from the group.
+
+mod chat;
+mod departures;
+pub mod envelope;
+pub mod frame;
+pub mod group;
+mod identity;
+mod link;
+mod member;
+mod membership;
+mod output;
+mod policy;
+mod time;
+mod timeline;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
+
+pub use chat::ChatError;
+pub use frame::{
+    BaseKey, Codec, FrameOpener, FrameSealer, OpenError, OpenedFrame, SealError, StreamContext,
+};
+pub use identity::{DisplayName, Identity, InvalidName};
+pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
+pub use member::{LeafIndex, Member};
+pub use membership::Membership;
+pub use output::Output;
+pub use policy::PolicyViolation;
+pub use time::Instant;

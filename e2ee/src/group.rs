@@ -1,0 +1,428 @@
+//! The MLS group (RFC 9420), reduced to what a call does with one.
+//!
+//! Nothing here decides whether a commit is welcome: [`crate::policy`] does.
+
+use std::collections::HashMap;
+
+use conclave_protocol::{Epoch, RoomId};
+use openmls::{
+    prelude::{
+        BasicCredential, Capabilities, ContentType, Credential, CredentialType, CredentialWithKey,
+        LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
+        MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider, PreSharedKeyProposal,
+        ProcessedMessageContent, Sender, SenderRatchetConfiguration, StagedCommit,
+        tls_codec::{DeserializeBytes as _, Serialize as _},
+    },
+    schedule::PreSharedKeyId,
+};
+use openmls_libcrux_crypto::Provider;
+use openmls_traits::{
+    random::OpenMlsRand as _,
+    signatures::{Signer, SignerError},
+    types::{Ciphersuite, SignatureScheme},
+};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    frame::BaseKey,
+    identity::Identity,
+    link::DerivedKey,
+    member::{LeafIndex, Member},
+};
+
+/// X-Wing, AES-256-GCM, SHA-384, Ed25519: a hybrid of ML-KEM-768 and X25519. The code
+/// point is provisional (draft-ietf-mls-pq-ciphersuites), so a change of it is a change
+/// of [`conclave_protocol::PROTOCOL_VERSION`].
+pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519;
+
+/// The exporter's label for frame keys (RFC 9605 §5.2).
+pub const BASE_KEY_LABEL: &str = "SFrame 1.0 Base Key";
+
+/// Messages that others sent just before a commit still open after it.
+const PAST_EPOCHS: usize = 3;
+
+/// Messages are padded to multiples of this, to hide the length of what is written.
+const PADDING: usize = 256;
+
+/// MLS did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {detail}")]
+pub struct GroupError {
+    what: &'static str,
+    detail: String,
+}
+
+fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> GroupError {
+    move |error| GroupError {
+        what,
+        detail: error.to_string(),
+    }
+}
+
+fn impossible(what: &'static str, detail: &str) -> GroupError {
+    failed(what)(detail)
+}
+
+/// The id under which every member keeps the link's pre-shared key.
+pub fn psk_id(room: &RoomId) -> Vec<u8> {
+    ["conclave 1 link ", room.as_str()].concat().into_bytes()
+}
+
+/// What one stay in a group is made of before there is a group: storage and a signature
+/// key of its own.
+struct Device {
+    provider: Provider,
+    key: Zeroizing<Vec<u8>>,
+    credential: CredentialWithKey,
+    psk: PreSharedKeyId,
+}
+
+impl Device {
+    fn new(psk: &DerivedKey, room: &RoomId, identity: &Identity) -> Result<Self, GroupError> {
+        let provider = Provider::new().map_err(failed("starting the cryptography"))?;
+        let (key, public) = provider
+            .crypto()
+            .signature_key_gen(SignatureScheme::ED25519)
+            .map_err(failed("making a signature key"))?;
+        let encoded = serde_json::to_vec(identity).map_err(failed("writing the credential"))?;
+        let credential = CredentialWithKey {
+            credential: BasicCredential::new(encoded).into(),
+            signature_key: public.into(),
+        };
+        let nonce = provider
+            .rand()
+            .random_vec(SUITE.hash_length())
+            .map_err(failed("drawing a nonce"))?;
+        let psk_proposal = PreSharedKeyId::external(psk_id(room), nonce);
+        psk_proposal
+            .store(&provider, psk.as_bytes())
+            .map_err(failed("storing the link's key"))?;
+        Ok(Self {
+            provider,
+            key: Zeroizing::new(key),
+            credential,
+            psk: psk_proposal,
+        })
+    }
+}
+
+impl Signer for Device {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.provider
+            .crypto()
+            .sign(SignatureScheme::ED25519, payload, &self.key)
+            .map_err(SignerError::CryptoError)
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities::new(
+        None,
+        Some(&[SUITE]),
+        None,
+        None,
+        Some(&[CredentialType::Basic]),
+    )
+}
+
+/// A commit and the group that it makes, as bytes for the server's log.
+pub(crate) struct NewEpoch {
+    pub(crate) commit: Vec<u8>,
+    pub(crate) group_info: Vec<u8>,
+}
+
+/// A commit that MLS holds valid and nobody has agreed to yet.
+pub(crate) struct Staged {
+    pub(crate) sender: Sender,
+    pub(crate) commit: Box<StagedCommit>,
+}
+
+/// An opened application message.
+pub(crate) struct Application {
+    pub(crate) leaf: LeafIndex,
+    pub(crate) identity: Identity,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The whole state of a group at one moment, to return to it when a commit is annulled.
+pub(crate) struct Snapshot(HashMap<Vec<u8>, Vec<u8>>);
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+/// This client's stay in a group.
+pub(crate) struct Group {
+    device: Device,
+    mls: MlsGroup,
+}
+
+impl Group {
+    /// Makes a new group with this client as its only member.
+    pub(crate) fn found(
+        psk: &DerivedKey,
+        room: &RoomId,
+        identity: &Identity,
+    ) -> Result<Self, GroupError> {
+        let device = Device::new(psk, room, identity)?;
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(SUITE)
+            .capabilities(capabilities())
+            .padding_size(PADDING)
+            .max_past_epochs(PAST_EPOCHS)
+            .use_ratchet_tree_extension(true)
+            .build();
+        let credential = device.credential.clone();
+        let mls = MlsGroup::new(&device.provider, &device, &config, credential)
+            .map_err(failed("founding the group"))?;
+        Ok(Self { device, mls })
+    }
+
+    /// Joins by an external commit with the link's pre-shared key (RFC 9420 §12.4.3.2).
+    /// The returned group is the one that stands if the commit is let through.
+    pub(crate) fn join(
+        psk: &DerivedKey,
+        room: &RoomId,
+        identity: &Identity,
+        group_info: &[u8],
+    ) -> Result<(Self, NewEpoch), GroupError> {
+        let what = "joining the group";
+        let device = Device::new(psk, room, identity)?;
+        let message =
+            MlsMessageIn::tls_deserialize_exact_bytes(group_info).map_err(failed(what))?;
+        let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
+            return Err(impossible(what, "the server's copy is not a GroupInfo"));
+        };
+        if info.ciphersuite() != SUITE {
+            return Err(impossible(what, "the group has another cipher suite"));
+        }
+        let config = MlsGroupJoinConfig::builder()
+            .padding_size(PADDING)
+            .max_past_epochs(PAST_EPOCHS)
+            .use_ratchet_tree_extension(true)
+            .sender_ratchet_configuration(SenderRatchetConfiguration::default())
+            .build();
+        let leaf = LeafNodeParameters::builder()
+            .with_capabilities(capabilities())
+            .build();
+        let provider = &device.provider;
+        let (mls, bundle) = MlsGroup::external_commit_builder()
+            .with_config(config)
+            // A call is shorter than any lifetime, and clocks differ.
+            .skip_lifetime_validation()
+            .build_group(provider, info, device.credential.clone())
+            .map_err(failed(what))?
+            .add_psk_proposal(PreSharedKeyProposal::new(device.psk.clone()))
+            .leaf_node_parameters(leaf)
+            .load_psks(provider.storage())
+            .map_err(failed(what))?
+            .build(provider.rand(), provider.crypto(), &device, |_| true)
+            .map_err(failed(what))?
+            .finalize(provider)
+            .map_err(failed(what))?;
+        let commit = bundle.commit().to_bytes().map_err(failed(what))?;
+        let group = Self { device, mls };
+        let group_info = group.group_info()?;
+        Ok((group, NewEpoch { commit, group_info }))
+    }
+
+    /// GroupInfo with the tree and the key for external commits.
+    pub(crate) fn group_info(&self) -> Result<Vec<u8>, GroupError> {
+        let what = "writing the group's state";
+        self.mls
+            .export_group_info(self.device.provider.crypto(), &self.device, true)
+            .map_err(failed(what))?
+            .to_bytes()
+            .map_err(failed(what))
+    }
+
+    pub(crate) fn mls(&self) -> &MlsGroup {
+        &self.mls
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch::new(self.mls.epoch().as_u64())
+    }
+
+    pub(crate) fn own_leaf(&self) -> Result<LeafIndex, GroupError> {
+        leaf_index(self.mls.own_leaf_index())
+    }
+
+    /// The key that all frame keys of this epoch come from.
+    pub(crate) fn base_key(&self) -> Result<BaseKey, GroupError> {
+        let what = "exporting the epoch's key";
+        let exported = self
+            .mls
+            .export_secret(
+                self.device.provider.crypto(),
+                BASE_KEY_LABEL,
+                &[],
+                BaseKey::LENGTH,
+            )
+            .map(Zeroizing::new)
+            .map_err(failed(what))?;
+        BaseKey::from_slice(&exported).ok_or_else(|| impossible(what, "it has a wrong length"))
+    }
+
+    /// Everyone in the group, by leaf.
+    pub(crate) fn members(&self) -> Result<Vec<Member>, GroupError> {
+        let own = self.mls.own_leaf_index();
+        self.mls
+            .members()
+            .map(|member| {
+                let identity = identity(&member.credential)?;
+                Ok(Member {
+                    leaf: leaf_index(member.index)?,
+                    participant: identity.participant,
+                    name: identity.name.into(),
+                    is_self: member.index == own,
+                })
+            })
+            .collect()
+    }
+
+    /// Checks a commit as far as MLS does, without applying it.
+    pub(crate) fn stage(&mut self, commit: &[u8]) -> Result<Staged, GroupError> {
+        let what = "reading the commit";
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(commit)
+            .map_err(failed(what))?
+            .try_into_protocol_message()
+            .map_err(failed(what))?;
+        let processed = self
+            .mls
+            .process_message(&self.device.provider, message)
+            .map_err(failed(what))?;
+        let sender = processed.sender().clone();
+        match processed.into_content() {
+            ProcessedMessageContent::StagedCommitMessage(commit) => Ok(Staged { sender, commit }),
+            _ => Err(impossible(what, "it is another kind of message")),
+        }
+    }
+
+    /// Applies a commit.
+    pub(crate) fn merge(&mut self, staged: Staged) -> Result<(), GroupError> {
+        self.mls
+            .merge_staged_commit(&self.device.provider, *staged.commit)
+            .map_err(failed("applying the commit"))
+    }
+
+    /// Makes a commit that takes these members out. It is pending until it is merged or
+    /// discarded.
+    pub(crate) fn remove(&mut self, leaves: &[LeafIndex]) -> Result<NewEpoch, GroupError> {
+        let what = "removing a member";
+        let provider = &self.device.provider;
+        let removed = leaves.iter().map(|leaf| LeafNodeIndex::new(leaf.get()));
+        let (commit, _, group_info) = self
+            .mls
+            .commit_builder()
+            .propose_removals(removed)
+            .load_psks(provider.storage())
+            .map_err(failed(what))?
+            .use_ratchet_tree_extension(true)
+            .build(provider.rand(), provider.crypto(), &self.device, |_| true)
+            .map_err(failed(what))?
+            .stage_commit(provider)
+            .map_err(failed(what))?
+            .into_messages();
+        let group_info = group_info.ok_or_else(|| impossible(what, "there is no GroupInfo"))?;
+        Ok(NewEpoch {
+            commit: commit.to_bytes().map_err(failed(what))?,
+            group_info: group_info.tls_serialize_detached().map_err(failed(what))?,
+        })
+    }
+
+    /// Applies the own pending commit.
+    pub(crate) fn merge_pending(&mut self) -> Result<(), GroupError> {
+        self.mls
+            .merge_pending_commit(&self.device.provider)
+            .map_err(failed("applying the own commit"))
+    }
+
+    /// Forgets the own pending commit.
+    pub(crate) fn discard_pending(&mut self) -> Result<(), GroupError> {
+        self.mls
+            .clear_pending_commit(self.device.provider.storage())
+            .map_err(failed("discarding the own commit"))
+    }
+
+    /// Encrypts an application message.
+    pub(crate) fn encrypt(&mut self, bytes: &[u8]) -> Result<Vec<u8>, GroupError> {
+        let what = "encrypting a message";
+        self.mls
+            .create_message(&self.device.provider, &self.device, bytes)
+            .map_err(failed(what))?
+            .to_bytes()
+            .map_err(failed(what))
+    }
+
+    /// Opens an application message, and nothing else: a commit that comes this way is
+    /// refused before it is looked at.
+    pub(crate) fn decrypt(&mut self, message: &[u8]) -> Result<Application, GroupError> {
+        let what = "reading a message";
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(message)
+            .map_err(failed(what))?
+            .try_into_protocol_message()
+            .map_err(failed(what))?;
+        if message.content_type() != ContentType::Application {
+            return Err(impossible(what, "it is another kind of message"));
+        }
+        let processed = self
+            .mls
+            .process_message(&self.device.provider, message)
+            .map_err(failed(what))?;
+        let Sender::Member(leaf) = *processed.sender() else {
+            return Err(impossible(what, "its sender is not a member"));
+        };
+        let identity = identity(processed.credential())?;
+        let ProcessedMessageContent::ApplicationMessage(message) = processed.into_content() else {
+            return Err(impossible(what, "it is another kind of message"));
+        };
+        Ok(Application {
+            leaf: leaf_index(leaf)?,
+            identity,
+            bytes: message.into_bytes(),
+        })
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, GroupError> {
+        self.device
+            .provider
+            .storage()
+            .values
+            .read()
+            .map(|values| Snapshot(values.clone()))
+            .map_err(failed("keeping the group's state"))
+    }
+
+    /// Returns to an earlier state of this group.
+    pub(crate) fn roll_back(&mut self, mut snapshot: Snapshot) -> Result<(), GroupError> {
+        let what = "returning to the group's earlier state";
+        let storage = self.device.provider.storage();
+        let mut values = storage.values.write().map_err(failed(what))?;
+        values.values_mut().for_each(Zeroize::zeroize);
+        *values = std::mem::take(&mut snapshot.0);
+        drop(values);
+        self.mls = MlsGroup::load(storage, self.mls.group_id())
+            .map_err(failed(what))?
+            .ok_or_else(|| impossible(what, "it is incomplete"))?;
+        Ok(())
+    }
+}
+
+pub(crate) fn leaf_index(index: LeafNodeIndex) -> Result<LeafIndex, GroupError> {
+    LeafIndex::new(index.u32())
+        .ok_or_else(|| impossible("finding a place in the group", "it is full"))
+}
+
+/// What a credential says.
+pub(crate) fn identity(credential: &Credential) -> Result<Identity, GroupError> {
+    let what = "reading a credential";
+    let basic = BasicCredential::try_from(credential.clone()).map_err(failed(what))?;
+    serde_json::from_slice(basic.identity()).map_err(failed(what))
+}

@@ -1,0 +1,114 @@
+//! Who a member is: what the credential in their leaf says (RFC 9420 §5.3).
+
+use std::{fmt, str::FromStr};
+
+use conclave_protocol::ParticipantId;
+use serde::{Deserialize, Serialize};
+
+/// The longest name, in characters.
+const LONGEST_NAME: usize = 64;
+
+/// Why a text cannot be a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// Nothing but white space.
+    #[error("a name must not be empty")]
+    Empty,
+    /// Longer than 64 characters.
+    #[error("a name has at most 64 characters")]
+    TooLong,
+    /// Has characters that are not shown, which could make one name pass for another.
+    #[error("a name must not contain control characters")]
+    Invisible,
+}
+
+/// How a member wants to be called.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Characters that change how their neighbours are shown, or are not shown themselves.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl FromStr for DisplayName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.trim();
+        if name.is_empty() {
+            Err(InvalidName::Empty)
+        } else if name.chars().count() > LONGEST_NAME {
+            Err(InvalidName::TooLong)
+        } else if name.chars().any(is_invisible) {
+            Err(InvalidName::Invisible)
+        } else {
+            Ok(Self(name.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for DisplayName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<DisplayName> for String {
+    fn from(name: DisplayName) -> Self {
+        name.0
+    }
+}
+
+/// Names stay out of logs.
+impl fmt::Debug for DisplayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DisplayName(…)")
+    }
+}
+
+/// What a member's credential says, as JSON in a basic credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The id under which the server knows this stay in the room.
+    pub participant: ParticipantId,
+    /// The name that the others show.
+    pub name: DisplayName,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_and_bounded() {
+        assert_eq!("  Ada ".parse::<DisplayName>().unwrap().as_str(), "Ada");
+        for (text, error) in [
+            (" \t", InvalidName::Empty),
+            ("Ada\u{202e}ecila", InvalidName::Invisible),
+            ("Ada\u{200b}", InvalidName::Invisible),
+            ("A\nda", InvalidName::Invisible),
+            (&"é".repeat(65), InvalidName::TooLong),
+        ] {
+            assert_eq!(text.parse::<DisplayName>(), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unclean_name_in_a_credential_is_refused() {
+        let json = r#"{"participant":"00000000000000aa","name":"Ada\u202e"}"#;
+        assert!(serde_json::from_str::<Identity>(json).is_err());
+    }
+}

@@ -1,0 +1,682 @@
+//! A client's membership in a room's group, from the door to the last key.
+
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    time::Duration,
+};
+
+use conclave_protocol::{
+    Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId, Sequence,
+    signal::{ClientMessage, ErrorCode, GroupState, ServerMessage},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    chat::{ChatError, Line},
+    departures::Departures,
+    envelope::{Envelope, EnvelopeError, Kind},
+    group::{Group, GroupError, NewEpoch, Snapshot, Staged, psk_id},
+    identity::{DisplayName, Identity},
+    link::{LinkSecret, RoomKeys},
+    member::Member,
+    output::Output,
+    policy::{Change, Judge, PolicyViolation},
+    time::Instant,
+    timeline::{KeyStep, Timeline},
+};
+
+/// After this long without an answer, a commit is sent again as it is.
+const RESEND_AFTER: Duration = Duration::from_secs(5);
+
+/// For this long, a commit can be annulled. Shorter than old keys are kept.
+const UNDO_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many own lines of chat may be on their way.
+const OWN_LINES: usize = 64;
+
+/// A commit of our own that the server has not answered.
+struct Request {
+    epoch: Epoch,
+    commit: Opaque,
+    message: ClientMessage,
+    resend_at: Instant,
+}
+
+/// The way back from another's commit.
+struct Undo {
+    snapshot: Snapshot,
+    author: ParticipantId,
+    commit: [u8; 32],
+    until: Instant,
+}
+
+/// What being in the group means.
+struct Inside {
+    group: Group,
+    pending: Option<Request>,
+    undo: Option<Undo>,
+    /// Own lines on their way: MLS cannot decrypt what oneself encrypted.
+    own_lines: VecDeque<(Opaque, Line)>,
+}
+
+enum Stage {
+    /// Not in the room yet.
+    Outside,
+    /// Our group waits for the server to say that it stands.
+    Founding(Box<Group>),
+    /// What we asked for is void; the server's answer will say what to join.
+    Waiting,
+    /// Our external commit is with the server. The group is the one that it makes.
+    Joining(Box<Group>, Request),
+    /// In the group.
+    Inside(Box<Inside>),
+    /// This membership has ended.
+    Over,
+}
+
+/// Why a commit was not followed.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Policy(#[from] PolicyViolation),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    Mls(#[from] GroupError),
+    #[error("it belongs to another time than the server says")]
+    WrongEpoch,
+    #[error("it was taken back before")]
+    Annulled,
+    #[error("the server says that it is ours, and it is not")]
+    NotOurs,
+}
+
+/// Why a membership cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
+    #[error("{0}")]
+    Mls(#[from] GroupError),
+    #[error("the server refused: {0}")]
+    Server(String),
+    #[error("the others went on with a change that was refused here")]
+    LeftBehind,
+    #[error("the server takes back what can no longer be taken back")]
+    NoWayBack,
+    #[error("the server says that we did something that we did not do")]
+    NotOurs,
+}
+
+/// A client's membership in a room's group, from the door to the last key.
+///
+/// It is a state machine without sockets or clocks: what the server says goes into
+/// [`Membership::handle`], what is to be done comes out of [`Membership::poll`], and
+/// [`Membership::handle_timeout`] is to be called at [`Membership::poll_timeout`]. Browsers
+/// and bots run this same code, so they follow the same rules.
+///
+/// # How commits are merged
+///
+/// The server puts commits in an order and lets through one an epoch. A commit of our own
+/// is *pending* from the moment it is made: nothing of it is applied until the server
+/// brings it back as `committed` with ourselves as author and the very same bytes. A
+/// newcomer likewise keeps the group that its external commit would make aside until then.
+/// `stale` means that another commit was first: ours is discarded, the winner (which came
+/// as `committed`) is merged, and what is still to be done is done again on the new state.
+/// A `stale` that is older than the pending commit says nothing about it.
+///
+/// Another member's commit is staged, examined against the [policy](crate::PolicyViolation)
+/// and only then merged. If it is refused, this client stays in its epoch, tells the server
+/// and the user. If the server then says `commit_annulled`, the group goes on from there.
+/// Members who had merged the commit return to the epoch before it, which they can for five
+/// seconds and only as long as no further commit was merged.
+pub struct Membership {
+    room: RoomId,
+    name: DisplayName,
+    keys: RoomKeys,
+    envelope: Envelope,
+    psk_id: Vec<u8>,
+    participant: Option<ParticipantId>,
+    /// Who is in the room, by the server's word, this client included.
+    present: BTreeSet<ParticipantId>,
+    stage: Stage,
+    roster: Vec<Member>,
+    departures: Departures,
+    timeline: Timeline,
+    /// The newest entry of the log that was seen.
+    last: Sequence,
+    /// Hashes of commits that were annulled. If one came back, its keys would too.
+    annulled: HashSet<[u8; 32]>,
+    outputs: VecDeque<Output>,
+}
+
+impl Membership {
+    /// A membership that has not begun.
+    pub fn new(room: RoomId, secret: &LinkSecret, name: DisplayName) -> Self {
+        let keys = secret.keys(&room);
+        Self {
+            envelope: Envelope::new(&keys, room.clone()),
+            psk_id: psk_id(&room),
+            keys,
+            room,
+            name,
+            participant: None,
+            present: BTreeSet::new(),
+            stage: Stage::Outside,
+            roster: Vec::new(),
+            departures: Departures::default(),
+            timeline: Timeline::default(),
+            last: Sequence::START,
+            annulled: HashSet::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What to say to the server first.
+    pub fn join_message(&self) -> ClientMessage {
+        ClientMessage::Join {
+            version: PROTOCOL_VERSION,
+            room: self.room.clone(),
+            room_auth: self.keys.room_auth(),
+        }
+    }
+
+    /// Who is in the group, by leaf.
+    pub fn roster(&self) -> &[Member] {
+        &self.roster
+    }
+
+    /// The epoch that the group is in, once this client is in the group.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match &self.stage {
+            Stage::Inside(inside) => Some(inside.group.epoch()),
+            _ => None,
+        }
+    }
+
+    /// The next thing to do or to know.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes in what the server says.
+    pub fn handle(&mut self, now: Instant, message: ServerMessage) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
+        let result = self.follow(now, message).and_then(|()| self.act(now));
+        self.conclude(result);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.timeline.handle_timeout(now);
+        let result = self.act(now);
+        self.conclude(result);
+    }
+
+    /// When something will be due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let request = match &self.stage {
+            Stage::Joining(_, request) => Some(request.resend_at),
+            Stage::Inside(inside) => match &inside.pending {
+                Some(request) => Some(request.resend_at),
+                None => self.departures.deadline(),
+            },
+            _ => None,
+        };
+        let undo = match &self.stage {
+            Stage::Inside(inside) => inside.undo.as_ref().map(|undo| undo.until),
+            _ => None,
+        };
+        let due = [self.timeline.poll_timeout(), request, undo];
+        due.into_iter().flatten().min()
+    }
+
+    /// Says something to everyone in the group.
+    pub fn send_chat(&mut self, text: &str) -> Result<(), ChatError> {
+        let Stage::Inside(inside) = &mut self.stage else {
+            return Err(ChatError::NotInCall);
+        };
+        let line = Line::new(text)?;
+        if inside.own_lines.len() == OWN_LINES {
+            return Err(ChatError::TooFast);
+        }
+        let message = inside
+            .group
+            .encrypt(&line.encode()?)
+            .map_err(|error| ChatError::Failed(error.to_string()))
+            .and_then(|bytes| {
+                self.envelope
+                    .seal(Kind::Message, &bytes)
+                    .map_err(|error| ChatError::Failed(error.to_string()))
+            })?;
+        inside.own_lines.push_back((message.clone(), line));
+        self.send(ClientMessage::Send { message });
+        Ok(())
+    }
+
+    fn send(&mut self, message: ClientMessage) {
+        self.outputs.push_back(Output::Send { message });
+    }
+
+    fn conclude(&mut self, result: Result<(), End>) {
+        if let Err(end) = result {
+            self.stage = Stage::Over;
+            self.timeline.end();
+            let reason = end.to_string();
+            self.outputs.push_back(Output::Failed { reason });
+        }
+        for step in self.timeline.take_steps() {
+            self.outputs.push_back(match step {
+                KeyStep::SealWith(epoch) => Output::SealWith { epoch },
+                KeyStep::Forget(epoch) => Output::Forget { epoch },
+            });
+        }
+    }
+
+    fn follow(&mut self, now: Instant, message: ServerMessage) -> Result<(), End> {
+        match message {
+            ServerMessage::Joined {
+                participant,
+                others,
+                group,
+            } => {
+                self.participant = Some(participant);
+                self.present = others.into_iter().chain([participant]).collect();
+                match group {
+                    Some(group) => self.join(now, &group),
+                    None => self.found(),
+                }
+            }
+            ServerMessage::GroupCreated {} => {
+                match std::mem::replace(&mut self.stage, Stage::Waiting) {
+                    Stage::Founding(group) => self.enter(now, *group),
+                    other => {
+                        self.stage = other;
+                        Ok(())
+                    }
+                }
+            }
+            ServerMessage::GroupLost {} => {
+                self.timeline.end();
+                self.found()
+            }
+            ServerMessage::Stale { group } => self.on_stale(now, &group),
+            ServerMessage::Committed {
+                sequence,
+                author,
+                epoch,
+                commit,
+            } if self.is_news(sequence) => self.on_committed(now, sequence, author, epoch, &commit),
+            ServerMessage::CommitAnnulled { author, epoch } => self.on_annulled(now, author, epoch),
+            ServerMessage::Delivered {
+                sequence,
+                author,
+                message,
+            } if self.is_news(sequence) => {
+                self.on_delivered(sequence, author, &message);
+                Ok(())
+            }
+            ServerMessage::EpochComplete { epoch } => {
+                self.timeline.complete(epoch);
+                Ok(())
+            }
+            ServerMessage::ParticipantJoined { participant } => {
+                self.present.insert(participant);
+                self.update_departures(now);
+                Ok(())
+            }
+            ServerMessage::ParticipantLeft { participant } => {
+                self.present.remove(&participant);
+                self.update_departures(now);
+                Ok(())
+            }
+            ServerMessage::StrangerRefused {} => {
+                self.outputs.push_back(Output::StrangerRefused);
+                Ok(())
+            }
+            ServerMessage::Error { code, detail } if ends_membership(code) => {
+                Err(End::Server(detail))
+            }
+            // An old entry of the log again, or nothing that concerns the group.
+            ServerMessage::Committed { .. }
+            | ServerMessage::Delivered { .. }
+            | ServerMessage::Answer { .. }
+            | ServerMessage::Error { .. } => Ok(()),
+        }
+    }
+
+    /// The log only goes forward.
+    fn is_news(&mut self, sequence: Sequence) -> bool {
+        let news = sequence > self.last;
+        self.last = self.last.max(sequence);
+        news
+    }
+
+    fn identity(&self) -> Result<Identity, End> {
+        let participant = self.participant.ok_or(End::NotOurs)?;
+        Ok(Identity {
+            participant,
+            name: self.name.clone(),
+        })
+    }
+
+    fn found(&mut self) -> Result<(), End> {
+        let group = Group::found(&self.keys.psk, &self.room, &self.identity()?)?;
+        let group_info = self.envelope.seal(Kind::GroupInfo, &group.group_info()?)?;
+        self.stage = Stage::Founding(Box::new(group));
+        self.send(ClientMessage::CreateGroup { group_info });
+        Ok(())
+    }
+
+    fn join(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
+        let group_info = self.envelope.open(Kind::GroupInfo, &state.group_info)?;
+        let identity = self.identity()?;
+        let (group, new) = Group::join(&self.keys.psk, &self.room, &identity, &group_info)?;
+        if group.epoch() != state.epoch.next() {
+            return Err(End::NotOurs);
+        }
+        let request = self.request(now, state.epoch, &new)?;
+        self.stage = Stage::Joining(Box::new(group), request);
+        Ok(())
+    }
+
+    /// Sends a commit of our own.
+    fn request(&mut self, now: Instant, epoch: Epoch, new: &NewEpoch) -> Result<Request, End> {
+        let commit = self.envelope.seal(Kind::Commit, &new.commit)?;
+        let message = ClientMessage::Commit {
+            epoch,
+            commit: commit.clone(),
+            group_info: self.envelope.seal(Kind::GroupInfo, &new.group_info)?,
+        };
+        self.send(message.clone());
+        Ok(Request {
+            epoch,
+            commit,
+            message,
+            resend_at: now + RESEND_AFTER,
+        })
+    }
+
+    fn enter(&mut self, now: Instant, group: Group) -> Result<(), End> {
+        let inside = Inside {
+            group,
+            pending: None,
+            undo: None,
+            own_lines: VecDeque::new(),
+        };
+        self.stage = Stage::Inside(Box::new(inside));
+        self.arrive(now, false)?;
+        self.outputs.push_back(Output::Joined);
+        Ok(())
+    }
+
+    /// The group has come to a new epoch.
+    fn arrive(&mut self, now: Instant, urgent: bool) -> Result<(), End> {
+        let Stage::Inside(inside) = &self.stage else {
+            return Ok(());
+        };
+        let epoch = inside.group.epoch();
+        self.outputs.push_back(Output::KeysReady {
+            epoch,
+            own_leaf: inside.group.own_leaf()?,
+            base_key: inside.group.base_key()?,
+        });
+        self.send(ClientMessage::EpochReached { epoch });
+        self.timeline.advance(now, epoch, urgent);
+        self.update_roster(now)
+    }
+
+    fn update_roster(&mut self, now: Instant) -> Result<(), End> {
+        let Stage::Inside(inside) = &self.stage else {
+            return Ok(());
+        };
+        self.roster = inside.group.members()?;
+        self.outputs.push_back(Output::Roster {
+            members: self.roster.clone(),
+        });
+        self.update_departures(now);
+        Ok(())
+    }
+
+    fn update_departures(&mut self, now: Instant) {
+        let present = &self.present;
+        self.departures.update(now, &self.roster, |participant| {
+            present.contains(&participant)
+        });
+    }
+
+    fn on_stale(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
+        match &mut self.stage {
+            Stage::Founding(_) | Stage::Waiting => self.join(now, state),
+            Stage::Joining(_, request) if request.epoch != state.epoch => self.join(now, state),
+            Stage::Inside(inside) => {
+                if inside
+                    .pending
+                    .as_ref()
+                    .is_some_and(|own| own.epoch < state.epoch)
+                {
+                    inside.pending = None;
+                    inside.group.discard_pending()?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_committed(
+        &mut self,
+        now: Instant,
+        sequence: Sequence,
+        author: ParticipantId,
+        epoch: Epoch,
+        commit: &Opaque,
+    ) -> Result<(), End> {
+        let ours = self.participant == Some(author);
+        match std::mem::replace(&mut self.stage, Stage::Waiting) {
+            Stage::Joining(group, request) if ours => {
+                if request.commit != *commit || request.epoch.next() != epoch {
+                    return Err(End::NotOurs);
+                }
+                self.enter(now, *group)
+            }
+            Stage::Inside(mut inside) => {
+                let next = inside.group.epoch().next();
+                if epoch > next {
+                    return Err(End::LeftBehind);
+                }
+                let result = if epoch < next {
+                    Err(Refusal::WrongEpoch)
+                } else if ours {
+                    merge_own(&mut inside, commit)
+                } else {
+                    self.merge(now, &mut inside, author, commit)
+                };
+                self.stage = Stage::Inside(inside);
+                match result {
+                    Ok(change) => self.arrive(now, !change.removed.is_empty()),
+                    Err(refusal) => {
+                        self.outputs.push_back(Output::CommitRefused {
+                            author,
+                            reason: refusal.to_string(),
+                        });
+                        self.send(ClientMessage::CommitRefused { sequence });
+                        Ok(())
+                    }
+                }
+            }
+            other => {
+                self.stage = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// Merges another member's or a newcomer's commit, if it keeps to the rules.
+    fn merge(
+        &self,
+        now: Instant,
+        inside: &mut Inside,
+        author: ParticipantId,
+        commit: &Opaque,
+    ) -> Result<Change, Refusal> {
+        let hash = Sha256::digest(commit.as_bytes()).into();
+        if self.annulled.contains(&hash) {
+            return Err(Refusal::Annulled);
+        }
+        let group = &mut inside.group;
+        let Staged { sender, commit } = group.stage(&self.envelope.open(Kind::Commit, commit)?)?;
+        let judge = Judge {
+            group: group.mls(),
+            psk_id: &self.psk_id,
+            present: &self.present,
+            author,
+        };
+        let change = judge.examine(&sender, &commit)?;
+        let snapshot = group.snapshot()?;
+        group.merge(Staged { sender, commit })?;
+        inside.pending = None;
+        inside.undo = Some(Undo {
+            snapshot,
+            author,
+            commit: hash,
+            until: now + UNDO_WITHIN,
+        });
+        Ok(change)
+    }
+
+    fn on_annulled(
+        &mut self,
+        now: Instant,
+        author: ParticipantId,
+        epoch: Epoch,
+    ) -> Result<(), End> {
+        match &mut self.stage {
+            // Our commit was made on the annulled one. It will come back as stale.
+            Stage::Joining(_, request) if request.epoch > epoch => {
+                self.stage = Stage::Waiting;
+                Ok(())
+            }
+            Stage::Inside(inside) if inside.group.epoch() != epoch => {
+                let undo = inside.undo.take().ok_or(End::NoWayBack)?;
+                let current = inside.group.epoch();
+                if undo.author != author || current != epoch.next() {
+                    return Err(End::NoWayBack);
+                }
+                inside.group.roll_back(undo.snapshot)?;
+                inside.group.discard_pending()?;
+                inside.pending = None;
+                self.annulled.insert(undo.commit);
+                self.timeline.retract(current, epoch);
+                self.update_roster(now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lines that cannot be opened are dropped: most are older than this membership.
+    fn on_delivered(&mut self, sequence: Sequence, author: ParticipantId, message: &Opaque) {
+        let Stage::Inside(inside) = &mut self.stage else {
+            return;
+        };
+        let own = inside
+            .own_lines
+            .iter()
+            .position(|(sent, _)| sent == message);
+        let line = if let Some(own) = own {
+            let line = inside.own_lines.remove(own).map(|(_, line)| line);
+            let leaf = inside.group.own_leaf().ok();
+            leaf.zip(self.participant)
+                .zip(line)
+                .map(|((leaf, participant), line)| {
+                    line.into_output(leaf, participant, self.name.as_str(), sequence)
+                })
+        } else if self.participant == Some(author) {
+            None
+        } else {
+            self.envelope
+                .open(Kind::Message, message)
+                .ok()
+                .and_then(|bytes| inside.group.decrypt(&bytes).ok())
+                .and_then(|message| {
+                    let line = Line::decode(&message.bytes)?;
+                    let Identity { participant, name } = message.identity;
+                    Some(line.into_output(message.leaf, participant, name.as_str(), sequence))
+                })
+        };
+        self.outputs.extend(line);
+    }
+
+    /// Does what is due at this time.
+    fn act(&mut self, now: Instant) -> Result<(), End> {
+        let request = match &mut self.stage {
+            Stage::Joining(_, request) => Some(request),
+            Stage::Inside(inside) => {
+                inside.undo.take_if(|undo| undo.until <= now);
+                inside.pending.as_mut()
+            }
+            _ => return Ok(()),
+        };
+        match request {
+            Some(request) if request.resend_at <= now => {
+                request.resend_at = now + RESEND_AFTER;
+                let message = request.message.clone();
+                self.send(message);
+                Ok(())
+            }
+            None if self.departures.deadline().is_some_and(|due| due <= now) => {
+                self.remove_departed(now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_departed(&mut self, now: Instant) -> Result<(), End> {
+        let Stage::Inside(mut inside) = std::mem::replace(&mut self.stage, Stage::Waiting) else {
+            return Ok(());
+        };
+        let new = inside.group.remove(self.departures.gone())?;
+        inside.pending = Some(self.request(now, inside.group.epoch(), &new)?);
+        self.stage = Stage::Inside(inside);
+        Ok(())
+    }
+}
+
+/// Merges the pending commit if the server let through the very bytes that were sent.
+fn merge_own(inside: &mut Inside, commit: &Opaque) -> Result<Change, Refusal> {
+    let own = inside.pending.take_if(|own| own.commit == *commit);
+    if own.is_none() {
+        return Err(Refusal::NotOurs);
+    }
+    let before = inside.group.members()?;
+    inside.group.merge_pending()?;
+    inside.undo = None;
+    let after = inside.group.members()?;
+    let removed = before.iter().map(|member| member.leaf);
+    Ok(Change {
+        removed: removed
+            .filter(|leaf| after.iter().all(|member| member.leaf != *leaf))
+            .collect(),
+    })
+}
+
+/// True for errors after which the server closes the connection.
+const fn ends_membership(code: ErrorCode) -> bool {
+    match code {
+        ErrorCode::TooLarge
+        | ErrorCode::UnsupportedVersion
+        | ErrorCode::WrongSecret
+        | ErrorCode::RoomFull
+        | ErrorCode::ServerFull
+        | ErrorCode::TooSlow
+        | ErrorCode::CommitRefused
+        | ErrorCode::ShuttingDown => true,
+        ErrorCode::Malformed
+        | ErrorCode::TooFast
+        | ErrorCode::OutOfOrder
+        | ErrorCode::UnacceptableOffer
+        | ErrorCode::MediaLost => false,
+    }
+}

@@ -1,0 +1,77 @@
+//! What a [`crate::Membership`] wants done, and what it has to tell.
+
+use conclave_protocol::{Epoch, ParticipantId, Sequence, signal::ClientMessage};
+use serde::Serialize;
+use ts_rs::TS;
+
+use crate::{
+    frame::BaseKey,
+    member::{LeafIndex, Member},
+};
+
+/// What a [`crate::Membership`] wants done, and what it has to tell.
+#[derive(Debug, Clone, Serialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[ts(export, rename = "MembershipOutput")]
+pub enum Output {
+    /// Send this to the server.
+    Send {
+        /// The message.
+        message: ClientMessage,
+    },
+    /// Install the key of an epoch, to open frames with and, later, to seal them.
+    KeysReady {
+        /// Which epoch.
+        epoch: Epoch,
+        /// This client's leaf in it.
+        own_leaf: LeafIndex,
+        /// The key. It is not part of the JSON form.
+        #[serde(skip)]
+        #[ts(skip)]
+        base_key: BaseKey,
+    },
+    /// Seal frames with the key of this epoch from now on.
+    SealWith {
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// Wipe the key of an epoch.
+    Forget {
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// Who is in the group now, by leaf.
+    Roster {
+        /// Everyone.
+        members: Vec<Member>,
+    },
+    /// A line of chat, this client's own included.
+    Chat {
+        /// Who wrote it.
+        leaf: LeafIndex,
+        /// Their stay in the room.
+        participant: ParticipantId,
+        /// Their name, as their credential gives it.
+        name: String,
+        /// What they wrote.
+        text: String,
+        /// Its place in the room's log.
+        sequence: Sequence,
+    },
+    /// This client is in the group.
+    Joined,
+    /// A commit broke the rules of the group. This client did not follow it.
+    CommitRefused {
+        /// Whose commit it was, by the server's word.
+        author: ParticipantId,
+        /// Which rule it broke, for people.
+        reason: String,
+    },
+    /// Someone without the right link was turned away at the door.
+    StrangerRefused,
+    /// This membership has come to its end; begin another one to be in the call.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+}

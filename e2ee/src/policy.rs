@@ -1,0 +1,187 @@
+//! Which commits a member agrees to. MLS itself would accept all of those refused here.
+//!
+//! There is one way in: an external commit with the link's pre-shared key. There is one
+//! way out: removal, once the server says that the participant has left the room.
+
+use std::collections::BTreeSet;
+
+use conclave_protocol::ParticipantId;
+use openmls::{
+    prelude::{
+        LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender, StagedCommit,
+        tls_codec::{DeserializeBytes as _, Serialize as _},
+    },
+    schedule::{PreSharedKeyId, Psk},
+};
+
+use crate::{
+    group::{identity, leaf_index},
+    member::LeafIndex,
+};
+
+/// Why a commit that MLS holds valid is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyViolation {
+    /// It adds a member by Add proposal, past the link.
+    #[error("it adds someone who did not show that they have the link")]
+    Added,
+    /// An external commit without the link's pre-shared key.
+    #[error("someone tried to come in without the link")]
+    NoLinkKey,
+    /// It mixes in another pre-shared key than the link's.
+    #[error("it uses a key that is not the link's")]
+    ForeignKey,
+    /// It changes the group's extensions, starts the group anew or does something else
+    /// that no client of this version does.
+    #[error("it changes the rules of the group")]
+    UnknownChange,
+    /// It removes somebody who is here.
+    #[error("it removes someone who is still here")]
+    RemovedPresent,
+    /// The newcomer's participant id is a member's already.
+    #[error("someone tried to come in as a participant who is here already")]
+    DuplicateParticipant,
+    /// A member changed the name or id in their own credential.
+    #[error("a member tried to become someone else")]
+    IdentityChanged,
+    /// The credential is not one of ours.
+    #[error("the name of a member cannot be read")]
+    UnreadableCredential,
+    /// The server names another author than the credential does.
+    #[error("the server says that it comes from someone else than it does")]
+    AuthorMismatch,
+    /// The sender is neither a member nor a newcomer.
+    #[error("it comes from outside the group")]
+    Outsider,
+    /// More members than frames can name.
+    #[error("the group has no place left")]
+    Full,
+}
+
+/// What an acceptable commit does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) removed: Vec<LeafIndex>,
+}
+
+/// What the rules need to know besides the commit.
+pub(crate) struct Judge<'a> {
+    pub(crate) group: &'a MlsGroup,
+    /// The id of the link's pre-shared key.
+    pub(crate) psk_id: &'a [u8],
+    /// Who is in the room, by the server's word, this client included.
+    pub(crate) present: &'a BTreeSet<ParticipantId>,
+    /// Whose commit it is, by the server's word.
+    pub(crate) author: ParticipantId,
+}
+
+impl Judge<'_> {
+    /// Applies the rules.
+    pub(crate) fn examine(
+        &self,
+        sender: &Sender,
+        commit: &StagedCommit,
+    ) -> Result<Change, PolicyViolation> {
+        match sender {
+            Sender::NewMemberCommit => self.examine_newcomer(commit),
+            Sender::Member(leaf) => self.examine_member(*leaf, commit),
+            Sender::External(_) | Sender::NewMemberProposal => Err(PolicyViolation::Outsider),
+        }
+    }
+
+    fn examine_newcomer(&self, commit: &StagedCommit) -> Result<Change, PolicyViolation> {
+        let mut link_keys = 0;
+        for queued in commit.queued_proposals() {
+            match queued.proposal() {
+                Proposal::ExternalInit(_) => {}
+                Proposal::PreSharedKey(_) => link_keys += 1,
+                Proposal::Add(_) => return Err(PolicyViolation::Added),
+                Proposal::Remove(_) => return Err(PolicyViolation::RemovedPresent),
+                _ => return Err(PolicyViolation::UnknownChange),
+            }
+        }
+        let mut keys = commit.psk_proposals();
+        if !keys.all(|queued| self.is_link_key(queued.psk_proposal())) {
+            return Err(PolicyViolation::ForeignKey);
+        }
+        if link_keys == 0 {
+            return Err(PolicyViolation::NoLinkKey);
+        }
+        let newcomer = commit
+            .update_path_leaf_node()
+            .ok_or(PolicyViolation::UnreadableCredential)
+            .and_then(|leaf| {
+                identity(leaf.credential()).map_err(|_| PolicyViolation::UnreadableCredential)
+            })?;
+        if newcomer.participant != self.author {
+            return Err(PolicyViolation::AuthorMismatch);
+        }
+        let known = self.group.members().any(|member| {
+            identity(&member.credential).is_ok_and(|known| known.participant == self.author)
+        });
+        if known {
+            return Err(PolicyViolation::DuplicateParticipant);
+        }
+        self.group
+            .ext_commit_sender_index(commit)
+            .ok()
+            .and_then(|leaf| leaf_index(leaf).ok())
+            .ok_or(PolicyViolation::Full)?;
+        Ok(Change {
+            removed: Vec::new(),
+        })
+    }
+
+    /// OpenMLS shows a proposal's key id only in its encoding, which is the proposal's.
+    fn is_link_key(&self, proposal: &PreSharedKeyProposal) -> bool {
+        proposal
+            .tls_serialize_detached()
+            .and_then(|bytes| PreSharedKeyId::tls_deserialize_exact_bytes(&bytes))
+            .is_ok_and(|id| {
+                matches!(id.psk(), Psk::External(external) if external.psk_id() == self.psk_id)
+            })
+    }
+
+    fn examine_member(
+        &self,
+        sender: LeafNodeIndex,
+        commit: &StagedCommit,
+    ) -> Result<Change, PolicyViolation> {
+        let credential = self
+            .group
+            .member(sender)
+            .ok_or(PolicyViolation::UnreadableCredential)?;
+        let author = identity(credential).map_err(|_| PolicyViolation::UnreadableCredential)?;
+        if author.participant != self.author {
+            return Err(PolicyViolation::AuthorMismatch);
+        }
+        if commit
+            .update_path_leaf_node()
+            .is_some_and(|leaf| leaf.credential() != credential)
+        {
+            return Err(PolicyViolation::IdentityChanged);
+        }
+        let mut removed = Vec::new();
+        for queued in commit.queued_proposals() {
+            match queued.proposal() {
+                Proposal::Remove(remove) => removed.push(self.examine_removal(remove.removed())?),
+                Proposal::Add(_) => return Err(PolicyViolation::Added),
+                Proposal::PreSharedKey(_) => return Err(PolicyViolation::ForeignKey),
+                _ => return Err(PolicyViolation::UnknownChange),
+            }
+        }
+        Ok(Change { removed })
+    }
+
+    fn examine_removal(&self, leaf: LeafNodeIndex) -> Result<LeafIndex, PolicyViolation> {
+        let removed = self
+            .group
+            .member(leaf)
+            .and_then(|credential| identity(credential).ok())
+            .ok_or(PolicyViolation::UnreadableCredential)?;
+        if leaf == self.group.own_leaf_index() || self.present.contains(&removed.participant) {
+            return Err(PolicyViolation::RemovedPresent);
+        }
+        leaf_index(leaf).map_err(|_| PolicyViolation::Full)
+    }
+}

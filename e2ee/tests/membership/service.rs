@@ -1,0 +1,376 @@
+//! A delivery service in process, as the server's: one log, one commit an epoch.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use conclave_e2ee::{BaseKey, DisplayName, Instant, LinkSecret, Member, Membership, Output};
+use conclave_protocol::{
+    Epoch, Opaque, ParticipantId, RoomId, Sequence,
+    signal::{ClientMessage, ErrorCode, GroupState, ServerMessage},
+};
+
+/// What a client has put out so far.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) keys: BTreeMap<Epoch, BaseKey>,
+    pub(crate) sealing: Option<Epoch>,
+    pub(crate) forgotten: Vec<Epoch>,
+    pub(crate) joined: u32,
+    pub(crate) chat: Vec<(String, String)>,
+    pub(crate) refused: Vec<(ParticipantId, String)>,
+    pub(crate) strangers: u32,
+    pub(crate) failed: Option<String>,
+}
+
+pub(crate) struct Client {
+    pub(crate) membership: Membership,
+    pub(crate) seen: Seen,
+    /// What the client has said and the server not yet heard.
+    pub(crate) outbox: VecDeque<ClientMessage>,
+    /// What the server has said and the client not yet heard.
+    pub(crate) inbox: VecDeque<ServerMessage>,
+}
+
+impl Client {
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.membership.poll() {
+            match output {
+                Output::Send { message } => self.outbox.push_back(message),
+                Output::KeysReady {
+                    epoch, base_key, ..
+                } => {
+                    self.seen.keys.insert(epoch, base_key);
+                }
+                Output::SealWith { epoch } => self.seen.sealing = Some(epoch),
+                Output::Forget { epoch } => {
+                    self.seen.keys.remove(&epoch);
+                    self.seen.forgotten.push(epoch);
+                }
+                Output::Chat { name, text, .. } => self.seen.chat.push((name, text)),
+                Output::Joined => self.seen.joined += 1,
+                Output::CommitRefused { author, reason } => {
+                    self.seen.refused.push((author, reason));
+                }
+                Output::StrangerRefused => self.seen.strangers += 1,
+                Output::Failed { reason } => self.seen.failed = Some(reason),
+                Output::Roster { .. } => {}
+            }
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let roster = self.membership.roster();
+        roster.iter().map(|member| member.name.as_str()).collect()
+    }
+
+    pub(crate) fn member(&self, name: &str) -> &Member {
+        let mut roster = self.membership.roster().iter();
+        roster.find(|member| member.name == name).unwrap()
+    }
+
+    /// The key of the newest epoch.
+    pub(crate) fn newest_key(&self) -> (Epoch, [u8; 16]) {
+        let (epoch, key) = self.seen.keys.last_key_value().expect("has a key");
+        (*epoch, *key.as_bytes())
+    }
+}
+
+struct Undo {
+    state: GroupState,
+    author: ParticipantId,
+    sequence: Sequence,
+}
+
+/// The room and everyone who is in it.
+pub(crate) struct Service {
+    pub(crate) room: RoomId,
+    pub(crate) secret: LinkSecret,
+    pub(crate) now: Instant,
+    pub(crate) clients: BTreeMap<ParticipantId, Client>,
+    pub(crate) group: Option<GroupState>,
+    pub(crate) sequence: Sequence,
+    pub(crate) commits: Vec<ServerMessage>,
+    pub(crate) stale: u32,
+    undo: Option<Undo>,
+    missing: BTreeSet<ParticipantId>,
+    members: BTreeSet<ParticipantId>,
+    next: u64,
+}
+
+impl Service {
+    pub(crate) fn new() -> Self {
+        Self {
+            room: "standup".parse().unwrap(),
+            secret: LinkSecret::from_bytes([7; 32]),
+            now: Instant::default(),
+            clients: BTreeMap::new(),
+            group: None,
+            sequence: Sequence::START,
+            commits: Vec::new(),
+            stale: 0,
+            undo: None,
+            missing: BTreeSet::new(),
+            members: BTreeSet::new(),
+            next: 0,
+        }
+    }
+
+    /// A room with these people in its group, everything settled.
+    pub(crate) fn with(names: &[&str]) -> (Self, Vec<ParticipantId>) {
+        let mut service = Self::new();
+        let ids = names
+            .iter()
+            .map(|name| {
+                let id = service.arrive(name);
+                service.settle();
+                id
+            })
+            .collect();
+        service.wait(Duration::from_secs(20));
+        (service, ids)
+    }
+
+    pub(crate) fn fresh_id(&mut self) -> ParticipantId {
+        self.next += 1;
+        ParticipantId::new(self.next)
+    }
+
+    /// Someone comes through the door with the room's link.
+    pub(crate) fn arrive(&mut self, name: &str) -> ParticipantId {
+        let secret = self.secret.clone();
+        self.arrive_with(name, &secret)
+    }
+
+    /// Someone comes through the door, which does not look at the secret.
+    pub(crate) fn arrive_with(&mut self, name: &str, secret: &LinkSecret) -> ParticipantId {
+        let id = self.fresh_id();
+        let name: DisplayName = name.parse().unwrap();
+        let mut client = Client {
+            membership: Membership::new(self.room.clone(), secret, name),
+            seen: Seen::default(),
+            outbox: VecDeque::new(),
+            inbox: VecDeque::new(),
+        };
+        client.inbox.push_back(ServerMessage::Joined {
+            participant: id,
+            others: self.clients.keys().copied().collect(),
+            group: self.group.clone(),
+        });
+        self.tell_all(&ServerMessage::ParticipantJoined { participant: id });
+        self.clients.insert(id, client);
+        id
+    }
+
+    pub(crate) fn leave(&mut self, id: ParticipantId) {
+        self.clients.remove(&id);
+        self.members.remove(&id);
+        self.missing.remove(&id);
+        self.tell_all(&ServerMessage::ParticipantLeft { participant: id });
+        if self.members.is_empty() && self.group.take().is_some() {
+            self.tell_all(&ServerMessage::GroupLost {});
+        }
+    }
+
+    pub(crate) fn tell(&mut self, id: ParticipantId, message: ServerMessage) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.inbox.push_back(message);
+        }
+    }
+
+    pub(crate) fn tell_all(&mut self, message: &ServerMessage) {
+        for client in self.clients.values_mut() {
+            client.inbox.push_back(message.clone());
+        }
+    }
+
+    pub(crate) fn client(&self, id: ParticipantId) -> &Client {
+        &self.clients[&id]
+    }
+
+    pub(crate) fn client_mut(&mut self, id: ParticipantId) -> &mut Client {
+        self.clients.get_mut(&id).unwrap()
+    }
+
+    /// The server hears the client's next word. False when there is none.
+    pub(crate) fn hear(&mut self, id: ParticipantId) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return false;
+        };
+        let Some(message) = client.outbox.pop_front() else {
+            return false;
+        };
+        self.take(id, message);
+        true
+    }
+
+    /// The client hears the server's next word. False when there is none.
+    pub(crate) fn deliver(&mut self, id: ParticipantId) -> bool {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&id) else {
+            return false;
+        };
+        let Some(message) = client.inbox.pop_front() else {
+            return false;
+        };
+        client.membership.handle(now, message);
+        client.drain();
+        true
+    }
+
+    /// Until nobody has anything left to say.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let ids: Vec<_> = self.clients.keys().copied().collect();
+            let mut moved = false;
+            for id in ids {
+                moved |= self.deliver(id) | self.hear(id);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass, and everything happen that falls due.
+    pub(crate) fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.settle();
+            let due = self
+                .clients
+                .values()
+                .filter_map(|client| client.membership.poll_timeout());
+            let Some(due) = due.min().filter(|due| *due <= end) else {
+                break;
+            };
+            self.now = self.now.max(due);
+            for client in self.clients.values_mut() {
+                client.membership.handle_timeout(self.now);
+                client.drain();
+            }
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn chat(&mut self, id: ParticipantId, text: &str) {
+        let client = self.client_mut(id);
+        client.membership.send_chat(text).unwrap();
+        client.drain();
+    }
+
+    pub(crate) fn take(&mut self, id: ParticipantId, message: ClientMessage) {
+        match message {
+            ClientMessage::CreateGroup { group_info } => match self.group.clone() {
+                None => {
+                    self.group = Some(GroupState {
+                        epoch: Epoch::FIRST,
+                        group_info,
+                    });
+                    self.members.insert(id);
+                    self.tell(id, ServerMessage::GroupCreated {});
+                }
+                Some(group) => self.refuse_as_stale(id, group),
+            },
+            ClientMessage::Commit {
+                epoch,
+                commit,
+                group_info,
+            } => self.commit(id, epoch, commit, group_info),
+            ClientMessage::EpochReached { epoch } => {
+                let current = self.group.as_ref().map(|group| group.epoch);
+                if current == Some(epoch) && self.missing.remove(&id) {
+                    self.undo = None;
+                    if self.missing.is_empty() {
+                        self.tell_all(&ServerMessage::EpochComplete { epoch });
+                    }
+                }
+            }
+            ClientMessage::CommitRefused { sequence } => {
+                if let Some(undo) = self.undo.take_if(|undo| undo.sequence == sequence) {
+                    self.annul(undo);
+                } else {
+                    self.members.remove(&id);
+                }
+            }
+            ClientMessage::Send { message } => {
+                let sequence = self.place();
+                self.tell_all(&ServerMessage::Delivered {
+                    sequence,
+                    author: id,
+                    message,
+                });
+            }
+            ClientMessage::Leave {} => self.leave(id),
+            ClientMessage::Join { .. } | ClientMessage::Offer { .. } => {}
+        }
+    }
+
+    pub(crate) fn place(&mut self) -> Sequence {
+        self.sequence = self.sequence.next();
+        self.sequence
+    }
+
+    fn refuse_as_stale(&mut self, id: ParticipantId, group: GroupState) {
+        self.stale += 1;
+        self.tell(id, ServerMessage::Stale { group });
+    }
+
+    /// Takes a commit as the server would, whoever made it.
+    pub(crate) fn commit(
+        &mut self,
+        id: ParticipantId,
+        epoch: Epoch,
+        commit: Opaque,
+        group_info: Opaque,
+    ) {
+        let state = self.group.clone().expect("there is a group");
+        if state.epoch != epoch {
+            return self.refuse_as_stale(id, state);
+        }
+        let sequence = self.place();
+        self.missing = self.members.clone();
+        self.missing.remove(&id);
+        self.members.insert(id);
+        self.undo = Some(Undo {
+            state,
+            author: id,
+            sequence,
+        });
+        self.group = Some(GroupState {
+            epoch: epoch.next(),
+            group_info,
+        });
+        let message = ServerMessage::Committed {
+            sequence,
+            author: id,
+            epoch: epoch.next(),
+            commit,
+        };
+        self.commits.push(message.clone());
+        self.tell_all(&message);
+    }
+
+    fn annul(&mut self, undo: Undo) {
+        let Undo { state, author, .. } = undo;
+        let annulled = ServerMessage::CommitAnnulled {
+            author,
+            epoch: state.epoch,
+        };
+        self.group = Some(state);
+        self.missing.clear();
+        self.tell(
+            author,
+            ServerMessage::Error {
+                code: ErrorCode::CommitRefused,
+                detail: "a member refused".to_owned(),
+            },
+        );
+        for (id, client) in &mut self.clients {
+            if *id != author {
+                client.inbox.push_back(annulled.clone());
+            }
+        }
+    }
+}
