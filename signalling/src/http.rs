@@ -1,0 +1,244 @@
+//! What is asked over HTTP and what is answered.
+
+use std::{net::IpAddr, sync::Arc};
+
+use conclave_protocol::RoomId;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, HOST, HeaderValue, ORIGIN, RETRY_AFTER},
+    http::uri::{Authority, Uri},
+};
+use prometheus::TextEncoder;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    answer::{Body, fresh, problem, text},
+    door::Door,
+    page, socket,
+};
+
+/// Where a request comes from, and the place that its connection takes.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) address: IpAddr,
+    pub(crate) place: Arc<OwnedSemaphorePermit>,
+}
+
+/// Answers one request.
+pub(crate) fn answer(
+    door: &Arc<Door>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let host = host(&request);
+    let uri = request.uri().clone();
+    let route = Route::of(uri.path());
+    let label = route.label();
+    let mut response = match (request.method(), &route) {
+        (&Method::GET | &Method::HEAD, _) => route.answer(door, caller, request, host.as_ref()),
+        _ => {
+            let mut response = problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this server only answers GET and HEAD",
+            );
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allowed);
+            response
+        }
+    };
+    page::protect(response.headers_mut(), host.as_ref());
+    door.metrics.requested(label, response.status().as_str());
+    response
+}
+
+/// The host as the client named it (RFC 9112 §3.2).
+fn host<B>(request: &Request<B>) -> Option<Authority> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.clone()),
+        None => request.headers().get(HOST)?.to_str().ok()?.parse().ok(),
+    }
+}
+
+enum Route<'a> {
+    Page,
+    File(&'a str),
+    Socket,
+    Metrics,
+    Health,
+    Readiness,
+    Nothing,
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Self {
+        match path {
+            "/" => Self::Page,
+            "/ws" => Self::Socket,
+            "/metrics" => Self::Metrics,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Readiness,
+            _ => match path.strip_prefix("/r/") {
+                Some(room) if room.parse::<RoomId>().is_ok() => Self::Page,
+                Some(_) => Self::Nothing,
+                None => path.strip_prefix('/').map_or(Self::Nothing, Self::File),
+            },
+        }
+    }
+
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::File(_) => "file",
+            Self::Socket => "ws",
+            Self::Metrics => "metrics",
+            Self::Health => "healthz",
+            Self::Readiness => "readyz",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+impl Route<'_> {
+    fn answer(
+        &self,
+        door: &Arc<Door>,
+        caller: Caller,
+        request: Request<Incoming>,
+        host: Option<&Authority>,
+    ) -> Response<Body> {
+        match self {
+            Self::Page => page::index(request.headers()),
+            Self::File(path) => page::file(path, request.headers()).unwrap_or_else(not_found),
+            Self::Socket => upgrade(door, caller, request, host),
+            Self::Metrics => metrics(door),
+            Self::Health => text(StatusCode::OK, "ok\n"),
+            Self::Readiness => match door.not_ready() {
+                None => text(StatusCode::OK, "ready\n"),
+                Some(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, reason),
+            },
+            Self::Nothing => not_found(),
+        }
+    }
+}
+
+fn not_found() -> Response<Body> {
+    problem(
+        StatusCode::NOT_FOUND,
+        "there is nothing here: a call's address is /r/ and the room's name",
+    )
+}
+
+fn metrics(door: &Door) -> Response<Body> {
+    match TextEncoder::new().encode_to_string(&door.published.gather()) {
+        Ok(metrics) => fresh(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics,
+        ),
+        Err(error) => {
+            tracing::error!(%error, "the metrics could not be written");
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the metrics could not be written: see the server's log",
+            )
+        }
+    }
+}
+
+/// Turns the connection into a WebSocket (RFC 6455 §4.2).
+fn upgrade(
+    door: &Arc<Door>,
+    caller: Caller,
+    mut request: Request<Incoming>,
+    host: Option<&Authority>,
+) -> Response<Body> {
+    if !hyper_tungstenite::is_upgrade_request(&request) {
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "this address speaks WebSocket only",
+        );
+    }
+    let origins = request.headers().get_all(ORIGIN);
+    if !origins.iter().all(|origin| is_same_site(origin, host)) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "pages of other sites may not join calls here: open the call on this server",
+        );
+    }
+    if let Some(reason) = door.not_ready() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, reason);
+    }
+    if !door.addresses.admits(caller.address) {
+        door.metrics.limited("joins");
+        let mut response = problem(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many joins from your address: wait a second",
+        );
+        let second = HeaderValue::from_static("1");
+        response.headers_mut().insert(RETRY_AFTER, second);
+        return response;
+    }
+    let config = socket::config(&door.limits);
+    match hyper_tungstenite::upgrade(&mut request, Some(config)) {
+        Ok((response, socket)) => {
+            let serving = Arc::clone(door);
+            door.tasks.spawn(async move {
+                match socket.await {
+                    Ok(socket) => socket::serve(serving, socket).await,
+                    Err(error) => tracing::debug!(%error, "an upgrade failed"),
+                }
+                drop(caller.place);
+            });
+            response
+        }
+        Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// True when a page of this server opened the WebSocket. Native clients send no origin.
+fn is_same_site(origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    let origin = origin.to_str().ok().and_then(|o| o.parse::<Uri>().ok());
+    match (origin.as_ref().and_then(Uri::authority), host) {
+        (Some(origin), Some(host)) => origin == host,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_servers_pages_open_websockets() {
+        let host: Authority = "call.example:8080".parse().expect("an authority");
+        let same = |origin| is_same_site(&HeaderValue::from_static(origin), Some(&host));
+        assert!(same("http://call.example:8080"));
+        assert!(same("https://CALL.example:8080"));
+        for foreign in [
+            "http://evil.example",
+            "http://call.example",
+            "http://call.example:8081",
+            "http://call.example:8080.evil.example",
+            "null",
+            "",
+        ] {
+            assert!(!same(foreign), "{foreign}");
+        }
+        let origin = HeaderValue::from_static("http://call.example:8080");
+        assert!(!is_same_site(&origin, None));
+    }
+
+    #[test]
+    fn rooms_are_pages_and_malformed_ones_are_nothing() {
+        assert!(matches!(Route::of("/r/garden-7"), Route::Page));
+        for path in ["/r/", "/r/a b", "/r/a/b", "/r/..", "/r/%2e"] {
+            assert!(matches!(Route::of(path), Route::Nothing), "{path}");
+        }
+        assert!(matches!(
+            Route::of("/assets/a.js"),
+            Route::File("assets/a.js")
+        ));
+        assert!(matches!(Route::of("*"), Route::Nothing));
+    }
+}

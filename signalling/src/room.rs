@@ -1,0 +1,373 @@
+//! One room: who is here, what the group's order of commits and messages is, who is told
+//! what. A state machine without clocks, sockets or tasks: words go in, what is to be told
+//! comes out of [`Room::poll`]. [`crate::registry`] wraps it in a task.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use conclave_protocol::{
+    Epoch, Opaque, ParticipantId, RoomAuth, Sequence,
+    signal::{ErrorCode, ServerMessage},
+};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::group::{Group, Refusal};
+
+/// Those inside hear of strangers at the door at most this often, however many there are.
+const STRANGER_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What opens a room's door: the hash of its [`RoomAuth`]. The server keeps no more, so what
+/// it stores opens no door elsewhere.
+#[derive(Clone)]
+pub struct Lock([u8; 32]);
+
+impl Lock {
+    /// The lock that this key opens.
+    pub fn for_key(key: &RoomAuth) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    fn is_opened_by(&self, key: &RoomAuth) -> bool {
+        self.0.ct_eq(&Self::for_key(key).0).into()
+    }
+}
+
+/// Why someone may not come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryRefused {
+    /// The link's secret is not the one of this room.
+    #[error("this link does not open this room: check that it was copied whole")]
+    WrongSecret,
+    /// No place left in the room.
+    #[error("the room is full")]
+    RoomFull,
+}
+
+/// What a participant says to the room.
+#[derive(Debug, Clone)]
+pub enum Saying {
+    /// Found the group.
+    CreateGroup {
+        /// The new group, sealed.
+        group_info: Opaque,
+    },
+    /// Move the group on.
+    Commit {
+        /// The epoch that it was made in.
+        epoch: Epoch,
+        /// The commit, sealed.
+        commit: Opaque,
+        /// The group after it, sealed.
+        group_info: Opaque,
+    },
+    /// The keys of this epoch are there.
+    EpochReached {
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// That commit breaks the group's rules.
+    CommitRefused {
+        /// Which commit.
+        sequence: Sequence,
+    },
+    /// An application message.
+    Send {
+        /// The message, sealed.
+        message: Opaque,
+    },
+}
+
+/// Who is to be told something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// One participant.
+    One(ParticipantId),
+    /// Everyone in the room.
+    Everyone,
+    /// Everyone in the room but one.
+    EveryoneBut(ParticipantId),
+}
+
+/// What the room wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Tell someone something.
+    Tell(Audience, ServerMessage),
+    /// This participant is no longer in the room: say why and close the connection.
+    Remove {
+        /// Whom.
+        participant: ParticipantId,
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, for people.
+        detail: &'static str,
+    },
+}
+
+/// A room and its group.
+pub struct Room {
+    lock: Lock,
+    capacity: usize,
+    present: BTreeSet<ParticipantId>,
+    group: Option<Group>,
+    /// Those who were told that the group is lost and have not answered with a founding.
+    /// What they say about a group until then is about the lost one.
+    bereft: BTreeSet<ParticipantId>,
+    last: Sequence,
+    stranger_noticed: Option<Instant>,
+    outputs: VecDeque<Output>,
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(lock: Lock, capacity: usize) -> Self {
+        Self {
+            lock,
+            capacity,
+            present: BTreeSet::new(),
+            group: None,
+            bereft: BTreeSet::new(),
+            last: Sequence::START,
+            stranger_noticed: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// True when nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty()
+    }
+
+    /// True when this participant is here.
+    pub fn contains(&self, participant: ParticipantId) -> bool {
+        self.present.contains(&participant)
+    }
+
+    /// True when this participant is in the group, by the server's knowledge: it founded
+    /// the group, or a commit of it was accepted.
+    pub fn is_member(&self, participant: ParticipantId) -> bool {
+        self.group.as_ref().is_some_and(|g| g.contains(participant))
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Someone comes in.
+    pub fn enter(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        key: &RoomAuth,
+    ) -> Result<(), EntryRefused> {
+        if !self.lock.is_opened_by(key) {
+            self.notice_stranger(now);
+            return Err(EntryRefused::WrongSecret);
+        }
+        if self.present.len() >= self.capacity {
+            return Err(EntryRefused::RoomFull);
+        }
+        let others = self.present.iter().copied().collect();
+        self.present.insert(participant);
+        self.tell(
+            Audience::One(participant),
+            ServerMessage::Joined {
+                participant,
+                others,
+                group: self.group.as_ref().map(Group::state),
+            },
+        );
+        self.tell(
+            Audience::EveryoneBut(participant),
+            ServerMessage::ParticipantJoined { participant },
+        );
+        Ok(())
+    }
+
+    /// Someone is gone.
+    pub fn leave(&mut self, participant: ParticipantId) {
+        if !self.present.remove(&participant) {
+            return;
+        }
+        self.bereft.remove(&participant);
+        self.tell(
+            Audience::Everyone,
+            ServerMessage::ParticipantLeft { participant },
+        );
+        let completed = self
+            .group
+            .as_mut()
+            .is_some_and(|group| group.leave(participant));
+        self.after_departure(completed);
+    }
+
+    /// Someone who is here says something.
+    pub fn hear(&mut self, author: ParticipantId, saying: Saying) {
+        if !self.contains(author) {
+            return;
+        }
+        match saying {
+            Saying::CreateGroup { group_info } => self.create_group(author, group_info),
+            Saying::Commit {
+                epoch,
+                commit,
+                group_info,
+            } => self.commit(author, epoch, commit, group_info),
+            Saying::EpochReached { epoch } => {
+                if self
+                    .group
+                    .as_mut()
+                    .is_some_and(|g| g.reached(author, epoch))
+                {
+                    self.announce_completion();
+                }
+            }
+            Saying::CommitRefused { sequence } => self.commit_refused(author, sequence),
+            Saying::Send { message } => self.send(author, message),
+        }
+    }
+
+    fn create_group(&mut self, author: ParticipantId, group_info: Opaque) {
+        self.bereft.remove(&author);
+        let answer = match &self.group {
+            Some(group) => ServerMessage::Stale {
+                group: group.state(),
+            },
+            None => {
+                self.group = Some(Group::found(author, group_info));
+                ServerMessage::GroupCreated {}
+            }
+        };
+        self.tell(Audience::One(author), answer);
+    }
+
+    fn commit(&mut self, author: ParticipantId, epoch: Epoch, commit: Opaque, group_info: Opaque) {
+        if self.bereft.contains(&author) {
+            return;
+        }
+        let Some(group) = &mut self.group else {
+            self.out_of_order(author, "there is no group yet: found it with create_group");
+            return;
+        };
+        let sequence = self.last.next();
+        match group.commit(author, epoch, group_info, sequence) {
+            Ok(epoch) => {
+                let complete = group.is_complete();
+                self.last = sequence;
+                self.tell(
+                    Audience::Everyone,
+                    ServerMessage::Committed {
+                        sequence,
+                        author,
+                        epoch,
+                        commit,
+                    },
+                );
+                if complete {
+                    self.announce_completion();
+                }
+            }
+            Err(_late) => {
+                let group = group.state();
+                self.tell(Audience::One(author), ServerMessage::Stale { group });
+            }
+        }
+    }
+
+    fn commit_refused(&mut self, refuser: ParticipantId, sequence: Sequence) {
+        let Some(group) = &mut self.group else {
+            return;
+        };
+        let was_complete = group.is_complete();
+        match group.refuse(refuser, sequence) {
+            Refusal::Annulled { author, epoch } => {
+                self.tell(
+                    Audience::EveryoneBut(author),
+                    ServerMessage::CommitAnnulled { author, epoch },
+                );
+                if self.contains(author) {
+                    self.outputs.push_back(Output::Remove {
+                        participant: author,
+                        code: ErrorCode::CommitRefused,
+                        detail: "a member of the call refused your way into the group",
+                    });
+                    self.leave(author);
+                }
+            }
+            Refusal::LeftBehind => {
+                let completed = !was_complete && group.is_complete() && !group.is_lost();
+                self.after_departure(completed);
+            }
+            Refusal::Void => {}
+        }
+    }
+
+    fn send(&mut self, author: ParticipantId, message: Opaque) {
+        if self.bereft.contains(&author) {
+            return;
+        }
+        if !self.is_member(author) {
+            self.out_of_order(author, "join the group before you send to it");
+            return;
+        }
+        self.last = self.last.next();
+        self.tell(
+            Audience::Everyone,
+            ServerMessage::Delivered {
+                sequence: self.last,
+                author,
+                message,
+            },
+        );
+    }
+
+    /// A member is out of the group, and its keys are no longer waited for.
+    fn after_departure(&mut self, completed: bool) {
+        if completed {
+            self.announce_completion();
+        }
+        if self.group.as_ref().is_some_and(Group::is_lost) {
+            self.group = None;
+            self.bereft = self.present.clone();
+            self.tell(Audience::Everyone, ServerMessage::GroupLost {});
+        }
+    }
+
+    fn announce_completion(&mut self) {
+        if let Some(epoch) = self.group.as_ref().map(Group::epoch) {
+            self.tell(Audience::Everyone, ServerMessage::EpochComplete { epoch });
+        }
+    }
+
+    fn notice_stranger(&mut self, now: Instant) {
+        let quiet = self
+            .stranger_noticed
+            .is_none_or(|last| now.duration_since(last) >= STRANGER_NOTICE_INTERVAL);
+        if quiet {
+            self.stranger_noticed = Some(now);
+            self.tell(Audience::Everyone, ServerMessage::StrangerRefused {});
+        }
+    }
+
+    fn out_of_order(&mut self, participant: ParticipantId, detail: &str) {
+        self.tell(
+            Audience::One(participant),
+            ServerMessage::Error {
+                code: ErrorCode::OutOfOrder,
+                detail: detail.to_owned(),
+            },
+        );
+    }
+
+    fn tell(&mut self, audience: Audience, message: ServerMessage) {
+        self.outputs.push_back(Output::Tell(audience, message));
+    }
+}
+
+#[cfg(test)]
+#[path = "room_stories.rs"]
+mod stories;

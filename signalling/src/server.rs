@@ -1,0 +1,270 @@
+//! Starting, accepting connections, and stopping.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use conclave_sfu::{Sfu, SfuConfig};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{interval, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    door::Door,
+    http::{self, Caller},
+    limits::{AddressLimiter, Limits},
+    media::Media,
+    metrics::Metrics,
+    registry::Registry,
+};
+
+/// How long connections may take to end when the server stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the media thread may take to end.
+const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Where the server listens and what it tells clients about that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Address and TCP port of the front door; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The UDP port for media; 0 takes any free one.
+    pub media_port: u16,
+    /// The addresses that clients are told to send media to. When empty: those of this
+    /// machine.
+    pub public_addresses: Vec<IpAddr>,
+    /// Where to keep what must outlive the process. Made if it is not there.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The front door's address could not be had.
+    #[error("cannot listen on TCP {address} (--listen): {source}{}", remedy(.source))]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The media side did not start.
+    #[error(transparent)]
+    Media(#[from] conclave_sfu::StartError),
+    /// The data folder could not be made.
+    #[error("cannot make the folder {path} (--data): {source}")]
+    Data {
+        /// Which folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The metrics could not be registered.
+    #[error("cannot register the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            ". Another program has this port, perhaps another conclave: stop it or choose \
+             another port"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            ". This machine does not have that address: 0.0.0.0 or [::] stands for all it has"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ". Ports below 1024 need a privilege: choose a higher one"
+        }
+        _ => "",
+    }
+}
+
+/// A running server.
+pub struct Server {
+    door: Arc<Door>,
+    http_address: SocketAddr,
+    media_address: SocketAddr,
+}
+
+impl Server {
+    /// Opens the sockets and starts to serve. Has to be called within a tokio runtime.
+    pub fn start(config: ServerConfig) -> Result<Self, StartError> {
+        Self::start_with_limits(config, Limits::default())
+    }
+
+    /// [`Self::start`] with other bounds than the usual ones.
+    pub fn start_with_limits(config: ServerConfig, limits: Limits) -> Result<Self, StartError> {
+        if let Some(path) = &config.data_dir {
+            std::fs::create_dir_all(path).map_err(|source| StartError::Data {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        let listener = listen(config.listen).map_err(|source| StartError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let http_address = listener.local_addr().map_err(|source| StartError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let published = prometheus::Registry::new();
+        let metrics = Arc::new(Metrics::register(&published)?);
+        let sfu_config = SfuConfig {
+            listen: config.listen.ip(),
+            media_port: config.media_port,
+            public_addresses: config.public_addresses,
+        };
+        let (sfu, events) = Sfu::start(sfu_config, &published)?;
+        let media_address = sfu.media_address();
+
+        let limits = Arc::new(limits);
+        let media = Arc::new(Media::new(sfu, Arc::clone(&metrics)));
+        let tasks = TaskTracker::new();
+        let rooms = Arc::new(Registry::new(
+            Arc::clone(&limits),
+            Arc::clone(&metrics),
+            Arc::clone(&media),
+            tasks.clone(),
+        ));
+        let door = Arc::new(Door {
+            addresses: AddressLimiter::new(&limits),
+            limits,
+            metrics,
+            published,
+            rooms,
+            media: Arc::clone(&media),
+            stopping: CancellationToken::new(),
+            tasks,
+        });
+        tokio::spawn(async move { media.watch(events).await });
+        door.tasks.spawn(accept(Arc::clone(&door), listener));
+        door.tasks.spawn(tidy(Arc::clone(&door)));
+        Ok(Self {
+            door,
+            http_address,
+            media_address,
+        })
+    }
+
+    /// Where the front door is.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Where media is taken.
+    pub fn media_address(&self) -> SocketAddr {
+        self.media_address
+    }
+
+    /// Tells the clients, closes the sockets and ends the media thread, within a bounded
+    /// time.
+    pub async fn shutdown(self) {
+        self.door.metrics.draining.set(1);
+        self.door.stopping.cancel();
+        self.door.tasks.close();
+        if timeout(STOP_DEADLINE, self.door.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                left = self.door.tasks.len(),
+                "not all connections ended in time"
+            );
+        }
+        let media = self.door.media.shutdown();
+        if timeout(MEDIA_STOP_DEADLINE, media).await.is_err() {
+            tracing::warn!("the media thread did not end in time");
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+async fn tidy(door: Arc<Door>) {
+    let mut minute = interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            () = door.stopping.cancelled() => return,
+            _ = minute.tick() => door.addresses.tidy(),
+        }
+    }
+}
+
+async fn accept(door: Arc<Door>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(door.limits.connections));
+    loop {
+        let accepted = tokio::select! {
+            () = door.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let serving = Arc::clone(&door);
+                    door.tasks.spawn(serve(serving, stream, peer, place));
+                }
+                Err(_full) => door.metrics.limited("connections"),
+            },
+            Err(error) => {
+                // Out of descriptors, most likely: some have to be closed first.
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Serves the requests of one connection, until it ends or becomes a WebSocket.
+async fn serve(door: Arc<Door>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    // Signalling messages are small and waited for.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let caller = Caller {
+        address: peer.ip(),
+        place: Arc::new(place),
+    };
+    let service = service_fn(|request| {
+        let response = http::answer(&door, caller.clone(), request);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(door.limits.request_head)
+        .max_buf_size(32 << 10)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let old = tokio::select! {
+        ended = connection.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "a connection ended");
+            }
+            return;
+        }
+        () = door.stopping.cancelled() => false,
+        () = sleep(door.limits.connection_age) => true,
+    };
+    tracing::trace!(%peer, old, "a connection is asked to end");
+    connection.as_mut().graceful_shutdown();
+    // An answer may be on its way; who does not take it in this time does not get it.
+    timeout(door.limits.farewell, connection).await.ok();
+}
