@@ -1,0 +1,101 @@
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import type { Call } from "../call/call";
+import { hotkeyOf, takesText } from "../call/hotkeys";
+import { AudioOutputs } from "./AudioOutputs";
+import { Controls } from "./Controls";
+import { NoticeList } from "./NoticeList";
+import { type PanelName, SidePanel } from "./SidePanel";
+import { StageView } from "./StageView";
+import { TopBar } from "./TopBar";
+
+/** The call itself. */
+export function CallView({ call }: { call: Call }) {
+  const panel = useSignal<PanelName | undefined>(undefined);
+  const toggle = (name: PanelName) => {
+    panel.value = panel.value === name ? undefined : name;
+  };
+  useEffect(() => call.chat.setOpen(panel.value === "chat"), [call, panel.value]);
+  useHotkeys(call, toggle);
+
+  return (
+    <div class={`call ${panel.value ? "with-panel" : ""}`}>
+      <TopBar call={call} panel={panel.value} onPanel={toggle} />
+      <main class="call-main" aria-label="Call">
+        <StageView call={call} />
+        {panel.value && (
+          <SidePanel
+            call={call}
+            name={panel.value}
+            onClose={() => {
+              panel.value = undefined;
+            }}
+          />
+        )}
+      </main>
+      <Controls call={call} panel={panel.value} onPanel={toggle} />
+      <Banner call={call} />
+      <NoticeList notices={call.notices} />
+      <AudioOutputs call={call} />
+    </div>
+  );
+}
+
+function Banner({ call }: { call: Call }) {
+  const { value } = call.phase;
+  const text = {
+    joining: "Joining… agreeing on keys with the others",
+    reconnecting: "Connection lost. Trying to come back…",
+    live: "",
+    ended: "",
+  }[value];
+  return (
+    <div class={`banner ${value}`} role="status">
+      {text && (
+        <>
+          <i class="spinner" />
+          {text}
+        </>
+      )}
+    </div>
+  );
+}
+
+/** Letters work anywhere but in text fields; the space bar opens a muted microphone while held. */
+function useHotkeys(call: Call, toggle: (panel: PanelName) => void) {
+  useEffect(() => {
+    const { devices } = call;
+    let talking = false;
+    const down = (event: KeyboardEvent) => {
+      const focused = document.activeElement ?? document.body;
+      if (event.key === " " && focused === document.body && !devices.sentMicrophone.value) {
+        event.preventDefault();
+        talking = true;
+        void devices.setMicrophone(true);
+        return;
+      }
+      const actions = {
+        microphone: () => void devices.toggleMicrophone(),
+        camera: () => void devices.toggleCamera(),
+        screen: () => void call.toggleScreen(),
+        chat: () => toggle("chat"),
+        people: () => toggle("people"),
+      };
+      const hotkey = hotkeyOf(event, takesText(focused as HTMLElement));
+      if (!hotkey) return;
+      event.preventDefault();
+      actions[hotkey]();
+    };
+    const up = (event: KeyboardEvent) => {
+      if (event.key !== " " || !talking) return;
+      talking = false;
+      void devices.setMicrophone(false);
+    };
+    addEventListener("keydown", down);
+    addEventListener("keyup", up);
+    return () => {
+      removeEventListener("keydown", down);
+      removeEventListener("keyup", up);
+    };
+  }, [call]);
+}

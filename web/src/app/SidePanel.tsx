@@ -1,0 +1,127 @@
+import { MicOff, ScreenShare, X } from "lucide";
+import { useEffect, useRef } from "preact/hooks";
+import type { Call } from "../call/call";
+import { Avatar } from "./Avatar";
+import { ChatPanel } from "./ChatPanel";
+import { CameraPicker, MicrophonePicker, QualityPicker, SpeakerPicker } from "./DevicePickers";
+import { Icon } from "./Icon";
+import { Invitation } from "./Invitation";
+import { Problems } from "./Lobby";
+import { Numbers } from "./Numbers";
+
+export type PanelName = "chat" | "people" | "settings";
+
+const TITLES: Readonly<Record<PanelName, string>> = {
+  chat: "Messages",
+  people: "People",
+  settings: "Settings",
+};
+
+interface Props {
+  call: Call;
+  name: PanelName;
+  onClose: () => void;
+}
+
+export function SidePanel({ call, name, onClose }: Props) {
+  const panel = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    const field = panel.current?.querySelector<HTMLElement>("textarea, select, button");
+    field?.focus();
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, [name]);
+  return (
+    <aside
+      ref={panel}
+      class="panel"
+      aria-label={TITLES[name]}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") onClose();
+      }}
+    >
+      <header class="panel-head">
+        <h2>{TITLES[name]}</h2>
+        <button type="button" class="quiet" aria-label="Close panel" onClick={onClose}>
+          <Icon of={X} size={20} />
+        </button>
+      </header>
+      {name === "chat" && <ChatPanel call={call} />}
+      {name === "people" && <People call={call} />}
+      {name === "settings" && <Settings call={call} />}
+    </aside>
+  );
+}
+
+function People({ call }: { call: Call }) {
+  return (
+    <div class="panel-body">
+      <ul class="people">
+        {call.roster.value.map(({ leaf, participant, name, is_self }) => {
+          const sources = call.publications.value.find(
+            (entry) => entry.participant === participant,
+          )?.sources;
+          const muted = is_self
+            ? !call.devices.sentMicrophone.value
+            : sources && !sources.includes("microphone");
+          return (
+            <li key={leaf}>
+              <Avatar name={name} small />
+              <span class="people-name">
+                {name}
+                {is_self && <small> (you)</small>}
+              </span>
+              {sources?.includes("screen") && <Icon of={ScreenShare} size={16} />}
+              {muted && (
+                <span class="people-muted" role="img" aria-label="muted">
+                  <Icon of={MicOff} size={16} />
+                </span>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+      <section class="panel-section">
+        <h3>Invite others</h3>
+        <p>Whoever has this link can join. Share it only with people you trust.</p>
+        <Invitation notices={call.notices} />
+      </section>
+    </div>
+  );
+}
+
+function Settings({ call }: { call: Call }) {
+  const { devices } = call;
+  return (
+    <div class="panel-body">
+      <Problems devices={devices} />
+      <CameraPicker devices={devices} />
+      <QualityPicker devices={devices} />
+      <MicrophonePicker devices={devices} />
+      <SpeakerPicker devices={devices} />
+      <section class="panel-section">
+        <h3>Keys</h3>
+        <dl class="keys">
+          {[
+            ["M", "Mute or unmute"],
+            ["V", "Camera on or off"],
+            ["S", "Share the screen"],
+            ["C", "Messages"],
+            ["P", "People"],
+            ["Space", "Hold to talk while muted"],
+          ].map(([key, meaning]) => (
+            <div key={key}>
+              <dt>
+                <kbd>{key}</kbd>
+              </dt>
+              <dd>{meaning}</dd>
+            </div>
+          ))}
+        </dl>
+      </section>
+      <Numbers call={call} />
+    </div>
+  );
+}

@@ -1,0 +1,77 @@
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { Call } from "../call/call";
+import { type Area, arrange } from "../call/layout";
+import type { Tile } from "../call/stage";
+import { Invitation } from "./Invitation";
+import { TileView } from "./TileView";
+
+const GAP = 10;
+
+/** Arranges the tiles: alone, two, a grid, or one large and the rest beside it. */
+export function StageView({ call }: { call: Call }) {
+  const { spotlight, rest, more } = call.stage.value;
+  const tiles = [...spotlight, ...rest];
+  const alone = call.phase.value === "live" && tiles.every(({ self }) => self);
+  const duo = spotlight.length === 0 && rest.length === 2;
+  const mode = spotlight.length > 0 ? "spotlight" : duo ? "duo" : "grid";
+  return (
+    <section class={`stage ${mode}`} aria-label="People in the call">
+      {mode === "grid" && <Grid call={call} tiles={rest} />}
+      {mode === "duo" && rest.map((tile) => <TileView key={tile.key} call={call} tile={tile} />)}
+      {mode === "spotlight" && (
+        <>
+          <div class="spot">
+            {spotlight.map((tile) => (
+              <TileView key={tile.key} call={call} tile={tile} />
+            ))}
+          </div>
+          <div class="strip">
+            {rest.map((tile) => (
+              <TileView key={tile.key} call={call} tile={tile} />
+            ))}
+          </div>
+        </>
+      )}
+      {alone && spotlight.length === 0 && (
+        <div class="alone">
+          <h2>You’re the first one here</h2>
+          <p>Share this link with the people you want to talk to.</p>
+          <Invitation notices={call.notices} />
+        </div>
+      )}
+      {more.length > 0 && (
+        <p class="more-people">
+          and {more.length} more {more.length === 1 ? "person" : "people"}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Grid({ call, tiles }: { call: Call; tiles: readonly Tile[] }) {
+  const box = useRef<HTMLDivElement>(null);
+  const area = useSignal<Area>({ width: 0, height: 0 });
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry) area.value = { width: entry.contentRect.width, height: entry.contentRect.height };
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  const { tileWidth, tileHeight } = arrange(tiles.length, area.value, GAP);
+  return (
+    <div class="grid" ref={box}>
+      {tiles.map((tile) => (
+        <TileView
+          key={tile.key}
+          call={call}
+          tile={tile}
+          size={{ width: tileWidth, height: tileHeight }}
+        />
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,107 @@
+import { MicOff, Pin, PinOff, ScreenShare } from "lucide";
+import { useEffect, useRef } from "preact/hooks";
+import type { Call } from "../call/call";
+import type { Area } from "../call/layout";
+import type { Tile } from "../call/stage";
+import { Avatar } from "./Avatar";
+import { Icon } from "./Icon";
+import { TrackVideo } from "./TrackVideo";
+
+interface Props {
+  call: Call;
+  tile: Tile;
+  size?: Area;
+}
+
+/** One person, or one screen, under the name that its keys prove. */
+export function TileView({ call, tile, size }: Props) {
+  const figure = useRef<HTMLElement>(null);
+  useMeasured(call, tile, figure);
+  const member = call.roster.value.find(({ leaf }) => leaf === tile.leaf);
+  const name = member?.name ?? "";
+  const screen = tile.source === "screen";
+  const track = trackOf(call, tile);
+  const muted = !screen && isMuted(call, tile, member?.participant);
+  const speaks = !screen && !muted && call.speakers.value.has(tile.leaf);
+  const pinned = call.pinned.value === tile.key;
+  const label = [tile.self ? `${name} (you)` : name, screen && "shared screen", muted && "muted"];
+  const pin = () => {
+    call.pinned.value = pinned ? undefined : tile.key;
+  };
+  return (
+    <figure
+      ref={figure}
+      class={`tile ${screen ? "screen" : ""} ${speaks ? "speaks" : ""} ${tile.self ? "self" : ""}`}
+      style={size && { width: `${size.width}px`, height: `${size.height}px` }}
+      aria-label={label.filter(Boolean).join(", ")}
+      data-tile=""
+      data-leaf={tile.leaf}
+      data-name={name}
+      data-self={tile.self ? "true" : "false"}
+      data-source={tile.source}
+      onDblClick={pin}
+    >
+      <TrackVideo
+        track={track}
+        mirrored={tile.self && !screen}
+        onPicture={tile.self ? undefined : () => call.frameShown()}
+      />
+      {!track && !screen && <Avatar name={name} />}
+      {screen && tile.self && (
+        <div class="sharing">
+          <Icon of={ScreenShare} size={34} />
+          <p>You are sharing your screen</p>
+        </div>
+      )}
+      <figcaption>
+        {muted && <Icon of={MicOff} size={14} />}
+        {screen && <Icon of={ScreenShare} size={14} />}
+        <span>{tile.self ? `${name} (you)` : name}</span>
+      </figcaption>
+      <button
+        type="button"
+        class="pin"
+        aria-label={`${pinned ? "Unpin" : "Pin"} ${name}${screen ? "’s screen" : ""}`}
+        onClick={pin}
+      >
+        <Icon of={pinned ? PinOff : Pin} size={16} />
+      </button>
+    </figure>
+  );
+}
+
+function trackOf(call: Call, { self, source, slot }: Tile): MediaStreamTrack | null {
+  if (self) return source === "camera" ? call.devices.sentCamera.value : null;
+  if (slot === undefined) return null;
+  if (source === "camera" && call.stalled.value.has(slot)) return null;
+  const found = call.peer.value?.slots.find(({ key }) => key === slot);
+  return found?.transceiver.receiver.track ?? null;
+}
+
+/** By the server's word, which is good enough for a small sign. */
+function isMuted(call: Call, tile: Tile, participant: string | undefined): boolean {
+  if (tile.self) return call.devices.sentMicrophone.value === null;
+  const published = call.publications.value.find((entry) => entry.participant === participant);
+  return published !== undefined && !published.sources.includes("microphone");
+}
+
+/** Tells the call how large the tile is on this screen, so that it asks for no more than that. */
+function useMeasured(call: Call, tile: Tile, figure: { current: HTMLElement | null }) {
+  useEffect(() => {
+    const element = figure.current;
+    if (!element || tile.self) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (!entry) return;
+      const { width, height } = entry.contentRect;
+      call.measured(tile.key, {
+        width: width * devicePixelRatio,
+        height: height * devicePixelRatio,
+      });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      call.measured(tile.key, undefined);
+    };
+  }, [call, tile.key, tile.self]);
+}

@@ -1,0 +1,151 @@
+/** What went wrong and what to do about it, in plain language. */
+import type { DeviceKind, DeviceProblem } from "../call/devices";
+import type { OwnTrouble } from "../call/ending";
+import type { LinkProblem } from "../call/link";
+import type { ErrorCode } from "../protocol/ErrorCode";
+import type { Lack } from "./support";
+
+export interface Explanation {
+  readonly title: string;
+  readonly text: string;
+  /** Whether trying again may help. */
+  readonly retry: boolean;
+}
+
+export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = {
+  wrong_secret: {
+    title: "This link doesn’t open this call",
+    text: "The part of the link after the # is not the one of this call. Ask the person who invited you to send the whole link again.",
+    retry: false,
+  },
+  room_full: {
+    title: "This call is full",
+    text: "There is no place left. Try again when somebody has left.",
+    retry: true,
+  },
+  server_full: {
+    title: "The server is full",
+    text: "It cannot take any more people right now. Try again in a few minutes.",
+    retry: true,
+  },
+  unsupported_version: {
+    title: "This page is out of date",
+    text: "The server speaks a newer version. Reload the page to get it.",
+    retry: true,
+  },
+  commit_refused: {
+    title: "The others did not let this device in",
+    text: "Their devices refused the keys that this one offered. Reload the page and join again. If it happens again, ask for a new link.",
+    retry: true,
+  },
+  unacceptable_offer: {
+    title: "This browser and the server do not understand each other",
+    text: "They could not agree on how to exchange sound and pictures. A newer browser will help.",
+    retry: true,
+  },
+  shutting_down: {
+    title: "The server is restarting",
+    text: "It will be back in a moment.",
+    retry: true,
+  },
+  too_slow: {
+    title: "The connection is too slow",
+    text: "This device could not keep up with the call. Try again on a better connection.",
+    retry: true,
+  },
+  too_fast: {
+    title: "Too many requests",
+    text: "The server asks for a pause. Try again in a minute.",
+    retry: true,
+  },
+  too_large: {
+    title: "Something was too large to send",
+    text: "The server ended the connection because of it. Join again.",
+    retry: true,
+  },
+  media_lost: {
+    title: "Sound and pictures stopped",
+    text: "The connection for them broke and could not be made again. Join again.",
+    retry: true,
+  },
+  malformed: {
+    title: "The server did not understand this page",
+    text: "Reload the page and join again.",
+    retry: true,
+  },
+  out_of_order: {
+    title: "The server did not understand this page",
+    text: "Reload the page and join again.",
+    retry: true,
+  },
+  unreachable: {
+    title: "The server can’t be reached",
+    text: "Check your connection. If that is fine, the server may be down.",
+    retry: true,
+  },
+  module: {
+    title: "The encryption could not be loaded",
+    text: "Without it nothing leaves this device. Check your connection and reload the page.",
+    retry: true,
+  },
+  broken: {
+    title: "Something went wrong on this page",
+    text: "The call was ended so that nothing could go out unprotected. Join again.",
+    retry: true,
+  },
+};
+
+export const ofLink: Readonly<Record<LinkProblem, Explanation>> = {
+  no_room: {
+    title: "There is nothing here",
+    text: "This address is not a link to a call. Check that you have all of it.",
+    retry: false,
+  },
+  no_secret: {
+    title: "A part of the link is missing",
+    text: "The part after the # holds the key to the call, and it got lost on the way. Ask for the whole link.",
+    retry: false,
+  },
+  bad_secret: {
+    title: "The link is damaged",
+    text: "The part after the # holds the key to the call, and it is not complete. Ask for the whole link.",
+    retry: false,
+  },
+};
+
+export const ofLack: Readonly<Record<Lack, Explanation>> = {
+  insecure: {
+    title: "This page needs a secure connection",
+    text: "Browsers lend camera and microphone to https pages only. Ask whoever runs this server to set up https.",
+    retry: false,
+  },
+  webrtc: {
+    title: "This browser can’t make calls",
+    text: "Use a current version of Firefox, Chrome, Edge or Safari.",
+    retry: false,
+  },
+  transform: {
+    title: "This browser can’t encrypt calls end to end",
+    text: "It lacks what is needed to lock sound and pictures on your device, so nothing was sent. Use a current version of Firefox, Chrome, Edge or Safari.",
+    retry: false,
+  },
+};
+
+const DEVICES: Readonly<Record<DeviceKind, string>> = {
+  camera: "camera",
+  microphone: "microphone",
+};
+
+export function ofDevice(kind: DeviceKind, problem: DeviceProblem): string {
+  const device = DEVICES[kind];
+  switch (problem) {
+    case "denied":
+      return `This page may not use your ${device}. Allow it through the icon in the address bar, then try again.`;
+    case "missing":
+      return `No ${device} was found. Plug one in, or join without.`;
+    case "busy":
+      return `Your ${device} is in use by another program. Close that, then try again.`;
+    case "unknown":
+      return `Your ${device} could not be started.`;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Whose picture is in which slot. The server says what it put where; who it really is shows
+ * from the key that opened the frames. A picture is only ever shown under the latter.
+ */
+import type { Member } from "../protocol/Member";
+import type { SlotFilling } from "../protocol/SlotFilling";
+import type { Source } from "../protocol/Source";
+
+/** A receiving slot as the frames worker sees it. */
+export interface BoundSlot {
+  readonly key: string;
+  readonly accepts: Source;
+  /** The member whose key opened the last frame. */
+  readonly leaf: number;
+}
+
+/** A picture that may be shown, under the name of the member at `leaf`. */
+export interface Picture {
+  readonly leaf: number;
+  readonly source: "camera" | "screen";
+  readonly slot: string;
+}
+
+/**
+ * The pictures to show: of slots that are filled, by members who are in the group. When two
+ * slots carry the same picture, the one that was bound last has it.
+ */
+export function pictures(
+  bound: readonly BoundSlot[],
+  filled: ReadonlySet<string>,
+  roster: readonly Member[],
+): Picture[] {
+  const members = new Set(roster.filter((member) => !member.is_self).map(({ leaf }) => leaf));
+  const found = new Map<string, Picture>();
+  for (const { key, accepts, leaf } of bound) {
+    if (accepts !== "camera" && accepts !== "screen") continue;
+    if (!filled.has(key) || !members.has(leaf)) continue;
+    found.set(`${accepts} ${leaf}`, { leaf, source: accepts, slot: key });
+  }
+  return [...found.values()];
+}
+
+/** The slots whose filling changed by the server's word, whoever is in them now. */
+export function refilled(
+  before: readonly SlotFilling[],
+  after: readonly SlotFilling[],
+): SlotFilling[] {
+  const was = new Map(
+    before.map(({ mid, participant, source }) => [mid, `${participant} ${source}`]),
+  );
+  return after.filter(
+    ({ mid, participant, source }) => was.get(mid) !== `${participant} ${source}`,
+  );
+}
+
+/**
+ * Who speaks: those whom the server names and whose sound opens under their own key, so the
+ * server cannot put words into anybody's mouth.
+ */
+export function speaking(
+  named: readonly string[],
+  heard: ReadonlySet<number>,
+  roster: readonly Member[],
+): Set<number> {
+  const speakers = new Set(named);
+  return new Set(
+    roster
+      .filter(({ leaf, participant }) => speakers.has(participant) && heard.has(leaf))
+      .map(({ leaf }) => leaf),
+  );
+}

@@ -1,0 +1,199 @@
+/**
+ * One peer connection to the SFU. Everything it will ever carry stands in its first offer:
+ * four sending sections and a fixed number of receiving slots. Afterwards only tracks are
+ * replaced, so there is no second round of offer and answer.
+ */
+import { payloadTypesOf } from "../crypto/codec";
+import type { TransformOptions } from "../crypto/messages";
+import type { ClientMessage } from "../protocol/ClientMessage";
+import type { ControlNotice } from "../protocol/ControlNotice";
+import type { ControlRequest } from "../protocol/ControlRequest";
+import type { Mid } from "../protocol/Mid";
+import type { Source } from "../protocol/Source";
+import type { Workers } from "./workers";
+
+/** The label that the server expects. */
+const CHANNEL_LABEL = "control";
+
+/** How many slots there are for each kind of media. */
+export const SLOTS = { camera: 9, microphone: 4, screen: 1 } as const;
+
+/** Preferred first. Codecs that are not named are not offered. */
+const VIDEO_CODECS = ["video/VP8", "video/VP9", "video/AV1", "video/rtx"];
+const AUDIO_CODECS = ["audio/opus"];
+
+/** Low to high. */
+const CAMERA_LAYERS: RTCRtpEncodingParameters[] = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+];
+
+/** A receiving section of the offer. */
+export interface Slot {
+  readonly key: string;
+  readonly accepts: Source;
+  readonly transceiver: RTCRtpTransceiver;
+}
+
+export interface PeerEvents {
+  notice(notice: ControlNotice): void;
+  /** The control channel can be used. */
+  ready(): void;
+  /** Media cannot flow over this connection any more. */
+  lost(): void;
+}
+
+let peers = 0;
+
+export class Peer {
+  /** Tells connections apart in the frames worker. */
+  readonly number: number;
+  readonly slots: readonly Slot[];
+  readonly #connection: RTCPeerConnection;
+  readonly #channel: RTCDataChannel;
+  readonly #senders: ReadonlyMap<Source, RTCRtpTransceiver>;
+  readonly #workers: Workers;
+  #closed = false;
+
+  constructor(workers: Workers, events: PeerEvents) {
+    peers += 1;
+    this.number = peers;
+    this.#workers = workers;
+    this.#connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    this.#channel = this.#connection.createDataChannel(CHANNEL_LABEL, { ordered: true });
+    this.#channel.onopen = () => events.ready();
+    this.#channel.onmessage = ({ data }) => {
+      if (typeof data === "string") events.notice(JSON.parse(data) as ControlNotice);
+    };
+    this.#connection.onconnectionstatechange = () => {
+      if (!this.#closed && this.#connection.connectionState === "failed") events.lost();
+    };
+
+    this.#senders = new Map<Source, RTCRtpTransceiver>([
+      ["microphone", this.#sending("microphone", [{ maxBitrate: 48_000 }])],
+      ["camera", this.#sending("camera", CAMERA_LAYERS)],
+      ["screen", this.#sending("screen", [{ maxBitrate: 2_500_000 }])],
+      ["screen_sound", this.#sending("screen_sound", [{ maxBitrate: 96_000 }])],
+    ]);
+    this.slots = (["microphone", "camera", "screen"] as const).flatMap((accepts) =>
+      Array.from({ length: SLOTS[accepts] }, (_, index) => this.#receiving(accepts, index)),
+    );
+  }
+
+  get state(): RTCPeerConnectionState {
+    return this.#connection.connectionState;
+  }
+
+  /** The offer, to be posted at once: candidates of ours are not waited for. */
+  async offer(): Promise<Extract<ClientMessage, { type: "offer" }>> {
+    await this.#connection.setLocalDescription();
+    const sdp = this.#connection.localDescription?.sdp ?? "";
+    // Known before the first frame can flow in either direction: answers keep these numbers.
+    const payloadTypes = payloadTypesOf(sdp);
+    this.#workers.tellFrames({ type: "negotiated", peer: this.number, payloadTypes });
+    const tracks = [...this.#senders].map(([source, transceiver]) => ({
+      mid: midOf(transceiver),
+      source,
+    }));
+    const slots = this.slots.map(({ transceiver, accepts }) => ({
+      mid: midOf(transceiver),
+      accepts,
+    }));
+    return { type: "offer", sdp, tracks, slots };
+  }
+
+  async accept(sdp: string): Promise<void> {
+    if (this.#closed || this.#connection.signalingState !== "have-local-offer") return;
+    await this.#connection.setRemoteDescription({ type: "answer", sdp });
+  }
+
+  /** Puts a track on a sending section, or takes it off. */
+  async send(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    const sender = this.#senders.get(source)?.sender;
+    if (!sender || this.#closed || sender.track === track) return;
+    await sender.replaceTrack(track);
+  }
+
+  ask(request: ControlRequest): void {
+    if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(request));
+  }
+
+  slotAt(mid: Mid): Slot | undefined {
+    return this.slots.find((slot) => slot.transceiver.mid === mid);
+  }
+
+  /** Statistics of every inbound video, by the identifier of its track. */
+  async inboundVideo(): Promise<Map<string, InboundVideo>> {
+    const found = new Map<string, InboundVideo>();
+    if (this.#closed) return found;
+    const report = await this.#connection.getStats();
+    for (const entry of report.values()) {
+      if (entry.type !== "inbound-rtp" || entry.kind !== "video") continue;
+      const slot = this.slots.find(
+        ({ transceiver }) =>
+          transceiver.mid === entry.mid || transceiver.receiver.track.id === entry.trackIdentifier,
+      );
+      if (slot) found.set(slot.key, entry as InboundVideo);
+    }
+    return found;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connection.close();
+  }
+
+  #sending(source: Source, sendEncodings: RTCRtpEncodingParameters[]): RTCRtpTransceiver {
+    const kind = source === "camera" || source === "screen" ? "video" : "audio";
+    const transceiver = this.#connection.addTransceiver(kind, {
+      direction: "sendonly",
+      sendEncodings,
+    });
+    prefer(transceiver, kind, RTCRtpSender.getCapabilities(kind));
+    transceiver.sender.transform = this.#transform({ side: "send", peer: this.number, source });
+    return transceiver;
+  }
+
+  #receiving(accepts: keyof typeof SLOTS, index: number): Slot {
+    const kind = accepts === "microphone" ? "audio" : "video";
+    const transceiver = this.#connection.addTransceiver(kind, { direction: "recvonly" });
+    prefer(transceiver, kind, RTCRtpReceiver.getCapabilities(kind));
+    const key = `${accepts}-${index}`;
+    transceiver.receiver.transform = this.#transform({
+      side: "receive",
+      peer: this.number,
+      slot: key,
+      accepts,
+    });
+    return { key, accepts, transceiver };
+  }
+
+  #transform(options: TransformOptions): RTCRtpScriptTransform {
+    return new RTCRtpScriptTransform(this.#workers.frames, options);
+  }
+}
+
+/** The part of RTCInboundRtpStreamStats that we show. */
+export interface InboundVideo {
+  readonly framesDecoded?: number;
+  readonly frameWidth?: number;
+  readonly frameHeight?: number;
+}
+
+function midOf(transceiver: RTCRtpTransceiver): Mid {
+  if (transceiver.mid === null) throw new Error("a media section of the offer has no mid");
+  return transceiver.mid;
+}
+
+function prefer(
+  transceiver: RTCRtpTransceiver,
+  kind: "audio" | "video",
+  capabilities: RTCRtpCapabilities | null,
+): void {
+  const wanted = (kind === "audio" ? AUDIO_CODECS : VIDEO_CODECS).map((mime) => mime.toLowerCase());
+  const rank = (codec: RTCRtpCodec) => wanted.indexOf(codec.mimeType.toLowerCase());
+  const codecs = (capabilities?.codecs ?? []).filter((codec) => rank(codec) >= 0);
+  codecs.sort((a, b) => rank(a) - rank(b));
+  transceiver.setCodecPreferences(codecs);
+}

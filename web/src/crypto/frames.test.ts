@@ -1,0 +1,129 @@
+import { describe, expect, it } from "vitest";
+import type { EncodedFrame, Opener, Sealer } from "./frames";
+import { FrameError, IncomingSlot, OutgoingTrack } from "./frames";
+
+const payloadTypes = { 96: "vp8", 111: "opus" } as const;
+
+function frame(
+  bytes: number[],
+  extra: { ssrc?: number; pt?: number; type?: "key" | "delta" } = {},
+) {
+  const made: EncodedFrame = {
+    data: new Uint8Array(bytes).buffer,
+    type: extra.type,
+    getMetadata: () => ({ payloadType: extra.pt ?? 96, synchronizationSource: extra.ssrc ?? 1 }),
+  };
+  return made;
+}
+
+const bytesOf = (of: EncodedFrame) => [...new Uint8Array(of.data)];
+
+describe("an outgoing frame", () => {
+  const sealer: Sealer = { seal: (context, _codec, data) => Uint8Array.of(context, ...data, 99) };
+
+  it("leaves sealed, each layer in its own context", () => {
+    const track = new OutgoingTrack("camera");
+    const [low, high] = [frame([7], { ssrc: 10 }), frame([8], { ssrc: 20 })];
+    expect(track.seal(low, payloadTypes, sealer)).toBe(true);
+    expect(track.seal(high, payloadTypes, sealer)).toBe(true);
+    expect([bytesOf(low), bytesOf(high)]).toEqual([
+      [1, 7, 99],
+      [2, 8, 99],
+    ]);
+    expect(track.sealed).toBe(2);
+  });
+
+  it("does not leave while there is no key", () => {
+    const track = new OutgoingTrack("microphone");
+    expect(track.seal(frame([7], { pt: 111 }), payloadTypes, undefined)).toBe(false);
+    expect(track.held).toEqual({ no_key: 1 });
+  });
+
+  it("does not leave when its codec is unknown", () => {
+    const track = new OutgoingTrack("camera");
+    const unknown = frame([7], { pt: 102 });
+    expect(track.seal(unknown, payloadTypes, sealer)).toBe(false);
+    expect(track.held).toEqual({ unknown_codec: 1 });
+  });
+
+  it("does not leave when sealing fails", () => {
+    const track = new OutgoingTrack("camera");
+    const broken: Sealer = {
+      seal: () => {
+        throw new FrameError("exhausted");
+      },
+    };
+    expect(track.seal(frame([7]), payloadTypes, broken)).toBe(false);
+    expect(track.held).toEqual({ exhausted: 1 });
+    expect(track.sealed).toBe(0);
+  });
+});
+
+describe("an incoming frame", () => {
+  const opener = (leaf: number, context: number): Opener => ({
+    open: (_codec, data) => ({ leaf, context, frame: data.subarray(1) }),
+  });
+  const failing = (code: string): Opener => ({
+    open: () => {
+      throw new FrameError(code);
+    },
+  });
+
+  it("tells whose it is, once for each change", () => {
+    const slot = new IncomingSlot("camera");
+    const first = frame([0, 5, 6]);
+    expect(slot.open(first, payloadTypes, opener(3, 1), 0)).toMatchObject({ newLeaf: 3 });
+    expect(bytesOf(first)).toEqual([5, 6]);
+    expect(slot.open(frame([0]), payloadTypes, opener(3, 2), 10)).not.toHaveProperty("newLeaf");
+    expect(slot.open(frame([0]), payloadTypes, opener(4, 1), 20)).toMatchObject({ newLeaf: 4 });
+    slot.unbind();
+    expect(slot.open(frame([0]), payloadTypes, opener(4, 1), 30)).toMatchObject({ newLeaf: 4 });
+    expect(slot.opened).toBe(4);
+  });
+
+  it("is dropped when it belongs to another kind of slot", () => {
+    const slot = new IncomingSlot("camera");
+    for (const context of [0, 4, 7, 8]) {
+      expect(slot.open(frame([0]), payloadTypes, opener(3, context), 0).deliver).toBe(false);
+    }
+    expect(slot.dropped).toEqual({ misplaced: 4 });
+    expect(slot.leaf).toBeUndefined();
+  });
+
+  it("is dropped when it does not open", () => {
+    const slot = new IncomingSlot("camera");
+    const forged = frame([1, 2]);
+    expect(slot.open(forged, payloadTypes, failing("forged"), 0)).toEqual({
+      deliver: false,
+      askForKeyFrame: true,
+    });
+    expect(slot.dropped).toEqual({ forged: 1 });
+  });
+
+  it("leads to no request for a key frame when it is padding or a duplicate", () => {
+    const slot = new IncomingSlot("camera");
+    expect(slot.open(frame([]), payloadTypes, failing("forged"), 0).askForKeyFrame).toBe(false);
+    const repeated = slot.open(frame([1]), payloadTypes, failing("duplicate"), 0);
+    expect(repeated).toEqual({ deliver: false, askForKeyFrame: false });
+    expect(slot.open(frame([1]), payloadTypes, opener(1, 1), 0).askForKeyFrame).toBe(false);
+  });
+
+  it("leads to a request for a key frame once the missing key has come", () => {
+    const slot = new IncomingSlot("camera");
+    const early = slot.open(frame([1], { type: "key" }), payloadTypes, failing("unknown_epoch"), 0);
+    expect(early.askForKeyFrame).toBe(false);
+    const at = (now: number, type: "key" | "delta") =>
+      slot.open(frame([1], { type }), payloadTypes, opener(1, 1), now).askForKeyFrame;
+    expect(at(100, "delta")).toBe(true);
+    expect(at(200, "delta")).toBe(false);
+    expect(at(700, "delta")).toBe(true);
+    expect(at(800, "key")).toBe(false);
+    expect(at(5000, "delta")).toBe(false);
+  });
+
+  it("never makes an audio slot ask for key frames", () => {
+    const slot = new IncomingSlot("microphone");
+    const lost = slot.open(frame([1], { pt: 111 }), payloadTypes, failing("forged"), 0);
+    expect(lost.askForKeyFrame).toBe(false);
+  });
+});

@@ -1,0 +1,173 @@
+/**
+ * What happens to one encoded frame on its way out or in. A frame that cannot be sealed or
+ * opened goes nowhere: there is no path on which it passes unchanged.
+ */
+import type { Source } from "../protocol/Source";
+import type { Codec, PayloadTypes } from "./codec";
+import { codecOf } from "./codec";
+import { ContextsBySsrc, fits, sourceOfContext } from "./context";
+
+/** The part of RTCEncodedVideoFrame and RTCEncodedAudioFrame that we use. */
+export interface EncodedFrame {
+  data: ArrayBuffer;
+  readonly type?: "key" | "delta" | "empty" | undefined;
+  getMetadata(): { mimeType?: string; payloadType?: number; synchronizationSource?: number };
+}
+
+export interface Sealer {
+  /** Throws a {@link FrameError} when there is no key to seal with. */
+  seal(context: number, codec: Codec, frame: Uint8Array): Uint8Array;
+}
+
+export interface Opened {
+  readonly leaf: number;
+  readonly context: number;
+  readonly frame: Uint8Array;
+}
+
+export interface Opener {
+  /** Throws a {@link FrameError}. */
+  open(codec: Codec, frame: Uint8Array): Opened;
+}
+
+/** A frame that could not be sealed or opened, with the reason as a short code. */
+export class FrameError extends Error {
+  constructor(readonly code: string) {
+    super(code);
+  }
+}
+
+/** Counts by reason. */
+export type Tally = Record<string, number>;
+
+const count = (tally: Tally, reason: string): void => {
+  tally[reason] = (tally[reason] ?? 0) + 1;
+};
+
+const codeOf = (error: unknown): string => (error instanceof FrameError ? error.code : "broken");
+
+/** Frames of one track that we send. */
+export class OutgoingTrack {
+  readonly #contexts: ContextsBySsrc;
+  sealed = 0;
+  /** Frames held back, by reason. */
+  readonly held: Tally = {};
+
+  constructor(readonly source: Source) {
+    this.#contexts = new ContextsBySsrc(source);
+  }
+
+  /** Seals the frame in place. False: it must not be sent. */
+  seal(frame: EncodedFrame, payloadTypes: PayloadTypes, sealer: Sealer | undefined): boolean {
+    if (frame.data.byteLength === 0) return this.#hold("empty");
+    if (!sealer) return this.#hold("no_key");
+    const metadata = frame.getMetadata();
+    const codec = codecOf(metadata, payloadTypes);
+    if (!codec) return this.#hold("unknown_codec");
+    const context = this.#contexts.of(metadata.synchronizationSource ?? 0);
+    try {
+      frame.data = bufferOf(sealer.seal(context, codec, new Uint8Array(frame.data)));
+    } catch (error) {
+      return this.#hold(codeOf(error));
+    }
+    this.sealed += 1;
+    return true;
+  }
+
+  #hold(reason: string): false {
+    count(this.held, reason);
+    return false;
+  }
+}
+
+/** Not failures: probe padding and retransmissions that the browser hands us as frames. */
+const QUIET = new Set(["duplicate", "empty"]);
+/** The soonest that one slot asks for a key frame again. */
+const KEY_FRAME_INTERVAL_MS = 500;
+
+/** What to do with an incoming frame. */
+export interface Verdict {
+  readonly deliver: boolean;
+  /** The decoder cannot go on without a key frame: ask the sender for one. */
+  readonly askForKeyFrame: boolean;
+  /** Set when this frame shows that someone else is in the slot than before. */
+  readonly newLeaf?: number;
+}
+
+/** Frames that arrive in one of our receiving slots. */
+export class IncomingSlot {
+  opened = 0;
+  /** When the last frame opened, on the clock of the caller. */
+  lastOpened = Number.NEGATIVE_INFINITY;
+  /** Frames dropped, by reason; `duplicate` and `empty` are no failures. */
+  readonly dropped: Tally = {};
+  #leaf: number | undefined;
+  #missing = false;
+  #lastAsked = Number.NEGATIVE_INFINITY;
+
+  constructor(readonly accepts: Source) {}
+
+  /** Whose frames come in, as shown by the key that opened the last one. */
+  get leaf(): number | undefined {
+    return this.#leaf;
+  }
+
+  /** Forgets who was in the slot, so that the next frame tells it anew. */
+  unbind(): void {
+    this.#leaf = undefined;
+  }
+
+  /** Opens the frame in place. */
+  open(
+    frame: EncodedFrame,
+    payloadTypes: PayloadTypes,
+    opener: Opener | undefined,
+    now: number,
+  ): Verdict {
+    if (frame.data.byteLength === 0) return this.#drop("empty", now);
+    const codec = codecOf(frame.getMetadata(), payloadTypes);
+    if (!codec) return this.#drop("unknown_codec", now);
+    if (!opener) return this.#drop("unknown_epoch", now);
+    let opened: Opened;
+    try {
+      opened = opener.open(codec, new Uint8Array(frame.data));
+    } catch (error) {
+      return this.#drop(codeOf(error), now);
+    }
+    const source = sourceOfContext(opened.context);
+    if (!source || !fits(source, this.accepts)) return this.#drop("misplaced", now);
+
+    frame.data = bufferOf(opened.frame);
+    this.opened += 1;
+    this.lastOpened = now;
+    if (frame.type === "key") this.#missing = false;
+    const askForKeyFrame = this.#missing && this.#mayAsk(now);
+    if (opened.leaf === this.#leaf) return { deliver: true, askForKeyFrame };
+    this.#leaf = opened.leaf;
+    return { deliver: true, askForKeyFrame, newLeaf: opened.leaf };
+  }
+
+  #drop(reason: string, now: number): Verdict {
+    count(this.dropped, reason);
+    if (QUIET.has(reason) || reason === "misplaced")
+      return { deliver: false, askForKeyFrame: false };
+    this.#missing = this.accepts !== "microphone";
+    // With the key still missing, a key frame would be lost like the others: ask once one opens.
+    const useful = reason !== "unknown_epoch" && this.#missing;
+    return { deliver: false, askForKeyFrame: useful && this.#mayAsk(now) };
+  }
+
+  #mayAsk(now: number): boolean {
+    if (now - this.#lastAsked < KEY_FRAME_INTERVAL_MS) return false;
+    this.#lastAsked = now;
+    return true;
+  }
+}
+
+function bufferOf(bytes: Uint8Array): ArrayBuffer {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (buffer instanceof ArrayBuffer && byteOffset === 0 && byteLength === buffer.byteLength) {
+    return buffer;
+  }
+  return new Uint8Array(bytes).buffer;
+}

@@ -1,0 +1,108 @@
+/** What the page and its two workers say to each other. No message to the page holds a key. */
+import type { ClientMessage } from "../protocol/ClientMessage";
+import type { ServerMessage } from "../protocol/ServerMessage";
+import type { Source } from "../protocol/Source";
+import type { PayloadTypes } from "./codec";
+import type { Tally } from "./frames";
+import type { MembershipOutput } from "./wasm";
+
+/** The first message to either worker: the compiled module and its end of the key channel. */
+export interface WorkerStart {
+  readonly type: "start";
+  readonly module: WebAssembly.Module;
+  readonly keys: MessagePort;
+}
+
+/** From the session worker to the frames worker, over their own channel. */
+export type KeyMessage =
+  /** A new membership begins: nothing from the one before may be used again. */
+  | { readonly type: "reset" }
+  | {
+      readonly type: "install";
+      readonly epoch: number;
+      readonly leaf: number;
+      /** Wiped by whoever holds it last. */
+      readonly key: Uint8Array;
+    }
+  | { readonly type: "seal_with"; readonly epoch: number }
+  | { readonly type: "forget"; readonly epoch: number };
+
+export type SessionCommand =
+  | WorkerStart
+  | {
+      readonly type: "join";
+      readonly url: string;
+      readonly room: string;
+      readonly secret: string;
+      readonly name: string;
+    }
+  | { readonly type: "offer"; readonly offer: Extract<ClientMessage, { type: "offer" }> }
+  | { readonly type: "chat"; readonly text: string }
+  | { readonly type: "leave" };
+
+/** The server's messages that concern the page; the others end in the session worker. */
+export type PageMessage = Extract<
+  ServerMessage,
+  { type: "joined" | "answer" | "stranger_refused" | "error" }
+>;
+
+export type SessionEvent =
+  | { readonly type: "server"; readonly message: PageMessage }
+  | { readonly type: "membership"; readonly output: PageOutput }
+  /** The line to the server is gone, or never came about. */
+  | { readonly type: "closed" }
+  /** A line of chat could not be sealed: we are not in the group, or it is too long. */
+  | { readonly type: "chat_refused"; readonly text: string }
+  /** Something here broke: a message that could not be taken, a module that did not load. */
+  | { readonly type: "broken"; readonly detail: string };
+
+/** What the membership puts out, less the messages that are for the server. */
+export type PageOutput = Exclude<MembershipOutput, { type: "send" }>;
+
+/** Goes with each RTCRtpScriptTransform. `peer` numbers the peer connections. */
+export type TransformOptions =
+  | { readonly side: "send"; readonly peer: number; readonly source: Source }
+  | {
+      readonly side: "receive";
+      readonly peer: number;
+      readonly slot: string;
+      readonly accepts: Source;
+    };
+
+export type FramesCommand =
+  | WorkerStart
+  /** Frames of this connection have these payload types; those of earlier ones are over. */
+  | { readonly type: "negotiated"; readonly peer: number; readonly payloadTypes: PayloadTypes }
+  /** The server says that someone else fills the slot: tell again who it is. */
+  | { readonly type: "unbind"; readonly slot: string }
+  | { readonly type: "report"; readonly id: number };
+
+export type FramesEvent =
+  /** The first frame of someone new opened in this slot. */
+  | { readonly type: "bound"; readonly peer: number; readonly slot: string; readonly leaf: number }
+  /** There is a key to seal with from now on. */
+  | { readonly type: "sealing"; readonly epoch: number }
+  | { readonly type: "report"; readonly id: number; readonly report: FramesReport }
+  | { readonly type: "broken"; readonly detail: string };
+
+export interface OutgoingReport {
+  readonly source: Source;
+  readonly sealed: number;
+  readonly held: Tally;
+}
+
+export interface IncomingReport {
+  readonly slot: string;
+  readonly accepts: Source;
+  readonly leaf: number | null;
+  readonly opened: number;
+  /** Milliseconds since the last frame opened; null when none has. */
+  readonly idleMs: number | null;
+  readonly dropped: Tally;
+}
+
+export interface FramesReport {
+  readonly epoch: number | null;
+  readonly outgoing: readonly OutgoingReport[];
+  readonly incoming: readonly IncomingReport[];
+}

@@ -1,0 +1,128 @@
+/** The end-to-end encryption module as the two workers use it. */
+import type { Member } from "../protocol/Member";
+import type { MembershipOutput } from "../protocol/MembershipOutput";
+import {
+  initSync,
+  Membership as WasmMembership,
+  FrameOpener as WasmOpener,
+  FrameSealer as WasmSealer,
+} from "../wasm/conclave_e2ee.js";
+import type { Codec } from "./codec";
+import type { Opened, Opener, Sealer } from "./frames";
+import { FrameError } from "./frames";
+
+export type { Member, MembershipOutput };
+
+/** Makes the module ready in this worker. */
+export function start(module: WebAssembly.Module): void {
+  initSync({ module });
+}
+
+/** What the module throws is a short code. */
+function frameError(thrown: unknown): FrameError {
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  return new FrameError(/^[a-z_]{1,32}$/.test(text) ? text : "broken");
+}
+
+/** The MLS side: keys, roster, chat. */
+export class Membership {
+  readonly #inner: WasmMembership;
+
+  constructor(room: string, secret: string, name: string) {
+    this.#inner = new WasmMembership(room, secret, name);
+  }
+
+  joinMessage(): string {
+    return this.#inner.join_message();
+  }
+
+  handle(now: number, message: string): void {
+    this.#inner.handle(now, message);
+  }
+
+  handleTimeout(now: number): void {
+    this.#inner.handle_timeout(now);
+  }
+
+  /** When {@link handleTimeout} is due, on the clock that `now` is read from. */
+  nextTimeout(): number | undefined {
+    return this.#inner.next_timeout();
+  }
+
+  sendChat(text: string): void {
+    this.#inner.send_chat(text);
+  }
+
+  poll(): MembershipOutput | undefined {
+    const output = this.#inner.poll();
+    return output === undefined ? undefined : (JSON.parse(output) as MembershipOutput);
+  }
+
+  /** The caller wipes it. */
+  baseKey(epoch: number): Uint8Array {
+    return this.#inner.base_key(epoch);
+  }
+
+  free(): void {
+    this.#inner.free();
+  }
+}
+
+/** Seals outgoing frames under the epoch that was last named by {@link sealWith}. */
+export class FrameSealer implements Sealer {
+  readonly #inner = new WasmSealer();
+
+  install(epoch: number, leaf: number, key: Uint8Array): void {
+    this.#inner.install(epoch, leaf, key);
+  }
+
+  sealWith(epoch: number): void {
+    this.#inner.seal_with(epoch);
+  }
+
+  forget(epoch: number): void {
+    this.#inner.forget(epoch);
+  }
+
+  seal(context: number, codec: Codec, frame: Uint8Array): Uint8Array {
+    try {
+      return this.#inner.seal(context, codec, frame);
+    } catch (thrown) {
+      throw frameError(thrown);
+    }
+  }
+
+  free(): void {
+    this.#inner.free();
+  }
+}
+
+/** Opens incoming frames under any epoch that is installed. */
+export class FrameOpener implements Opener {
+  readonly #inner = new WasmOpener();
+
+  install(epoch: number, key: Uint8Array): void {
+    this.#inner.install(epoch, key);
+  }
+
+  forget(epoch: number): void {
+    this.#inner.forget(epoch);
+  }
+
+  open(codec: Codec, frame: Uint8Array): Opened {
+    try {
+      const opened = this.#inner.open(codec, frame);
+      try {
+        return { leaf: opened.leaf, context: opened.context, frame: opened.frame() };
+      } finally {
+        opened.free();
+      }
+    } catch (thrown) {
+      throw frameError(thrown);
+    }
+  }
+
+  free(): void {
+    this.#inner.free();
+  }
+}
