@@ -19,7 +19,7 @@ use str0m::{
     Candidate, Event, Input, Output, Rtc,
     change::{SdpAnswer, SdpPendingOffer},
     channel::ChannelId,
-    format::Codec,
+    format::{Codec, PayloadParams},
     media::{Direction, MediaKind},
     net::{Protocol, Receive},
     rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc},
@@ -260,7 +260,7 @@ impl Peer {
             self.rtc
                 .codec_config()
                 .find(|params| params.spec().codec == codec)
-                .map(|params| params.pt()),
+                .map(PayloadParams::pt),
             self.tracks
                 .iter()
                 .find(|(source, _)| *source == packet.source)

@@ -10,6 +10,10 @@ const MAGIC: &[u8; 8] = b"cnclv-ts";
 /// How many bytes a stamp adds to a frame.
 pub const STAMP_LEN: usize = MAGIC.len() + size_of::<u64>();
 
+/// A moment of `CLOCK_MONOTONIC`, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(u64);
+
 /// Ties [`Instant`], which hides its origin, to `CLOCK_MONOTONIC`, which another process
 /// on this machine can read too.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +35,11 @@ impl MonotonicClock {
         }
     }
 
+    /// How long ago, at `now`, a frame was stamped.
+    pub fn age(self, stamp: Stamp, now: Instant) -> Duration {
+        Duration::from_nanos(self.nanoseconds(now).saturating_sub(stamp.0))
+    }
+
     fn nanoseconds(self, at: Instant) -> u64 {
         let since_boot = if at >= self.instant {
             self.since_boot + (at - self.instant)
@@ -47,16 +56,11 @@ pub fn stamp(frame: &mut Vec<u8>, clock: MonotonicClock, at: Instant) {
     frame.extend_from_slice(&clock.nanoseconds(at).to_be_bytes());
 }
 
-/// How long ago a frame was stamped; none when it bears no stamp.
-pub fn age(frame: &[u8], clock: MonotonicClock, now: Instant) -> Option<Duration> {
+/// Reads the stamp of a frame, if it bears one.
+pub fn read(frame: &[u8]) -> Option<Stamp> {
     let (rest, time) = frame.split_last_chunk::<8>()?;
-    if !rest.ends_with(MAGIC) {
-        return None;
-    }
-    let elapsed = clock
-        .nanoseconds(now)
-        .saturating_sub(u64::from_be_bytes(*time));
-    Some(Duration::from_nanos(elapsed))
+    rest.ends_with(MAGIC)
+        .then(|| Stamp(u64::from_be_bytes(*time)))
 }
 
 #[cfg(test)]
@@ -71,16 +75,15 @@ mod tests {
         stamp(&mut frame, writer, sent);
         assert_eq!(frame.len(), 3 + STAMP_LEN);
 
-        let found = age(&frame, reader, sent + Duration::from_millis(7)).unwrap();
+        let found = reader.age(read(&frame).unwrap(), sent + Duration::from_millis(7));
         let error = found.abs_diff(Duration::from_millis(7));
         assert!(error < Duration::from_millis(1), "{found:?}");
     }
 
     #[test]
     fn frames_of_others_bear_no_stamp() {
-        let clock = MonotonicClock::start();
         for frame in [&b""[..], b"\0\0\0\0\0\0\0\0", &[0x5a; 64]] {
-            assert_eq!(age(frame, clock, Instant::now()), None);
+            assert_eq!(read(frame), None);
         }
     }
 }

@@ -1,0 +1,159 @@
+//! The command line.
+
+use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use conclave_e2ee::{Link, LinkError};
+
+use crate::server::ServerAddress;
+
+/// Load test for Conclave: bots that are real members of real calls. They join over the
+/// same signalling as browsers, seal the recordings that they play and open what they
+/// receive.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run bots in one call and measure.
+    ///
+    /// Exit codes: 0 the numbers stand; 1 nothing was measured, a bot could not join or
+    /// stay, or frames failed to open; 2 wrong usage; 3 the load test was itself the
+    /// bottleneck, so the numbers say nothing.
+    Run(Run),
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// A link that nothing prints: a wrong one must not show its secret in an error message.
+#[derive(Clone)]
+pub struct LinkText(String);
+
+impl LinkText {
+    /// Takes it apart.
+    pub fn parse(&self) -> Result<Link, LinkError> {
+        self.0.parse()
+    }
+}
+
+impl FromStr for LinkText {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for LinkText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkText(…)")
+    }
+}
+
+/// Settings of a run.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Address of the server.
+    #[arg(long, default_value = "http://localhost:8080")]
+    pub server: ServerAddress,
+
+    /// Link of an existing call to join, in place of a new call on --server. Better given
+    /// in the environment, since command lines can be seen by others on the machine.
+    #[arg(long, env = "CONCLAVE_LINK", hide_env_values = true)]
+    pub link: Option<LinkText>,
+
+    /// Bots that send a camera and a microphone.
+    #[arg(long, default_value_t = 1)]
+    pub publishers: usize,
+
+    /// Bots that receive.
+    #[arg(long, default_value_t = 5)]
+    pub subscribers: usize,
+
+    /// How long to measure.
+    #[arg(long, default_value = "10s", value_parser = seconds)]
+    pub duration: Duration,
+
+    /// How long everyone plays before measuring.
+    #[arg(long, default_value = "3s", value_parser = seconds)]
+    pub warmup: Duration,
+
+    /// How long bots stay in the call after measuring.
+    #[arg(long, default_value = "0s", value_parser = seconds)]
+    pub linger: Duration,
+
+    /// VP8 recording for the cameras (IVF). Made with ffmpeg when not given.
+    #[arg(long, value_name = "FILE.ivf")]
+    pub video: Option<PathBuf>,
+
+    /// Opus recording for the microphones (Ogg). Made with ffmpeg when not given.
+    #[arg(long, value_name = "FILE.ogg")]
+    pub audio: Option<PathBuf>,
+
+    /// Write the report as JSON; "-" is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// What the bots are called, with a number behind it.
+    #[arg(long, default_value = "Bot", value_name = "PREFIX")]
+    pub name: String,
+
+    /// Cameras that a receiver can take at once.
+    #[arg(long, default_value_t = 9)]
+    pub camera_slots: usize,
+
+    /// Voices that a receiver can take at once.
+    #[arg(long, default_value_t = 4)]
+    pub audio_slots: usize,
+
+    /// Bots that join at the same time. More make each commit race with others.
+    #[arg(long, default_value_t = 4)]
+    pub join_concurrency: usize,
+
+    /// How late 1 of 100 sends or wake-ups may be before the run is void.
+    #[arg(long, default_value = "20ms", value_parser = seconds)]
+    pub lateness_bound: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_call_is_understood() {
+        let line = "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
+                    --subscribers 20 --duration 10s --json out.json";
+        let Command::Run(run) = Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command;
+        assert_eq!((run.publishers, run.subscribers), (1, 20));
+        assert_eq!(run.duration, Duration::from_secs(10));
+        assert_eq!(run.json, Some(PathBuf::from("out.json")));
+    }
+
+    #[test]
+    fn a_link_that_is_refused_is_not_repeated() {
+        let line = "conclave-loadtest run --link http://localhost:8080/r/room#hush";
+        let Command::Run(run) = Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command;
+        let link = run.link.clone().unwrap();
+        let said = format!("{} {run:?}", link.parse().unwrap_err());
+        assert!(!said.contains("hush"), "{said}");
+    }
+}

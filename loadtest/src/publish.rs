@@ -1,0 +1,479 @@
+//! Plays recordings into sealed RTP packets.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use conclave_e2ee::{Codec, FrameSealer, LeafIndex, SealError, StreamContext};
+use conclave_protocol::{Epoch, signal::Source};
+
+use crate::{
+    pace::Schedule,
+    peer::OutgoingPacket,
+    recording::{AudioRecording, VideoRecording, is_vp8_key_frame},
+    stamp::{MonotonicClock, stamp},
+    tally::{Sent, StreamKey},
+    vp8::Packetizer,
+};
+
+/// What a publisher plays.
+#[derive(Debug)]
+pub struct Recordings {
+    /// For the camera.
+    pub video: VideoRecording,
+    /// For the microphone.
+    pub audio: AudioRecording,
+}
+
+impl Recordings {
+    /// The tracks that these recordings fill.
+    pub const TRACKS: [Source; 2] = [Source::Microphone, Source::Camera];
+}
+
+/// Where a publisher's random numbers begin (RFC 3550 §5.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Origins {
+    /// For the audio and video sequence numbers; below 32,768 so that they do not wrap
+    /// before the receiver has seen them.
+    pub sequence: [u16; 2],
+    /// For the audio and video timestamps.
+    pub time: [u32; 2],
+    /// For the picture ids.
+    pub picture: u16,
+}
+
+impl Origins {
+    /// Draws them.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let (one, two) = (getrandom::u64()?, getrandom::u64()?);
+        let [a, b, c, d, e, f, ..] = one.to_be_bytes();
+        Ok(Self {
+            sequence: [
+                u16::from_be_bytes([a, b]) & 0x7fff,
+                u16::from_be_bytes([c, d]) & 0x7fff,
+            ],
+            time: [(two >> 32) as u32, two as u32],
+            picture: u16::from_be_bytes([e, f]) & 0x7fff,
+        })
+    }
+}
+
+/// Deliberate damage, to prove that it is noticed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// None.
+    #[default]
+    None,
+    /// The last byte of every sealed frame is changed.
+    SpoilFrames,
+}
+
+#[derive(Debug)]
+enum Content {
+    Video {
+        next: usize,
+        key_frame_wanted: bool,
+        packetizer: Packetizer,
+    },
+    Audio {
+        next: usize,
+    },
+}
+
+/// One RTP stream on its way: a simulcast camera would be several.
+#[derive(Debug)]
+struct Track {
+    source: Source,
+    context: StreamContext,
+    codec: Codec,
+    clock_rate: u64,
+    schedule: Schedule,
+    sequence: u64,
+    time: u32,
+    content: Content,
+}
+
+/// Seals with this member's keys, and knows the number of each frame.
+#[derive(Default)]
+pub struct CountingSealer {
+    sealer: FrameSealer,
+    current: Option<(Epoch, LeafIndex)>,
+    leaves: HashMap<Epoch, LeafIndex>,
+    counters: HashMap<StreamKey, u64>,
+}
+
+impl CountingSealer {
+    /// Takes the keys of an epoch.
+    pub fn install(&mut self, epoch: Epoch, leaf: LeafIndex, key: &conclave_e2ee::BaseKey) {
+        self.sealer.install(epoch, leaf, key);
+        self.leaves.insert(epoch, leaf);
+    }
+
+    /// Seals with this epoch's keys from now on.
+    pub fn seal_with(&mut self, epoch: Epoch) {
+        self.sealer.seal_with(epoch);
+        self.current = self.leaves.get(&epoch).map(|leaf| (epoch, *leaf));
+    }
+
+    /// Forgets the keys of an epoch.
+    pub fn forget(&mut self, epoch: Epoch) {
+        self.sealer.forget(epoch);
+        self.leaves.remove(&epoch);
+    }
+
+    /// True when frames can be sealed.
+    pub fn is_ready(&self) -> bool {
+        self.current.is_some()
+    }
+
+    fn seal(
+        &mut self,
+        context: StreamContext,
+        codec: Codec,
+        frame: &[u8],
+    ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
+        let (epoch, leaf) = self.current.ok_or(SealError::NoKey)?;
+        let sealed = self.sealer.seal(context, codec, frame)?;
+        let stream = StreamKey {
+            leaf,
+            epoch,
+            context,
+        };
+        // Every key counts its frames from 0 (RFC 9605 §4.4.3).
+        let next = self.counters.entry(stream).or_default();
+        let counter = *next;
+        *next += 1;
+        Ok((stream, counter, sealed))
+    }
+}
+
+/// Plays one microphone and one camera.
+#[derive(Debug)]
+pub struct Publisher {
+    recordings: Arc<Recordings>,
+    clock: MonotonicClock,
+    sabotage: Sabotage,
+    tracks: [Track; 2],
+}
+
+impl Publisher {
+    /// Begins to play at `start`.
+    pub fn new(
+        recordings: Arc<Recordings>,
+        origins: Origins,
+        clock: MonotonicClock,
+        sabotage: Sabotage,
+        start: Instant,
+    ) -> Self {
+        let microphone = Track {
+            source: Source::Microphone,
+            context: StreamContext::AUDIO,
+            codec: Codec::Opus,
+            clock_rate: 48_000,
+            schedule: Schedule::new(start, recordings.audio.interval),
+            sequence: origins.sequence[0].into(),
+            time: origins.time[0],
+            content: Content::Audio { next: 0 },
+        };
+        let camera = Track {
+            source: Source::Camera,
+            context: StreamContext::CAMERA[0],
+            codec: Codec::Vp8,
+            clock_rate: 90_000,
+            schedule: Schedule::new(start, recordings.video.interval),
+            sequence: origins.sequence[1].into(),
+            time: origins.time[1],
+            content: Content::Video {
+                next: 0,
+                key_frame_wanted: false,
+                packetizer: Packetizer::new(origins.picture, origins.picture as u8),
+            },
+        };
+        Self {
+            recordings,
+            clock,
+            sabotage,
+            tracks: [microphone, camera],
+        }
+    }
+
+    /// When the next frame is due.
+    pub fn next_at(&self) -> Instant {
+        let [microphone, camera] = &self.tracks;
+        microphone.schedule.next_at().min(camera.schedule.next_at())
+    }
+
+    /// A recording cannot make a key frame, but it has one every second: the next picture
+    /// is the next one of them.
+    pub fn want_key_frame(&mut self, source: Source) {
+        for track in &mut self.tracks {
+            if let Content::Video {
+                key_frame_wanted, ..
+            } = &mut track.content
+                && track.source == source
+            {
+                *key_frame_wanted = true;
+            }
+        }
+    }
+
+    /// Seals every frame that is due, and gives its packets.
+    pub fn play(
+        &mut self,
+        now: Instant,
+        sealer: &mut CountingSealer,
+    ) -> Result<(Vec<OutgoingPacket>, Vec<Sent>), SealError> {
+        let mut packets = Vec::new();
+        let mut sent = Vec::new();
+        for track in &mut self.tracks {
+            while let Some(due) = track.schedule.take(now) {
+                let mut frame = track.next_frame(&self.recordings);
+                if track.source.is_video() {
+                    stamp(&mut frame, self.clock, now);
+                }
+                let (stream, counter, mut sealed) =
+                    sealer.seal(track.context, track.codec, &frame)?;
+                if self.sabotage == Sabotage::SpoilFrames
+                    && let Some(last) = sealed.last_mut()
+                {
+                    *last ^= 1;
+                }
+                let before = packets.len();
+                track.packetize(due.number, &sealed, &mut packets);
+                sent.push(Sent {
+                    stream,
+                    counter,
+                    packets: (packets.len() - before) as u64,
+                    late: due.late,
+                    left_out: due.left_out,
+                });
+            }
+        }
+        Ok((packets, sent))
+    }
+}
+
+impl Track {
+    fn next_frame(&mut self, recordings: &Recordings) -> Vec<u8> {
+        let (frames, next) = match &mut self.content {
+            Content::Audio { next } => (&recordings.audio.packets, next),
+            Content::Video {
+                next,
+                key_frame_wanted,
+                ..
+            } => {
+                let frames = &recordings.video.frames;
+                if std::mem::take(key_frame_wanted) {
+                    *next = frames
+                        .iter()
+                        .skip(*next)
+                        .position(|frame| is_vp8_key_frame(frame))
+                        .map_or(0, |ahead| *next + ahead);
+                }
+                (frames, next)
+            }
+        };
+        let frame = frames.get(*next).map(|frame| frame.to_vec());
+        *next = (*next + 1) % frames.len().max(1);
+        frame.unwrap_or_default()
+    }
+
+    fn packetize(&mut self, number: u64, sealed: &[u8], packets: &mut Vec<OutgoingPacket>) {
+        let offset = self.schedule.offset(number).as_nanos() * u128::from(self.clock_rate);
+        let time = self.time.wrapping_add((offset / 1_000_000_000) as u32);
+        let payloads = match &mut self.content {
+            Content::Video { packetizer, .. } => packetizer.packetize(sealed),
+            Content::Audio { .. } => vec![Arc::from(sealed)],
+        };
+        let count = payloads.len();
+        for (at, payload) in payloads.into_iter().enumerate() {
+            packets.push(OutgoingPacket {
+                source: self.source,
+                sequence: self.sequence,
+                time,
+                marker: self.source.is_video() && at + 1 == count,
+                payload,
+            });
+            self.sequence += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use conclave_e2ee::{BaseKey, FrameOpener, OpenError};
+
+    use super::*;
+    use crate::{stamp::STAMP_LEN, vp8::Assembler};
+
+    const KEY: [u8; 2_000] = [0x10; 2_000];
+    const DELTA: [u8; 100] = [0x11; 100];
+
+    fn recordings() -> Arc<Recordings> {
+        let frame = |key| -> Arc<[u8]> {
+            if key {
+                Arc::from(KEY)
+            } else {
+                Arc::from(DELTA)
+            }
+        };
+        Arc::new(Recordings {
+            video: VideoRecording {
+                interval: Duration::from_millis(50),
+                frames: (0..40).map(|at| frame(at % 20 == 0)).collect(),
+            },
+            audio: AudioRecording {
+                interval: Duration::from_millis(20),
+                packets: vec![Arc::from([0x48, 1, 2]); 5],
+            },
+        })
+    }
+
+    struct Rig {
+        publisher: Publisher,
+        sealer: CountingSealer,
+        opener: FrameOpener,
+        start: Instant,
+    }
+
+    fn rig(sabotage: Sabotage) -> Rig {
+        let start = Instant::now();
+        let origins = Origins {
+            sequence: [10, 20],
+            time: [u32::MAX, 1_000],
+            picture: 7,
+        };
+        let clock = MonotonicClock::start();
+        let publisher = Publisher::new(recordings(), origins, clock, sabotage, start);
+        let (epoch, key) = (Epoch::new(5), BaseKey::new([9; 16]));
+        let mut sealer = CountingSealer::default();
+        sealer.install(epoch, LeafIndex::new(3).unwrap(), &key);
+        sealer.seal_with(epoch);
+        let mut opener = FrameOpener::new();
+        opener.install(epoch, &key);
+        Rig {
+            publisher,
+            sealer,
+            opener,
+            start,
+        }
+    }
+
+    impl Rig {
+        fn play(&mut self, milliseconds: u64) -> (Vec<OutgoingPacket>, Vec<Sent>) {
+            let now = self.start + Duration::from_millis(milliseconds);
+            self.publisher.play(now, &mut self.sealer).unwrap()
+        }
+    }
+
+    #[test]
+    fn frames_come_out_sealed_numbered_and_in_time() {
+        let mut rig = rig(Sabotage::None);
+        let (mut packets, mut sent) = rig.play(0);
+        for milliseconds in [20, 40, 50, 60] {
+            let (more, also) = rig.play(milliseconds);
+            packets.extend(more);
+            sent.extend(also);
+        }
+        let audio: Vec<_> = packets
+            .iter()
+            .filter(|packet| packet.source == Source::Microphone)
+            .collect();
+        let numbers: Vec<_> = audio.iter().map(|p| (p.sequence, p.time)).collect();
+        assert_eq!(
+            numbers,
+            [(10, u32::MAX), (11, 959), (12, 1_919), (13, 2_879)]
+        );
+        for (counter, packet) in audio.iter().enumerate() {
+            let opened = rig.opener.open(Codec::Opus, &packet.payload).unwrap();
+            assert_eq!(opened.frame, [0x48, 1, 2]);
+            assert_eq!(opened.counter, counter as u64);
+        }
+
+        let mut assembler = Assembler::default();
+        let video: Vec<_> = packets
+            .into_iter()
+            .filter(|packet| packet.source == Source::Camera)
+            .filter_map(|packet| {
+                let OutgoingPacket {
+                    sequence,
+                    time,
+                    marker,
+                    payload,
+                    ..
+                } = packet;
+                let frame = assembler.insert(sequence, time.into(), marker, payload);
+                frame.unwrap().map(|frame| (time, frame))
+            })
+            .map(|(time, frame)| (time, rig.opener.open(Codec::Vp8, &frame).unwrap()))
+            .collect();
+        let seen: Vec<_> = video
+            .iter()
+            .map(|(time, opened)| (*time, opened.counter, opened.frame.len() - STAMP_LEN))
+            .collect();
+        assert_eq!(seen, [(1_000, 0, KEY.len()), (5_500, 1, DELTA.len())]);
+
+        // What the publisher says it sent is what a member finds in the frames.
+        let said: Vec<_> = sent
+            .iter()
+            .filter(|sent| sent.stream.is_video())
+            .map(|sent| (sent.stream, sent.counter))
+            .collect();
+        let found: Vec<_> = video
+            .iter()
+            .map(|(_, opened)| {
+                let stream = StreamKey {
+                    leaf: opened.leaf,
+                    epoch: opened.epoch,
+                    context: opened.context,
+                };
+                (stream, opened.counter)
+            })
+            .collect();
+        assert_eq!(said, found);
+    }
+
+    #[test]
+    fn a_wanted_key_frame_is_the_next_picture() {
+        let mut rig = rig(Sabotage::None);
+        rig.play(100);
+        rig.publisher.want_key_frame(Source::Camera);
+        let (packets, _) = rig.play(150);
+        let first = packets
+            .iter()
+            .find(|packet| packet.source == Source::Camera)
+            .unwrap();
+        // The first payload byte stays readable and tells a key frame.
+        assert!(is_vp8_key_frame(&first.payload[6..]));
+        assert_eq!(first.time, 1_000 + 3 * 4_500);
+        let (packets, _) = rig.play(200);
+        let next = packets
+            .iter()
+            .find(|packet| packet.source == Source::Camera)
+            .unwrap();
+        assert!(!is_vp8_key_frame(&next.payload[6..]));
+    }
+
+    #[test]
+    fn the_recording_loops() {
+        let mut rig = rig(Sabotage::None);
+        let mut keys = 0;
+        for frame in 0..80 {
+            let (packets, _) = rig.play(frame * 50);
+            keys += packets
+                .iter()
+                .filter(|p| p.source == Source::Camera && p.payload[0] & 0x10 != 0)
+                .filter(|p| is_vp8_key_frame(&p.payload[6..]))
+                .count();
+        }
+        assert_eq!(keys, 4);
+    }
+
+    #[test]
+    fn spoilt_frames_do_not_open() {
+        let mut rig = rig(Sabotage::SpoilFrames);
+        let (packets, _) = rig.play(0);
+        let opened = rig.opener.open(Codec::Opus, &packets[0].payload);
+        assert_eq!(opened, Err(OpenError::Forged));
+    }
+}
