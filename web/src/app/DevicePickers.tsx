@@ -11,11 +11,13 @@ interface PickerProps {
 
 function Picker({ label, devices, chosen, onChoose }: PickerProps) {
   const options = devices.value.filter(({ deviceId }) => deviceId !== "");
+  // A device that was chosen last time may be gone, or none was ever chosen.
+  const known = options.some(({ deviceId }) => deviceId === chosen);
   return (
     <label class="field">
       <span>{label}</span>
       <select
-        value={chosen}
+        value={known ? chosen : (options[0]?.deviceId ?? "")}
         disabled={options.length === 0}
         onChange={(event) => onChoose(event.currentTarget.value)}
       >

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { Camera, CameraOff, Lock, LogIn, Mic, MicOff } from "lucide";
+import { Lock, LogIn, Mic, MicOff, Video, VideoOff } from "lucide";
 import { useEffect, useRef } from "preact/hooks";
 import type { Devices } from "../call/devices";
 import type { Link } from "../call/link";
@@ -126,7 +126,7 @@ function Preview({ devices, name }: { devices: Devices; name: string }) {
           aria-label={camera ? "Turn camera off" : "Turn camera on"}
           onClick={() => void devices.toggleCamera()}
         >
-          <Icon of={camera ? Camera : CameraOff} />
+          <Icon of={camera ? Video : VideoOff} />
         </button>
       </div>
     </div>

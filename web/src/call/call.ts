@@ -5,6 +5,7 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { FramesEvent, PageMessage, PageOutput, SessionEvent } from "../crypto/messages";
 import type { ControlNotice } from "../protocol/ControlNotice";
+import type { ErrorCode } from "../protocol/ErrorCode";
 import type { Member } from "../protocol/Member";
 import type { Publication } from "../protocol/Publication";
 import type { SlotFilling } from "../protocol/SlotFilling";
@@ -74,6 +75,8 @@ export class Call {
   readonly #workers: Workers;
   #namedSpeakers: readonly string[] = [];
   #attempt = 0;
+  /** What the server said before it hung up. */
+  #lastError: ErrorCode | undefined;
   #everLive = false;
   #redialTimer: ReturnType<typeof setTimeout> | undefined;
   #answerTimer: ReturnType<typeof setTimeout> | undefined;
@@ -181,7 +184,7 @@ export class Call {
     if (this.phase.value === "ended" || this.#redialTimer !== undefined) return;
     this.#hangUp();
     if (!this.#everLive && this.#attempt + 1 >= FIRST_ATTEMPTS) {
-      this.#fail("unreachable", "");
+      this.#fail(this.#lastError ?? "unreachable", "");
       return;
     }
     if (this.#everLive) this.phase.value = "reconnecting";
@@ -251,6 +254,7 @@ export class Call {
         this.#fail(code, detail);
         break;
       case "rejoin":
+        this.#lastError = code;
         this.#redial();
         break;
       case "renew_media":
