@@ -2,22 +2,46 @@
 //! on to everyone in the room who wants it. It cannot open what it forwards: it reads RTP
 //! headers, header extensions and payload descriptors, never a payload.
 
+mod candidates;
+mod counters;
+mod endpoint;
 mod error;
 mod keyframe;
 mod layer;
 mod loudness;
+mod metrics;
+mod negotiation;
 mod rewrite;
+pub mod shard;
 mod slot;
+mod srtp_profile;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
 
 use conclave_protocol::{
     ParticipantId, RoomId,
     signal::{OfferedSlot, OfferedTrack},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::{
+    endpoint::{Command, Endpoint},
+    metrics::Metrics,
+};
+
+pub use candidates::Candidates;
+pub use counters::{ByKind, Counters, DropReason, Population, Traffic};
 pub use error::{ConnectError, StartError};
+pub use negotiation::{Negotiated, Negotiator};
+pub use srtp_profile::SrtpProfile;
+
+/// Events wait here for the receiver; more wait in the media thread.
+const EVENT_QUEUE: usize = 256;
 
 /// Where the SFU listens and what it tells clients about that.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +67,7 @@ pub struct Offer {
 }
 
 /// How the SFU will exchange media with a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// The SDP answer, with all candidates.
     pub sdp: String,
@@ -80,10 +104,15 @@ pub enum LostReason {
     Failed,
 }
 
-/// Handle to the media thread. Clones speak to the same one.
+/// Handle to the media thread. Clones speak to the same one; it ends with the last of them.
 #[derive(Debug, Clone)]
 pub struct Sfu {
     media_address: SocketAddr,
+    negotiator: Arc<Negotiator>,
+    /// Unbounded, but each caller waits for the answer to its command or says one last
+    /// thing about a participant, so it holds no more than there are participants.
+    commands: mpsc::UnboundedSender<Command>,
+    ended: watch::Receiver<()>,
 }
 
 impl Sfu {
@@ -91,11 +120,43 @@ impl Sfu {
     /// the connections.
     pub fn start(
         config: SfuConfig,
-        _metrics: &prometheus::Registry,
+        metrics: &prometheus::Registry,
     ) -> Result<(Self, mpsc::Receiver<SfuEvent>), StartError> {
-        let (_events_tx, events) = mpsc::channel(1);
-        let media_address = SocketAddr::new(config.listen, config.media_port);
-        Ok((Self { media_address }, events))
+        let address = SocketAddr::new(config.listen, config.media_port);
+        let refused = |source| StartError::Bind { address, source };
+        let socket = endpoint::bind(address).map_err(refused)?;
+        let media_address = socket.local_addr().map_err(refused)?;
+        let candidates = Candidates::new(&config, media_address)?;
+        let negotiator = Arc::new(Negotiator::new(candidates.clone())?);
+        let metrics = Metrics::new(metrics, "0")?;
+
+        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let (ending, ended) = watch::channel(());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(StartError::Thread)?;
+        let endpoint = {
+            let _within = runtime.enter();
+            Endpoint::new(socket, candidates, metrics, command_receiver, event_sender)
+                .map_err(refused)?
+        };
+        thread::Builder::new()
+            .name("conclave-media".into())
+            .spawn(move || {
+                runtime.block_on(endpoint.run());
+                drop(ending);
+            })
+            .map_err(StartError::Thread)?;
+        let sfu = Self {
+            media_address,
+            negotiator,
+            commands,
+            ended,
+        };
+        Ok((sfu, events))
     }
 
     /// Where the socket is bound.
@@ -104,19 +165,43 @@ impl Sfu {
     }
 
     /// Answers an offer and makes the participant part of the room's media. A second call
-    /// for the same participant replaces the first connection.
+    /// for the same participant replaces the first connection. To be called within a tokio
+    /// runtime.
     pub async fn connect(
         &self,
-        _room: RoomId,
-        _participant: ParticipantId,
-        _offer: Offer,
+        room: RoomId,
+        participant: ParticipantId,
+        offer: Offer,
     ) -> Result<Answer, ConnectError> {
-        Err(ConnectError::ShuttingDown)
+        let negotiator = Arc::clone(&self.negotiator);
+        let mut negotiated =
+            tokio::task::spawn_blocking(move || negotiator.negotiate(&offer, Instant::now()))
+                .await
+                .map_err(|_| ConnectError::ShuttingDown)??;
+        let answer = negotiated.take_answer();
+        let (reply, admitted) = oneshot::channel();
+        self.commands
+            .send(Command::Admit {
+                room,
+                participant,
+                negotiated: Box::new(negotiated),
+                reply,
+            })
+            .map_err(|_| ConnectError::ShuttingDown)?;
+        admitted.await.map_err(|_| ConnectError::ShuttingDown)??;
+        Ok(answer)
     }
 
     /// Takes a participant out of its room.
-    pub fn disconnect(&self, _participant: ParticipantId) {}
+    pub fn disconnect(&self, participant: ParticipantId) {
+        // A thread that is gone has nobody in it.
+        let _ = self.commands.send(Command::Remove(participant));
+    }
 
-    /// Ends all connections and the media thread.
-    pub async fn shutdown(self) {}
+    /// Ends all connections and the media thread, and waits until it is over.
+    pub async fn shutdown(mut self) {
+        let _ = self.commands.send(Command::Shutdown);
+        // Nothing is ever sent: the wait ends when the thread drops its end.
+        let _ = self.ended.changed().await;
+    }
 }

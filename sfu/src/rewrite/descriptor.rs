@@ -13,7 +13,10 @@ use super::{PictureIds, vp9::Vp9Descriptor};
 /// A payload's descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Descriptor {
-    Vp8 { parsed: Vp8Descriptor, short: bool },
+    Vp8 {
+        parsed: Vp8Descriptor,
+        short: bool,
+    },
     Vp9(Vp9Descriptor),
     /// Nothing in it has to be rewritten.
     Plain,

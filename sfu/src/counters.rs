@@ -1,0 +1,166 @@
+//! What the shard counts on the packet path: plain numbers, taken over by the metrics once
+//! a turn.
+
+use crate::srtp_profile::SrtpProfile;
+
+/// Why something that came in, or should have gone out, was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// Neither STUN nor DTLS nor RTP (RFC 7983), or a STUN message that cannot be read.
+    Malformed,
+    /// Longer than any datagram that a client has reason to send.
+    TooLong,
+    /// From an address that no participant has proven to be theirs.
+    UnknownSource,
+    /// A STUN message for no known participant.
+    UnknownUser,
+    /// The participant's connection did not accept it.
+    Refused,
+    /// RTP that led to no packet: forged, repeated, or of an unknown stream.
+    Unusable,
+    /// RTP in a section that was not offered as a track.
+    NotOffered,
+    /// A subscriber's client does not know the track's codec.
+    UnknownCodec,
+    /// Older than the key frame at which a slot switched to its layer.
+    BeforeSwitch,
+    /// The system would not take it.
+    NotSent,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::Malformed,
+        Self::TooLong,
+        Self::UnknownSource,
+        Self::UnknownUser,
+        Self::Refused,
+        Self::Unusable,
+        Self::NotOffered,
+        Self::UnknownCodec,
+        Self::BeforeSwitch,
+        Self::NotSent,
+    ];
+
+    /// The name as a metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLong => "too_long",
+            Self::UnknownSource => "unknown_source",
+            Self::UnknownUser => "unknown_user",
+            Self::Refused => "refused",
+            Self::Unusable => "unusable",
+            Self::NotOffered => "not_offered",
+            Self::UnknownCodec => "unknown_codec",
+            Self::BeforeSwitch => "before_switch",
+            Self::NotSent => "not_sent",
+        }
+    }
+}
+
+/// Packets and their payload bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes of payload.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+/// Audio and video apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ByKind {
+    /// What is heard.
+    pub audio: Traffic,
+    /// What is seen.
+    pub video: Traffic,
+}
+
+impl ByKind {
+    pub(crate) fn of(&mut self, is_video: bool) -> &mut Traffic {
+        if is_video {
+            &mut self.video
+        } else {
+            &mut self.audio
+        }
+    }
+}
+
+/// Everything counted since the last time it was taken.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    /// RTP packets that came in and belong to a track; no repetitions, no padding.
+    pub received: ByKind,
+    /// RTP packets handed on to a subscriber, each counted once; no retransmissions.
+    pub forwarded: ByKind,
+    /// Key frames that subscribers asked for.
+    pub key_frames_asked: u64,
+    /// Key-frame requests sent to publishers.
+    pub key_frames_requested: u64,
+    /// Wishes for a key frame that shared a request with another.
+    pub key_frames_suppressed: u64,
+    /// Slots that went over to a higher layer.
+    pub layer_upgrades: u64,
+    /// Slots that went over to a lower layer.
+    pub layer_downgrades: u64,
+    /// Packets that subscribers reported missing.
+    pub nacks_in: u64,
+    /// Packets that were reported missing to publishers.
+    pub nacks_out: u64,
+    /// Retransmitted packets that came in (RFC 4588), probing with them included.
+    pub resends_in: u64,
+    /// Retransmitted packets that went out, probing with them included.
+    pub resends_out: u64,
+    /// Connections that came about.
+    pub connected: u64,
+    /// Connections that never came about.
+    pub never_connected: u64,
+    dropped: [u64; DropReason::ALL.len()],
+    profiles: [u64; SrtpProfile::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn drop_one(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+
+    pub(crate) fn handshake(&mut self, profile: SrtpProfile) {
+        self.profiles[profile as usize] += 1;
+    }
+
+    /// How many were dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// How many handshakes chose a profile.
+    pub fn handshakes(&self, profile: SrtpProfile) -> u64 {
+        self.profiles[profile as usize]
+    }
+}
+
+/// How many there are of what comes and goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Rooms with at least one connection.
+    pub rooms: u64,
+    /// Connections, established or not.
+    pub participants: u64,
+    /// Audio tracks that are on.
+    pub audio_tracks: u64,
+    /// Video tracks that are on.
+    pub video_tracks: u64,
+    /// Filled audio slots.
+    pub audio_slots: u64,
+    /// Filled video slots.
+    pub video_slots: u64,
+}

@@ -1,0 +1,343 @@
+//! The shard's way to the world: one UDP socket, one thread, one loop.
+
+mod egress;
+
+use std::{
+    array,
+    collections::VecDeque,
+    io::{self, IoSliceMut},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use conclave_protocol::{ParticipantId, RoomId};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{
+    io::Interest,
+    net::UdpSocket,
+    sync::{mpsc, oneshot},
+    time,
+};
+
+use self::egress::{Egress, Route};
+use crate::{
+    Candidates, ConnectError, DropReason, Negotiated, SfuEvent,
+    metrics::Metrics,
+    shard::{Datagram, Shard},
+};
+
+/// Each buffer holds what the kernel may put together out of one sender's datagrams.
+const BUFFER: usize = 65_536;
+
+/// After so many reads other things get their turn.
+const MOST_READS: usize = 16;
+
+/// After so many commands other things get their turn.
+const MOST_COMMANDS: usize = 64;
+
+/// Asked of the system for both directions; it may give less.
+const SOCKET_BUFFER: usize = 8 * 1024 * 1024;
+
+/// How many connections one media thread carries.
+const MOST_PARTICIPANTS: usize = 10_000;
+
+/// Reading the thread's CPU clock is a system call of its own.
+const CPU_CLOCK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What others ask of the media thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Admit {
+        room: RoomId,
+        participant: ParticipantId,
+        negotiated: Box<Negotiated>,
+        reply: oneshot::Sender<Result<(), ConnectError>>,
+    },
+    Remove(ParticipantId),
+    Shutdown,
+}
+
+/// Why the loop goes round.
+enum Woken {
+    /// There is something to read, or something is due.
+    Io,
+    /// Someone wants something; none when nobody is left who could.
+    Command(Option<Command>),
+    NobodyListens,
+}
+
+/// Opens the socket, not yet in the hands of a runtime.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    // Smaller buffers work too; they only lose packets sooner.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// The loop and all that it owns.
+pub(crate) struct Endpoint {
+    socket: UdpSocket,
+    offload: UdpSocketState,
+    is_ipv6: bool,
+    port: u16,
+    candidates: Candidates,
+    shard: Shard,
+    commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::Sender<SfuEvent>,
+    /// Events that the receiver has not made room for yet.
+    untold: VecDeque<SfuEvent>,
+    metrics: Metrics,
+    egress: Egress,
+    buffers: Vec<u8>,
+    cpu_read: Instant,
+    cpu_time: f64,
+    is_over: bool,
+}
+
+impl Endpoint {
+    /// To be called within the runtime.
+    pub(crate) fn new(
+        socket: std::net::UdpSocket,
+        candidates: Candidates,
+        metrics: Metrics,
+        commands: mpsc::UnboundedReceiver<Command>,
+        events: mpsc::Sender<SfuEvent>,
+    ) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        let socket = UdpSocket::from_std(socket)?;
+        let offload = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        Ok(Self {
+            socket,
+            offload,
+            is_ipv6: address.is_ipv6(),
+            port: address.port(),
+            candidates,
+            shard: Shard::new(),
+            commands,
+            events,
+            untold: VecDeque::new(),
+            metrics,
+            egress: Egress::default(),
+            buffers: vec![0; BUFFER * BATCH_SIZE],
+            cpu_read: Instant::now(),
+            cpu_time: thread_cpu_seconds(),
+            is_over: false,
+        })
+    }
+
+    /// Runs until told to stop or until nobody is left to tell it anything.
+    pub(crate) async fn run(mut self) {
+        while !self.is_over {
+            let deadline = self.shard.poll_timeout();
+            let woken = tokio::select! {
+                _ = self.socket.readable() => Woken::Io,
+                command = self.commands.recv() => Woken::Command(command),
+                () = sleep_until(deadline), if deadline.is_some() => Woken::Io,
+                permit = self.events.reserve(), if !self.untold.is_empty() => {
+                    if let (Ok(permit), Some(event)) = (permit, self.untold.pop_front()) {
+                        permit.send(event);
+                        Woken::Io
+                    } else {
+                        Woken::NobodyListens
+                    }
+                }
+            };
+            match woken {
+                Woken::Io => {}
+                Woken::Command(Some(command)) => self.obey(Instant::now(), command),
+                Woken::Command(None) => self.is_over = true,
+                Woken::NobodyListens => self.untold.clear(),
+            }
+            self.turn();
+        }
+        self.shard.clear(Instant::now());
+        self.transmit(None);
+        self.metrics.take(self.shard.counters());
+        self.metrics.populate(self.shard.population());
+    }
+
+    /// Commands and datagrams in, whatever follows from them out.
+    fn turn(&mut self) {
+        let started = Instant::now();
+        for _ in 0..MOST_COMMANDS {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(started, command),
+                Err(_) => break,
+            }
+        }
+        let mut received = None;
+        for _ in 0..MOST_READS {
+            match self.receive() {
+                Ok(at) => received = received.or(Some(at)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read from the media socket");
+                    break;
+                }
+            }
+        }
+        self.shard.flush(Instant::now());
+        self.transmit(received);
+        while let Some(event) = self.shard.poll_event() {
+            self.untold.push_back(event);
+        }
+        self.metrics.take(self.shard.counters());
+        self.metrics.populate(self.shard.population());
+        self.account(started);
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Admit {
+                room,
+                participant,
+                negotiated,
+                reply,
+            } => {
+                let admitted = self.shard.has_place(MOST_PARTICIPANTS);
+                if admitted {
+                    self.shard.admit(now, room, participant, *negotiated);
+                }
+                let result = if admitted {
+                    Ok(())
+                } else {
+                    Err(ConnectError::Full)
+                };
+                // Who no longer waits for the answer will disconnect.
+                let _ = reply.send(result);
+            }
+            Command::Remove(participant) => self.shard.remove(now, participant),
+            Command::Shutdown => self.is_over = true,
+        }
+    }
+
+    /// One read: up to a batch of buffers, each with up to 64 datagrams of one sender.
+    fn receive(&mut self) -> io::Result<Instant> {
+        let mut chunks = self.buffers.chunks_exact_mut(BUFFER);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let count = self.socket.try_io(Interest::READABLE, || {
+            self.offload
+                .recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
+        })?;
+        let now = Instant::now();
+        for (meta, slice) in metas.iter().zip(&slices).take(count) {
+            let source = canonical(meta.addr);
+            let destination = self.candidates.of_destination(meta.dst_ip);
+            let contents = &slice[..meta.len.min(slice.len())];
+            for datagram in contents.chunks(meta.stride.max(1)) {
+                self.shard.handle_datagram(
+                    now,
+                    Datagram {
+                        source,
+                        destination,
+                        contents: datagram,
+                    },
+                );
+            }
+        }
+        Ok(now)
+    }
+
+    fn transmit(&mut self, received: Option<Instant>) {
+        let most = self.offload.max_gso_segments();
+        while let Some(transmit) = self.shard.poll_transmit() {
+            let route = Route {
+                destination: self.on_socket(transmit.destination),
+                source: self.candidates.source_of(transmit.source),
+            };
+            if !self.egress.fits(route, transmit.contents.len(), most) {
+                self.send_batch(received);
+            }
+            self.egress.push(route, &transmit.contents);
+        }
+        self.send_batch(received);
+    }
+
+    fn send_batch(&mut self, received: Option<Instant>) {
+        let sent = self.egress.flush(|batch| {
+            let transmit = quinn_udp::Transmit {
+                destination: batch.route.destination,
+                ecn: None,
+                contents: batch.bytes,
+                segment_size: (batch.count > 1).then_some(batch.segment),
+                src_ip: batch.route.source,
+            };
+            self.offload
+                .try_send(UdpSockRef::from(&self.socket), &transmit)
+        });
+        let Some((count, result)) = sent else {
+            return;
+        };
+        #[allow(clippy::cast_precision_loss)]
+        self.metrics.batch.observe(count as f64);
+        if let Some(received) = received {
+            self.metrics
+                .latency
+                .observe(received.elapsed().as_secs_f64());
+        }
+        if let Err(error) = result {
+            // Repaired by retransmission, as any loss.
+            tracing::debug!(%error, count, "datagrams not sent");
+            for _ in 0..count {
+                self.shard.counters().drop_one(DropReason::NotSent);
+            }
+        }
+    }
+
+    /// An IPv6 socket reaches IPv4 through mapped addresses (RFC 4291 §2.5.5.2).
+    fn on_socket(&self, destination: SocketAddr) -> SocketAddr {
+        match destination.ip() {
+            IpAddr::V4(v4) if self.is_ipv6 => {
+                SocketAddr::new(v4.to_ipv6_mapped().into(), destination.port())
+            }
+            _ => destination,
+        }
+    }
+
+    fn account(&mut self, started: Instant) {
+        let now = Instant::now();
+        let busy = now.saturating_duration_since(started).as_secs_f64();
+        let mut cpu = 0.0;
+        if now.saturating_duration_since(self.cpu_read) >= CPU_CLOCK_INTERVAL {
+            let read = thread_cpu_seconds();
+            cpu = read - self.cpu_time;
+            self.cpu_time = read;
+            self.cpu_read = now;
+        }
+        self.metrics.worked(busy, cpu);
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("port", &self.port)
+            .finish()
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        time::sleep_until(deadline.into()).await;
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn thread_cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}

@@ -1,0 +1,490 @@
+//! The SFU without sockets, threads or clocks.
+//!
+//! A shard owns its rooms and participants outright. It is driven like str0m itself: hand
+//! it datagrams and the time, tell it to [`Shard::flush`], take what it wants sent.
+//!
+//! A turn: every datagram is given to its participant's state machine, and each RTP packet
+//! that comes out is at once written to the slots that carry its track. Their owners become
+//! dirty. The flush then settles what changed in the rooms and drives each dirty
+//! participant once, so that all packets for one subscriber leave together.
+
+mod assignment;
+mod control;
+mod demux;
+mod events;
+mod forward;
+mod outlet;
+mod peer;
+mod room;
+mod timers;
+mod track;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use conclave_protocol::{ParticipantId, RoomId};
+use slab::Slab;
+use str0m::{
+    Output,
+    net::{Protocol as Transport, Receive, Transmit},
+};
+
+use self::{
+    demux::{Demux, Protocol},
+    peer::{Broken, Peer},
+    room::Room,
+    timers::Timers,
+};
+use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
+
+/// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
+const LONGEST_DATAGRAM: usize = 1_500;
+
+/// A state machine that is due over and over at the same moment is left alone until time
+/// has moved by this much.
+const LEAST_SLEEP: Duration = Duration::from_millis(1);
+
+/// A state machine that wants to be called again at once is called at most so often in one
+/// flush. With bandwidth estimation each call releases one packet.
+const MOST_ROUNDS: usize = 4_096;
+
+/// The look at speakers and layers of a room in which packets flow.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Names a participant within the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PeerKey(usize);
+
+/// Names a room within the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RoomKey(usize);
+
+/// Names a track within the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TrackRef {
+    peer: PeerKey,
+    track: usize,
+}
+
+/// Names a slot within the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SlotRef {
+    peer: PeerKey,
+    slot: usize,
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Peer(PeerKey),
+    Room(RoomKey),
+}
+
+/// A datagram as it came from the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// The candidate that it was sent to.
+    pub destination: SocketAddr,
+    /// What is in it.
+    pub contents: &'a [u8],
+}
+
+/// Rooms and participants, and all that passes between them.
+#[derive(Debug, Default)]
+pub struct Shard {
+    peers: Slab<Peer>,
+    rooms: Slab<Room>,
+    participants: HashMap<ParticipantId, PeerKey>,
+    room_names: HashMap<RoomId, RoomKey>,
+    demux: Demux,
+    timers: Timers<Due>,
+    dirty_peers: Vec<PeerKey>,
+    dirty_rooms: Vec<RoomKey>,
+    outbox: VecDeque<Transmit>,
+    events: VecDeque<SfuEvent>,
+    counters: Counters,
+    population: Population,
+    /// An RTP packet came out of the state machine that was last driven.
+    got_packet: bool,
+}
+
+impl Shard {
+    /// A shard with nobody in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a participant in. A participant that is here already is replaced.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        participant: ParticipantId,
+        negotiated: Negotiated,
+    ) {
+        self.remove(now, participant);
+        let room_key = match self.room_names.get(&room) {
+            Some(key) => *key,
+            None => {
+                let key = RoomKey(self.rooms.insert(Room::new(room.clone())));
+                self.room_names.insert(room, key);
+                key
+            }
+        };
+        let peer = Peer::new(participant, room_key, negotiated, now);
+        let ufrag = peer.ufrag.clone();
+        let key = PeerKey(self.peers.insert(peer));
+        self.demux.add_user(ufrag, key);
+        self.participants.insert(participant, key);
+        self.rooms[room_key.0].members.push(key);
+        self.mark_room(room_key);
+        self.mark_peer(key);
+    }
+
+    /// Takes a participant out, saying goodbye to its client.
+    pub fn remove(&mut self, now: Instant, participant: ParticipantId) {
+        if let Some(key) = self.participants.get(&participant).copied() {
+            self.expel(now, key, true);
+        }
+    }
+
+    /// Takes everyone out.
+    pub fn clear(&mut self, now: Instant) {
+        let everyone: Vec<_> = self.participants.keys().copied().collect();
+        for participant in everyone {
+            self.remove(now, participant);
+        }
+    }
+
+    /// Hands a datagram to whom it is for.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        if let Err(reason) = self.deliver(now, datagram) {
+            self.counters.drop_one(reason);
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, datagram: Datagram<'_>) -> Result<(), DropReason> {
+        let contents = datagram.contents;
+        if contents.len() > LONGEST_DATAGRAM {
+            return Err(DropReason::TooLong);
+        }
+        let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
+        let key = self.demux.find(protocol, datagram.source, contents)?;
+        let receive = Receive::new(
+            Transport::Udp,
+            datagram.source,
+            datagram.destination,
+            contents,
+        )
+        .map_err(|_| DropReason::Malformed)?;
+        let Some(peer) = self.peers.get_mut(key.0) else {
+            return Err(DropReason::UnknownSource);
+        };
+        let resend_types = peer.resend_types;
+        let accepted = peer.receive(now, receive);
+        self.got_packet = false;
+        match accepted {
+            Ok(true) => self.drain(now, key),
+            Ok(false) => {
+                self.drain(now, key);
+                return Err(DropReason::Refused);
+            }
+            Err(Broken) => {
+                self.lose(now, key, LostReason::Failed);
+                return Err(DropReason::Refused);
+            }
+        }
+        if let Protocol::Rtp { payload_type } = protocol {
+            let resent = resend_types >> payload_type & 1 == 1;
+            if resent {
+                self.counters.resends_in += 1;
+            } else if !self.got_packet {
+                return Err(DropReason::Unusable);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what is due. To be called at [`Self::poll_timeout`] and after input.
+    pub fn flush(&mut self, now: Instant) {
+        while let Some((due, popped)) = self.timers.pop(now) {
+            match due {
+                Due::Peer(key) => {
+                    let Some(peer) = self.peers.get_mut(key.0) else {
+                        continue;
+                    };
+                    if self.timers.is_due(due, popped, &mut peer.deadline, now) {
+                        self.peer_due(now, key);
+                    }
+                }
+                Due::Room(key) => {
+                    let Some(room) = self.rooms.get_mut(key.0) else {
+                        continue;
+                    };
+                    if self.timers.is_due(due, popped, &mut room.tick, now) {
+                        self.tick(now, key);
+                    }
+                }
+            }
+        }
+        while !self.dirty_rooms.is_empty() || !self.dirty_peers.is_empty() {
+            while let Some(key) = self.dirty_rooms.pop() {
+                self.settle(now, key);
+            }
+            // What one participant's state machine says may concern others, so this list
+            // grows while it is worked off.
+            while let Some(key) = self.dirty_peers.pop() {
+                self.drive(now, key);
+            }
+        }
+    }
+
+    /// When [`Self::flush`] has something to do of its own accord.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next datagram to be sent.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<SfuEvent> {
+        self.events.pop_front()
+    }
+
+    /// What was counted since it was last reset by the reader.
+    pub fn counters(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// How many rooms, participants, tracks and filled slots there are.
+    pub fn population(&self) -> Population {
+        self.population
+    }
+
+    /// True when there is room for another participant.
+    pub fn has_place(&self, most: usize) -> bool {
+        self.peers.len() < most
+    }
+
+    fn mark_peer(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key.0)
+            && !peer.is_dirty
+        {
+            peer.is_dirty = true;
+            self.dirty_peers.push(key);
+        }
+    }
+
+    fn mark_room(&mut self, key: RoomKey) {
+        if let Some(room) = self.rooms.get_mut(key.0)
+            && !room.is_dirty
+        {
+            room.is_dirty = true;
+            self.dirty_rooms.push(key);
+        }
+    }
+
+    /// Drives out what was written to a participant.
+    fn drive(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key.0) else {
+            return;
+        };
+        peer.is_dirty = false;
+        if std::mem::take(&mut peer.layers_stale) {
+            self.choose_layers(now, key);
+        }
+        for _ in 0..MOST_ROUNDS {
+            let Some(peer) = self.peers.get_mut(key.0) else {
+                return;
+            };
+            peer.control.flush(&mut peer.rtc);
+            if peer.advance(now).is_err() {
+                self.lose(now, key, LostReason::Failed);
+                return;
+            }
+            let sent_before = self.outbox.len();
+            self.drain(now, key);
+            let Some(peer) = self.peers.get_mut(key.0) else {
+                return;
+            };
+            peer.is_dirty = false;
+            if peer.rtc_due > now {
+                return;
+            }
+            if self.outbox.len() == sent_before {
+                // Due at once, with nothing to show for it: time has to move first.
+                peer.rtc_due = now + LEAST_SLEEP;
+                self.schedule(key);
+                return;
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            peer.rtc_due = now + LEAST_SLEEP;
+            self.schedule(key);
+        }
+    }
+
+    /// Takes everything out of a participant's state machine.
+    fn drain(&mut self, now: Instant, key: PeerKey) {
+        while let Some(peer) = self.peers.get_mut(key.0) {
+            match peer.poll() {
+                Ok(Output::Timeout(at)) => {
+                    peer.rtc_due = at;
+                    if !peer.rtc.is_alive() {
+                        self.lose(now, key, LostReason::Failed);
+                        return;
+                    }
+                    self.schedule(key);
+                    return;
+                }
+                Ok(Output::Transmit(transmit)) => self.send(key, transmit),
+                Ok(Output::Event(event)) => self.handle_event(now, key, event),
+                Err(Broken) => {
+                    self.lose(now, key, LostReason::Failed);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, key: PeerKey, transmit: Transmit) {
+        let Some(peer) = self.peers.get_mut(key.0) else {
+            return;
+        };
+        match Protocol::of(&transmit.contents) {
+            // An ICE-lite agent sends nothing but answers to checks that proved themselves.
+            Some(Protocol::Stun) => {
+                self.demux
+                    .learn(transmit.destination, key, &mut peer.addresses);
+            }
+            Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
+                self.counters.resends_out += 1;
+            }
+            _ => {}
+        }
+        self.outbox.push_back(transmit);
+    }
+
+    fn schedule(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            let due = peer.due();
+            self.timers
+                .set(Due::Peer(key), &mut peer.deadline, Some(due));
+        }
+    }
+
+    fn peer_due(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key.0) else {
+            return;
+        };
+        if !peer.connected && now >= peer.connect_by {
+            self.counters.never_connected += 1;
+            self.lose(now, key, LostReason::NeverConnected);
+            return;
+        }
+        self.repeat_key_frame_requests(now, key);
+        self.drive(now, key);
+        self.schedule(key);
+    }
+
+    /// Takes a participant out and says so.
+    fn lose(&mut self, now: Instant, key: PeerKey, reason: LostReason) {
+        let Some(peer) = self.peers.get(key.0) else {
+            return;
+        };
+        let participant = peer.participant;
+        tracing::info!(%participant, ?reason, "media connection lost");
+        self.expel(now, key, reason != LostReason::Failed);
+        self.events.push_back(SfuEvent::Lost {
+            participant,
+            reason,
+        });
+    }
+
+    /// Takes a participant out of everything.
+    fn expel(&mut self, now: Instant, key: PeerKey, say_goodbye: bool) {
+        let Some(mut peer) = self.peers.try_remove(key.0) else {
+            return;
+        };
+        if say_goodbye && peer.close().is_ok() && peer.advance(now).is_ok() {
+            while let Ok(Output::Transmit(transmit)) = skip_events(&mut peer) {
+                self.outbox.push_back(transmit);
+            }
+        }
+        self.participants.remove(&peer.participant);
+        self.demux.remove(key, &peer.ufrag, &peer.addresses);
+        for (slot, outlet) in peer.outlets.iter().enumerate() {
+            if let Some(filling) = &outlet.filling {
+                self.unsubscribe(filling.track, SlotRef { peer: key, slot });
+            }
+        }
+        for (index, track) in peer.tracks.iter().enumerate() {
+            let track_ref = TrackRef {
+                peer: key,
+                track: index,
+            };
+            for subscriber in &track.subscribers {
+                if let Some(other) = self.peers.get_mut(subscriber.peer.0) {
+                    other.release(track_ref);
+                }
+            }
+            if let Some(room) = self.rooms.get_mut(peer.room.0) {
+                room.loudness.remove(track_ref);
+            }
+        }
+        let Some(room) = self.rooms.get_mut(peer.room.0) else {
+            return;
+        };
+        room.members.retain(|member| *member != key);
+        if room.members.is_empty() {
+            let room = self.rooms.remove(peer.room.0);
+            self.room_names.remove(&room.id);
+            self.count_population();
+        } else {
+            self.mark_room(peer.room);
+        }
+    }
+
+    fn count_population(&mut self) {
+        let mut population = Population {
+            rooms: self.rooms.len() as u64,
+            participants: self.peers.len() as u64,
+            ..Population::default()
+        };
+        for (_, peer) in &self.peers {
+            for (_, track) in peer.published() {
+                if track.source.is_video() {
+                    population.video_tracks += 1;
+                } else {
+                    population.audio_tracks += 1;
+                }
+            }
+            for outlet in peer.outlets.iter().filter(|o| o.filling.is_some()) {
+                if outlet.accepts.is_video() {
+                    population.video_slots += 1;
+                } else {
+                    population.audio_slots += 1;
+                }
+            }
+        }
+        self.population = population;
+    }
+}
+
+/// Polls past what no longer concerns anyone.
+fn skip_events(peer: &mut Peer) -> Result<Output, Broken> {
+    loop {
+        match peer.poll()? {
+            Output::Event(_) => {}
+            output => return Ok(output),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! One participant's connection: its WebRTC state machine, what it sends and what it gets.
+
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use conclave_protocol::{
+    ParticipantId,
+    control::{Publication, SlotFilling, VideoWish},
+    signal::Source,
+};
+use str0m::{
+    Input, Output, Rtc,
+    media::{Mid, Rid},
+    net::Receive,
+    rtp::{RtpPacket, Ssrc},
+};
+
+use super::{RoomKey, TrackRef, control::Control, outlet::Outlet, timers::Deadline, track::Track};
+use crate::{layer::BitRate, negotiation::Negotiated};
+
+/// A connection that has not come about by then never will.
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
+
+/// No client has so many streams; a client that sends more makes us forget the old ones.
+const MOST_STREAMS: usize = 64;
+
+/// The state machine failed beyond repair, by an error or a panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// One participant.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) participant: ParticipantId,
+    pub(crate) room: RoomKey,
+    pub(crate) rtc: Rtc,
+    pub(crate) ufrag: String,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) resend_types: u128,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) outlets: Vec<Outlet>,
+    pub(crate) control: Control,
+    /// What the client says it publishes; until it says so, what it sends.
+    pub(crate) publishing: Option<Vec<Source>>,
+    /// What the client wants to see; until it says so, everyone as they came.
+    pub(crate) wishes: Option<Vec<VideoWish>>,
+    pub(crate) estimate: Option<BitRate>,
+    pub(crate) connected: bool,
+    pub(crate) connect_by: Instant,
+    /// When the state machine wants to be called.
+    pub(crate) rtc_due: Instant,
+    /// When a key-frame request has to be looked at.
+    pub(crate) key_frame_due: Option<Instant>,
+    pub(crate) deadline: Deadline,
+    /// Something was written that has to be driven out.
+    pub(crate) is_dirty: bool,
+    /// The choice of layers has to be made anew.
+    pub(crate) layers_stale: bool,
+    streams: Vec<(Ssrc, usize, usize)>,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        participant: ParticipantId,
+        room: RoomKey,
+        negotiated: Negotiated,
+        now: Instant,
+    ) -> Self {
+        Self {
+            participant,
+            room,
+            rtc: negotiated.rtc,
+            ufrag: negotiated.ufrag,
+            addresses: vec![],
+            resend_types: negotiated.resend_types,
+            tracks: negotiated.tracks.into_iter().map(Track::new).collect(),
+            outlets: negotiated.slots.into_iter().map(Outlet::new).collect(),
+            control: Control::default(),
+            publishing: None,
+            wishes: None,
+            estimate: None,
+            connected: false,
+            connect_by: now + CONNECT_TIME,
+            rtc_due: now,
+            key_frame_due: None,
+            deadline: Deadline::default(),
+            is_dirty: false,
+            layers_stale: false,
+            streams: vec![],
+        }
+    }
+
+    /// Hands a datagram to the state machine. An error means that it did not accept this
+    /// datagram; whether it lives on shows when it is polled.
+    pub(crate) fn receive(&mut self, now: Instant, receive: Receive<'_>) -> Result<bool, Broken> {
+        contained(|| self.rtc.handle_input(Input::Receive(now, receive))).map(|r| r.is_ok())
+    }
+
+    pub(crate) fn advance(&mut self, now: Instant) -> Result<(), Broken> {
+        contained(|| self.rtc.handle_input(Input::Timeout(now)))?.map_err(|_| Broken)
+    }
+
+    pub(crate) fn poll(&mut self) -> Result<Output, Broken> {
+        contained(|| self.rtc.poll_output())?.map_err(|_| Broken)
+    }
+
+    /// Says goodbye (RTCP BYE, DTLS close_notify); the rest is polled.
+    pub(crate) fn close(&mut self) -> Result<(), Broken> {
+        contained(|| self.rtc.close())?.map_err(|_| Broken)
+    }
+
+    /// When anything about this peer has to be looked at.
+    pub(crate) fn due(&self) -> Instant {
+        let mut due = self.rtc_due;
+        if let Some(key_frame) = self.key_frame_due {
+            due = due.min(key_frame);
+        }
+        if !self.connected {
+            due = due.min(self.connect_by);
+        }
+        due
+    }
+
+    /// The track and layer that a packet belongs to.
+    pub(crate) fn locate(&mut self, packet: &RtpPacket) -> Option<(usize, usize)> {
+        let ssrc = packet.header.ssrc;
+        if let Some((_, track, layer)) = self.streams.iter().find(|(s, ..)| *s == ssrc) {
+            return Some((*track, *layer));
+        }
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_rx(&ssrc)?;
+        let (mid, rid) = (stream.mid(), stream.rid());
+        let track = self.tracks.iter().position(|t| t.mid == mid)?;
+        let layer = self.tracks[track]
+            .layers
+            .iter()
+            .position(|l| l.rid == rid)?;
+        if self.streams.len() >= MOST_STREAMS {
+            self.streams.clear();
+        }
+        self.streams.push((ssrc, track, layer));
+        Some((track, layer))
+    }
+
+    pub(crate) fn is_on(&self, track: &Track) -> bool {
+        match &self.publishing {
+            Some(sources) => sources.contains(&track.source),
+            None => track.heard,
+        }
+    }
+
+    /// The tracks that are on, with their places.
+    pub(crate) fn published(&self) -> impl Iterator<Item = (usize, &Track)> {
+        self.tracks
+            .iter()
+            .enumerate()
+            .filter(|(_, track)| self.connected && self.is_on(track))
+    }
+
+    pub(crate) fn publication(&self) -> Publication {
+        Publication {
+            participant: self.participant,
+            sources: self.published().map(|(_, track)| track.source).collect(),
+        }
+    }
+
+    pub(crate) fn fillings(&self) -> Vec<SlotFilling> {
+        self.outlets
+            .iter()
+            .filter_map(|outlet| {
+                let filling = outlet.filling.as_ref()?;
+                Some(SlotFilling {
+                    mid: outlet.mid.clone(),
+                    participant: filling.participant,
+                    source: filling.source,
+                })
+            })
+            .collect()
+    }
+
+    /// Takes this track out of its slot, if it is in one.
+    pub(crate) fn release(&mut self, track: TrackRef) {
+        for outlet in &mut self.outlets {
+            if outlet.filling.as_ref().is_some_and(|f| f.track == track) {
+                outlet.filling = None;
+            }
+        }
+    }
+
+    /// How large the client shows a video, and where it stands in its wishes.
+    pub(crate) fn wish_for(
+        &self,
+        participant: ParticipantId,
+        source: Source,
+    ) -> Option<&VideoWish> {
+        self.wishes
+            .as_ref()?
+            .iter()
+            .find(|wish| wish.participant == participant && wish.source == source)
+    }
+
+    /// Sends a key-frame request to the client. False when it has no such stream (yet).
+    pub(crate) fn request_key_frame(&mut self, mid: Mid, rid: Option<Rid>) -> bool {
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = direct.stream_rx_by_mid(mid, rid) else {
+            return false;
+        };
+        stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
+        true
+    }
+
+    pub(crate) fn schedule_key_frames(&mut self) {
+        self.key_frame_due = self.tracks.iter().filter_map(Track::poll_timeout).min();
+    }
+}
+
+/// Keeps a panic inside one connection's state machine from taking the others along. The
+/// connection is not used afterwards.
+fn contained<R>(f: impl FnOnce() -> R) -> Result<R, Broken> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|_| Broken)
+}
