@@ -1,0 +1,169 @@
+//! A server in this process, and load tests against it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use conclave_e2ee::{Link, LinkSecret};
+use conclave_loadtest::{
+    drive::Live,
+    material,
+    publish::{Recordings, Sabotage},
+    report::Report,
+    scenario::{self, Plan},
+};
+use conclave_protocol::RoomId;
+use conclave_signalling::{Server, ServerConfig};
+use serde_json::Value;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Late enough for a machine that compiles something else meanwhile.
+const LATENESS_BOUND: Duration = Duration::from_millis(500);
+
+/// What the command did.
+pub struct Run {
+    pub exit_code: i32,
+    pub json: Value,
+    pub said: String,
+}
+
+/// A server, and what is played on it.
+pub struct Stage {
+    server: Server,
+    address: String,
+}
+
+/// The recordings with the known picture.
+fn media() -> &'static Path {
+    static MEDIA: OnceLock<PathBuf> = OnceLock::new();
+    MEDIA.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let media = root.join("target/media");
+        let made = Command::new("sh")
+            .arg(root.join("scripts/media.sh"))
+            .arg(&media)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        media
+    })
+}
+
+impl Stage {
+    pub fn set() -> Self {
+        let config = ServerConfig {
+            listen: SocketAddr::new(LOOPBACK, 0),
+            media_port: 0,
+            public_addresses: vec![LOOPBACK],
+            data_dir: None,
+        };
+        let server = Server::start(config).unwrap();
+        let address = format!("http://{}", server.http_address());
+        Self { server, address }
+    }
+
+    /// Stops the server; gives the address that it had.
+    pub async fn strike(self) -> String {
+        self.server.shutdown().await;
+        self.address
+    }
+
+    pub fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
+        let (room, secret, existing_call) = Plan::call(None).unwrap();
+        Plan {
+            server: self.address.parse().unwrap(),
+            room,
+            secret,
+            existing_call,
+            publishers,
+            subscribers,
+            camera_slots: 9,
+            audio_slots: 4,
+            name: "Bot".to_owned(),
+            join_concurrency: 4,
+            warmup: Duration::from_secs(2),
+            duration: Duration::from_secs(3),
+            linger: Duration::ZERO,
+            lateness_bound: LATENESS_BOUND,
+            sabotage: Sabotage::None,
+        }
+    }
+
+    /// Runs a plan in this process.
+    pub async fn run(&self, plan: &Plan, sabotage: Sabotage) -> Report {
+        let plan = Plan {
+            sabotage,
+            ..plan.clone()
+        };
+        let recordings: Recordings = material::recordings(
+            Some(&media().join("camera.ivf")),
+            Some(&media().join("voice.ogg")),
+        )
+        .unwrap();
+        scenario::run(
+            &plan,
+            Some(Arc::new(recordings)),
+            Arc::new(Live::default()),
+            |_| (),
+            std::future::pending(),
+        )
+        .await
+    }
+
+    /// Runs the command on a call of its own.
+    pub async fn command(&self, arguments: &[&str]) -> Run {
+        let server = ["--server", &self.address];
+        command(&[&server[..], arguments].concat(), None).await
+    }
+
+    /// Runs the command in a call that is already there.
+    pub async fn command_in(&self, secret: &LinkSecret, room: &RoomId, arguments: &[&str]) -> Run {
+        let link = Link {
+            base: self.address.clone(),
+            room: room.clone(),
+            secret: secret.clone(),
+        };
+        command(arguments, Some(link)).await
+    }
+}
+
+/// Runs the command for a few seconds.
+pub async fn command(arguments: &[&str], link: Option<Link>) -> Run {
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("report.json");
+    let bound = format!("{}ms", LATENESS_BOUND.as_millis());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conclave-loadtest"));
+    command
+        .arg("run")
+        .args(["--duration", "3s", "--warmup", "2s"])
+        .arg("--json")
+        .arg(&report)
+        .stdin(Stdio::null());
+    for (name, value) in [
+        ("--video", media().join("camera.ivf").to_str().unwrap()),
+        ("--audio", media().join("voice.ogg").to_str().unwrap()),
+        ("--lateness-bound", &bound),
+    ] {
+        if !arguments.contains(&name) {
+            command.args([name, value]);
+        }
+    }
+    command.args(arguments);
+    if let Some(link) = link {
+        command.env("CONCLAVE_LINK", link.to_text().as_str());
+    }
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let json =
+        std::fs::read(&report).map_or(Value::Null, |json| serde_json::from_slice(&json).unwrap());
+    Run {
+        exit_code: output.status.code().unwrap(),
+        json,
+        said: String::from_utf8(output.stderr).unwrap(),
+    }
+}
