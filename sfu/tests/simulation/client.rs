@@ -1,0 +1,533 @@
+//! A real WebRTC client, as a browser would be: it offers, sends simulcast VP8 and Opus,
+//! answers key-frame requests, and writes down all that it receives.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use conclave_protocol::{
+    Mid, ParticipantId,
+    control::{
+        ControlNotice, ControlRequest, PixelSize, Publication, SlotFilling, VideoWish,
+    },
+    signal::{OfferedSlot, OfferedTrack, Source},
+};
+use conclave_sfu::Offer;
+use str0m::{
+    Candidate, Event, Input, Output, Rtc, RtcConfig,
+    change::{SdpAnswer, SdpPendingOffer},
+    channel::ChannelId,
+    format::Codec,
+    media::{Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Pt, Rid, Simulcast, SimulcastLayer},
+    net::{Protocol, Receive},
+    rtp::{ExtensionValues, RtpWrite},
+};
+
+use super::{
+    media::{self, PARTS, Stamp},
+    server_address,
+};
+
+pub(crate) const RIDS: [&str; 3] = ["q", "h", "f"];
+const FRAME: Duration = Duration::from_millis(50);
+const AUDIO: Duration = Duration::from_millis(20);
+
+/// Bytes of each of the three packets of a frame, by layer: 72, 240 and 528 kbit/s.
+const LAYER_BYTES: [usize; 3] = [150, 500, 1_100];
+
+#[derive(Debug, Clone)]
+pub(crate) struct ClientConfig {
+    pub(crate) publishes: bool,
+    pub(crate) simulcast: bool,
+    pub(crate) camera_slots: usize,
+    pub(crate) audio_slots: usize,
+    /// The video codec that the client knows.
+    pub(crate) codec: Codec,
+    /// Shifts all payload types, as clients differ.
+    pub(crate) level: i8,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            publishes: true,
+            simulcast: true,
+            camera_slots: 9,
+            audio_slots: 4,
+            codec: Codec::Vp8,
+            level: -30,
+        }
+    }
+}
+
+impl ClientConfig {
+    pub(crate) fn viewer() -> Self {
+        Self {
+            publishes: false,
+            ..Self::default()
+        }
+    }
+}
+
+/// One packet as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) at: Instant,
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    pub(crate) picture: Option<u16>,
+    pub(crate) stamp: Stamp,
+    pub(crate) level: Option<i8>,
+}
+
+struct Sender {
+    mid: SdpMid,
+    rid: Option<Rid>,
+    layer: usize,
+    sequence: u64,
+    timestamp: u32,
+    picture: u16,
+    tl0: u8,
+    frame: u32,
+    key_wanted: bool,
+}
+
+pub(crate) struct Client {
+    pub(crate) index: usize,
+    pub(crate) address: SocketAddr,
+    pub(crate) rtc: Rtc,
+    pub(crate) outbox: VecDeque<Vec<u8>>,
+    pub(crate) is_gone: bool,
+    pub(crate) connected: Option<Instant>,
+    pub(crate) ended: bool,
+    /// What arrived, by the slot it came in.
+    pub(crate) received: BTreeMap<String, Vec<Received>>,
+    pub(crate) slots: Vec<SlotFilling>,
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) speakers: Vec<ParticipantId>,
+    pub(crate) refusals: Vec<String>,
+    /// When the SFU asked for a key frame of which layer.
+    pub(crate) key_frame_requests: Vec<(Instant, usize)>,
+    pub(crate) camera_on: bool,
+    pub(crate) microphone_on: bool,
+    pub(crate) layers_on: [bool; 3],
+    pub(crate) level: i8,
+    pub(crate) camera_slot_mids: Vec<String>,
+    pending: Option<SdpPendingOffer>,
+    channel: Option<ChannelId>,
+    video: Vec<Sender>,
+    sound: Option<Sender>,
+    codec: Codec,
+    due: Instant,
+    next_frame: Instant,
+    next_audio: Instant,
+}
+
+impl Client {
+    pub(crate) fn new(index: usize, config: &ClientConfig, now: Instant) -> (Self, Offer) {
+        let address = SocketAddr::from(([10, 0, 1, index as u8 + 1], 5000));
+        let rtc_config = RtcConfig::new()
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(config.codec == Codec::Vp8)
+            .enable_vp9(config.codec == Codec::Vp9);
+        let mut rtc = rtc_config.build(now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+
+        let mut api = rtc.sdp_api();
+        let mut tracks = vec![];
+        let mut slots = vec![];
+        let mut sound = None;
+        let mut video = vec![];
+        let start = 1_000 * (index as u64 + 1);
+        let sender = |mid, rid, layer: usize| Sender {
+            mid,
+            rid,
+            layer,
+            sequence: start + 60_000 * layer as u64,
+            timestamp: u32::MAX - 100_000 * (layer as u32 + index as u32),
+            picture: 0x7f00 + 300 * layer as u16,
+            tl0: 200,
+            frame: 0,
+            key_wanted: true,
+        };
+        if config.publishes {
+            let mid = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+            tracks.push((mid, Source::Microphone));
+            sound = Some(sender(mid, None, 0));
+            let simulcast = config.simulcast.then(|| {
+                let mut simulcast = Simulcast::new();
+                for rid in RIDS {
+                    simulcast.add_send_layer(SimulcastLayer::new(rid));
+                }
+                simulcast
+            });
+            let mid = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
+            tracks.push((mid, Source::Camera));
+            if config.simulcast {
+                for (layer, rid) in RIDS.iter().enumerate() {
+                    video.push(sender(mid, Some(Rid::from(*rid)), layer));
+                }
+            } else {
+                video.push(sender(mid, None, 0));
+            }
+        }
+        for _ in 0..config.camera_slots {
+            let mid = api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+            slots.push((mid, Source::Camera));
+        }
+        for _ in 0..config.audio_slots {
+            let mid = api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+            slots.push((mid, Source::Microphone));
+        }
+        api.add_channel("control".into());
+        let (offer, pending) = api.apply().unwrap();
+        let camera_slot_mids = slots
+            .iter()
+            .filter(|(_, source)| *source == Source::Camera)
+            .map(|(mid, _)| mid.to_string())
+            .collect();
+        let protocol_mid = |mid: &SdpMid| -> Mid { mid.to_string().parse().unwrap() };
+        let offer = Offer {
+            sdp: offer.to_sdp_string(),
+            tracks: tracks
+                .iter()
+                .map(|(mid, source)| OfferedTrack {
+                    mid: protocol_mid(mid),
+                    source: *source,
+                })
+                .collect(),
+            slots: slots
+                .iter()
+                .map(|(mid, accepts)| OfferedSlot {
+                    mid: protocol_mid(mid),
+                    accepts: *accepts,
+                })
+                .collect(),
+        };
+        let client = Self {
+            index,
+            address,
+            rtc,
+            outbox: VecDeque::new(),
+            is_gone: false,
+            connected: None,
+            ended: false,
+            received: BTreeMap::new(),
+            slots: vec![],
+            publications: vec![],
+            speakers: vec![],
+            refusals: vec![],
+            key_frame_requests: vec![],
+            camera_on: config.publishes,
+            microphone_on: config.publishes,
+            layers_on: [true; 3],
+            level: config.level,
+            camera_slot_mids,
+            pending: Some(pending),
+            channel: None,
+            video,
+            sound,
+            codec: config.codec,
+            due: now,
+            next_frame: now,
+            next_audio: now,
+        };
+        (client, offer)
+    }
+
+    pub(crate) fn accept(&mut self, answer: &str) {
+        let answer = SdpAnswer::from_sdp_string(answer).unwrap();
+        let pending = self.pending.take().unwrap();
+        self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.connected.is_some() && self.channel.is_some()
+    }
+
+    pub(crate) fn due(&self) -> Instant {
+        let mut due = self.due;
+        if self.connected.is_some() && !self.is_gone {
+            if self.camera_on {
+                due = due.min(self.next_frame);
+            }
+            if self.microphone_on {
+                due = due.min(self.next_audio);
+            }
+        }
+        due
+    }
+
+    pub(crate) fn advance(&mut self, now: Instant) {
+        if self.connected.is_some() && !self.is_gone {
+            if self.camera_on && now >= self.next_frame {
+                self.next_frame = now + FRAME;
+                self.send_frame(now);
+            }
+            if self.microphone_on && now >= self.next_audio {
+                self.next_audio = now + AUDIO;
+                self.send_audio(now);
+            }
+        }
+        self.rtc.handle_input(Input::Timeout(now)).unwrap();
+        self.poll(now);
+    }
+
+    pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, contents: &[u8]) {
+        if self.is_gone {
+            return;
+        }
+        let receive = Receive::new(Protocol::Udp, source, self.address, contents).unwrap();
+        let _ = self.rtc.handle_input(Input::Receive(now, receive));
+        self.poll(now);
+    }
+
+    pub(crate) fn ask(&mut self, now: Instant, request: &ControlRequest) {
+        let id = self.channel.expect("the control channel is open");
+        let message = serde_json::to_vec(request).unwrap();
+        assert!(
+            self.rtc
+                .channel(id)
+                .unwrap()
+                .write(false, &message)
+                .unwrap()
+        );
+        self.advance(now);
+    }
+
+    pub(crate) fn wish(&mut self, now: Instant, wishes: &[(ParticipantId, u16)]) {
+        let videos = wishes
+            .iter()
+            .map(|(participant, height)| VideoWish {
+                participant: *participant,
+                source: Source::Camera,
+                size: PixelSize {
+                    width: height * 16 / 9,
+                    height: *height,
+                },
+                pinned: false,
+            })
+            .collect();
+        self.ask(now, &ControlRequest::Wishes { videos });
+    }
+
+    /// Asks for a key frame in a slot, as a decoder that lost its way does.
+    pub(crate) fn request_key_frame(&mut self, now: Instant, slot: &str) {
+        let mid = SdpMid::from(slot);
+        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+        self.advance(now);
+    }
+
+    /// The slot in which someone's camera comes.
+    pub(crate) fn camera_slot_of(&self, participant: ParticipantId) -> Option<String> {
+        self.slots
+            .iter()
+            .find(|s| s.participant == participant && s.source == Source::Camera)
+            .map(|s| s.mid.to_string())
+    }
+
+    pub(crate) fn in_slot(&self, slot: &str) -> &[Received] {
+        self.received.get(slot).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn video(&self) -> impl Iterator<Item = &Received> {
+        self.received.values().flatten().filter(|r| r.picture.is_some())
+    }
+
+    pub(crate) fn sounds(&self) -> impl Iterator<Item = &Received> {
+        self.received.values().flatten().filter(|r| r.picture.is_none())
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.received.clear();
+    }
+
+    fn payload_type(&self, codec: Codec) -> Pt {
+        self.rtc
+            .codec_config()
+            .find(|p| p.spec().codec == codec)
+            .map(|p| p.pt())
+            .unwrap()
+    }
+
+    fn send_frame(&mut self, now: Instant) {
+        let payload_type = self.payload_type(self.codec);
+        for sender in &mut self.video {
+            if !self.layers_on[sender.layer] {
+                continue;
+            }
+            let is_key = std::mem::take(&mut sender.key_wanted);
+            sender.frame += 1;
+            sender.picture = (sender.picture + 1) & 0x7fff;
+            sender.tl0 = sender.tl0.wrapping_add(1);
+            sender.timestamp = sender.timestamp.wrapping_add(4_500);
+            for part in 0..PARTS {
+                let stamp = Stamp {
+                    sender: self.index as u8,
+                    layer: sender.layer as u8,
+                    is_key,
+                    frame: sender.frame,
+                    part,
+                    parts: PARTS,
+                };
+                let payload = media::vp8(
+                    stamp,
+                    sender.picture,
+                    sender.tl0,
+                    LAYER_BYTES[sender.layer],
+                );
+                sender.sequence += 1;
+                let mut direct = self.rtc.direct_api();
+                let stream = direct.stream_tx_by_mid(sender.mid, sender.rid).unwrap();
+                stream.write_rtp(
+                    RtpWrite::new(
+                        payload_type,
+                        (sender.sequence % 60_000 + 1).into(),
+                        sender.timestamp,
+                        now,
+                        payload,
+                    )
+                    .marker(part + 1 == PARTS)
+                    .nackable(true),
+                );
+            }
+        }
+    }
+
+    fn send_audio(&mut self, now: Instant) {
+        let payload_type = self.payload_type(Codec::Opus);
+        let Some(sender) = &mut self.sound else {
+            return;
+        };
+        sender.frame += 1;
+        sender.sequence += 1;
+        sender.timestamp = sender.timestamp.wrapping_add(960);
+        let stamp = Stamp {
+            sender: self.index as u8,
+            layer: 0,
+            is_key: false,
+            frame: sender.frame,
+            part: 0,
+            parts: 1,
+        };
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(sender.mid, None).unwrap();
+        let values = ExtensionValues {
+            audio_level: Some(self.level),
+            voice_activity: Some(self.level > -50),
+            ..ExtensionValues::default()
+        };
+        stream.write_rtp(
+            RtpWrite::new(
+                payload_type,
+                sender.sequence.into(),
+                sender.timestamp,
+                now,
+                media::audio(stamp),
+            )
+            .ext_vals(values),
+        );
+    }
+
+    fn poll(&mut self, now: Instant) {
+        loop {
+            match self.rtc.poll_output().unwrap() {
+                Output::Timeout(at) => {
+                    self.due = at.max(now + Duration::from_micros(100));
+                    return;
+                }
+                Output::Transmit(transmit) => {
+                    assert_eq!(transmit.destination, server_address());
+                    self.outbox.push_back(transmit.contents.to_vec());
+                }
+                Output::Event(event) => self.handle(now, event),
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Connected => {
+                self.connected = Some(now);
+                self.next_frame = now;
+                self.next_audio = now;
+            }
+            Event::Closed => self.ended = true,
+            Event::ChannelOpen(id, _) => self.channel = Some(id),
+            Event::ChannelData(data) => {
+                match serde_json::from_slice(&data.data).unwrap() {
+                    ControlNotice::Slots { slots } => self.slots = slots,
+                    ControlNotice::Publications { participants } => {
+                        self.publications = participants;
+                    }
+                    ControlNotice::Speakers { participants } => self.speakers = participants,
+                    ControlNotice::Refused { detail } => self.refusals.push(detail),
+                }
+            }
+            Event::KeyframeRequest(request) => {
+                let sender = self.video.iter_mut().find(|s| s.rid == request.rid);
+                if let Some(sender) = sender {
+                    sender.key_wanted = true;
+                    let layer = sender.layer;
+                    self.key_frame_requests.push((now, layer));
+                }
+            }
+            Event::RtpPacket(packet) => {
+                let mut direct = self.rtc.direct_api();
+                let mid = direct.stream_rx(&packet.header.ssrc).unwrap().mid();
+                let kind = self.rtc.media(mid).unwrap().kind();
+                let (picture, stamp) = if kind == MediaKind::Video {
+                    let (picture, _, stamp) = media::read_vp8(&packet.payload);
+                    (Some(picture), stamp)
+                } else {
+                    (None, media::read_audio(&packet.payload))
+                };
+                let received = Received {
+                    at: now,
+                    sequence: *packet.seq_no,
+                    timestamp: packet.header.timestamp,
+                    marker: packet.header.marker,
+                    picture,
+                    stamp,
+                    level: packet.header.ext_vals.audio_level,
+                };
+                self.received
+                    .entry(mid.to_string())
+                    .or_default()
+                    .push(received);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sequence numbers without gap or repetition, time and pictures moving forward. What
+/// arrived late is put in its place first.
+pub(crate) fn assert_seamless(received: &[Received]) {
+    let mut ordered = received.to_vec();
+    ordered.sort_by_key(|r| r.sequence);
+    for pair in ordered.windows(2) {
+        let (a, b) = (&pair[0], &pair[1]);
+        assert_eq!(b.sequence, a.sequence + 1, "{a:?} then {b:?}");
+        let forward = b.timestamp.wrapping_sub(a.timestamp);
+        assert!(forward < u32::MAX / 2, "time went back: {a:?} then {b:?}");
+        if let (Some(old), Some(new)) = (a.picture, b.picture) {
+            let same_frame = a.stamp.sender == b.stamp.sender
+                && a.stamp.layer == b.stamp.layer
+                && a.stamp.frame == b.stamp.frame;
+            let step = new.wrapping_sub(old) & 0x7fff;
+            assert_eq!(step, u16::from(!same_frame), "{a:?} then {b:?}");
+            assert_eq!(forward == 0, same_frame);
+            if (a.stamp.sender, a.stamp.layer) != (b.stamp.sender, b.stamp.layer) {
+                assert!(b.stamp.is_key && b.stamp.part == 0, "{a:?} then {b:?}");
+            }
+        }
+    }
+}

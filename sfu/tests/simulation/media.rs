@@ -1,0 +1,61 @@
+//! Video and audio that a test can recognise: every payload tells who sent it.
+
+/// What a payload says of itself behind its descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) sender: u8,
+    pub(crate) layer: u8,
+    pub(crate) is_key: bool,
+    pub(crate) frame: u32,
+    pub(crate) part: u8,
+    pub(crate) parts: u8,
+}
+
+pub(crate) const PARTS: u8 = 3;
+
+/// A VP8 payload: descriptor with a 15-bit picture id and TL0PICIDX, the first byte of the
+/// frame in clear, then the stamp and filling up to `length`.
+pub(crate) fn vp8(stamp: Stamp, picture: u16, tl0: u8, length: usize) -> Vec<u8> {
+    let begins = if stamp.part == 0 { 0x10 } else { 0 };
+    let [high, low] = picture.to_be_bytes();
+    let mut payload = vec![0x80 | begins, 0xe0, 0x80 | high, low, tl0, 0x20];
+    payload.push(if stamp.is_key { 0 } else { 1 });
+    push_stamp(&mut payload, stamp);
+    payload.resize(length.max(payload.len()), 0xaa);
+    payload
+}
+
+/// An audio payload.
+pub(crate) fn audio(stamp: Stamp) -> Vec<u8> {
+    let mut payload = vec![];
+    push_stamp(&mut payload, stamp);
+    payload.resize(60, 0xbb);
+    payload
+}
+
+fn push_stamp(payload: &mut Vec<u8>, stamp: Stamp) {
+    payload.extend([stamp.sender, stamp.layer, u8::from(stamp.is_key)]);
+    payload.extend(stamp.frame.to_be_bytes());
+    payload.extend([stamp.part, stamp.parts]);
+}
+
+fn read_stamp(payload: &[u8]) -> Stamp {
+    Stamp {
+        sender: payload[0],
+        layer: payload[1],
+        is_key: payload[2] == 1,
+        frame: u32::from_be_bytes(payload[3..7].try_into().unwrap()),
+        part: payload[7],
+        parts: payload[8],
+    }
+}
+
+/// Picture id, TL0PICIDX and stamp of a VP8 payload.
+pub(crate) fn read_vp8(payload: &[u8]) -> (u16, u8, Stamp) {
+    let picture = u16::from_be_bytes([payload[2] & 0x7f, payload[3]]);
+    (picture, payload[4], read_stamp(&payload[7..]))
+}
+
+pub(crate) fn read_audio(payload: &[u8]) -> Stamp {
+    read_stamp(payload)
+}
