@@ -196,7 +196,7 @@ impl Metrics {
         let one = |vec: &IntCounterVec, value| vec.get_metric_with_label_values(&[value]);
         let track = |direction, kind| tracks.get_metric_with_label_values(&[direction, kind]);
         Ok(Self {
-            rooms: make.gauge("conclave_rooms", "Rooms with media connections.")?,
+            rooms: make.gauge("conclave_media_rooms", "Rooms with media connections.")?,
             participants: make.gauge("conclave_participants", "Media connections.")?,
             audio_tracks: track("in", "audio")?,
             video_tracks: track("in", "video")?,
