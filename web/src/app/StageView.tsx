@@ -35,7 +35,7 @@ export function StageView({ call }: { call: Call }) {
       )}
       {alone && spotlight.length === 0 && (
         <div class="alone">
-          <h2>You’re the first one here</h2>
+          <h2>You’re the only one here</h2>
           <p>Share this link with the people you want to talk to.</p>
           <Invitation notices={call.notices} />
         </div>
@@ -63,7 +63,7 @@ function Grid({ call, tiles }: { call: Call; tiles: readonly Tile[] }) {
   }, []);
   const { tileWidth, tileHeight } = arrange(tiles.length, area.value, GAP);
   return (
-    <div class="grid" ref={box}>
+    <div class="tiles" ref={box}>
       {tiles.map((tile) => (
         <TileView
           key={tile.key}
