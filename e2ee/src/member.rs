@@ -8,7 +8,7 @@ use ts_rs::TS;
 /// key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(transparent)]
-#[ts(type = "number")]
+#[ts(export, type = "number")]
 pub struct LeafIndex(u16);
 
 impl LeafIndex {

@@ -104,8 +104,10 @@ impl Judge<'_> {
         if !keys.all(|queued| self.is_link_key(queued.psk_proposal())) {
             return Err(PolicyViolation::ForeignKey);
         }
-        if link_keys == 0 {
-            return Err(PolicyViolation::NoLinkKey);
+        match link_keys {
+            0 => return Err(PolicyViolation::NoLinkKey),
+            1 => {}
+            _ => return Err(PolicyViolation::ForeignKey),
         }
         let newcomer = commit
             .update_path_leaf_node()

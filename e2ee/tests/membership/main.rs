@@ -1,4 +1,8 @@
 //! Memberships against a delivery service in process, an honest one and a malicious one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
 mod honest;
+mod malicious;
+mod raw;
 mod service;

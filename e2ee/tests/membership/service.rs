@@ -11,6 +11,8 @@ use conclave_protocol::{
     signal::{ClientMessage, ErrorCode, GroupState, ServerMessage},
 };
 
+use crate::raw::RawCommit;
+
 /// What a client has put out so far.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -132,7 +134,7 @@ impl Service {
         (service, ids)
     }
 
-    pub(crate) fn fresh_id(&mut self) -> ParticipantId {
+    fn fresh_id(&mut self) -> ParticipantId {
         self.next += 1;
         ParticipantId::new(self.next)
     }
@@ -161,6 +163,24 @@ impl Service {
         self.tell_all(&ServerMessage::ParticipantJoined { participant: id });
         self.clients.insert(id, client);
         id
+    }
+
+    /// Someone without a client of ours comes in.
+    pub(crate) fn announce(&mut self) -> ParticipantId {
+        let id = self.fresh_id();
+        self.tell_all(&ServerMessage::ParticipantJoined { participant: id });
+        id
+    }
+
+    /// Takes a commit made in the current epoch from anyone.
+    pub(crate) fn submit(&mut self, id: ParticipantId, raw: RawCommit) {
+        let epoch = self.group.as_ref().expect("there is a group").epoch;
+        self.commit(id, epoch, raw.commit, raw.group_info);
+    }
+
+    /// Someone without a client of ours is gone.
+    pub(crate) fn dismiss(&mut self, id: ParticipantId) {
+        self.leave(id);
     }
 
     pub(crate) fn leave(&mut self, id: ParticipantId) {

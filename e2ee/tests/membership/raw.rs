@@ -1,0 +1,313 @@
+//! A member who keeps to MLS and to nothing else: what someone with the link could do with
+//! a client of their own.
+
+use conclave_e2ee::{
+    Identity,
+    envelope::{Envelope, Kind},
+    group::{SUITE, psk_id},
+};
+use conclave_protocol::{Opaque, ParticipantId, signal::GroupState};
+use openmls::{
+    prelude::{
+        BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, Extensions,
+        ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
+        MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider as _, PreSharedKeyProposal,
+        ProcessedMessageContent, tls_codec::DeserializeBytes as _,
+    },
+    schedule::PreSharedKeyId,
+};
+use openmls_libcrux_crypto::Provider;
+use openmls_traits::{
+    random::OpenMlsRand as _,
+    signatures::{Signer, SignerError},
+    types::SignatureScheme,
+};
+
+use crate::service::Service;
+
+pub(crate) struct Key {
+    provider: Provider,
+    secret: Vec<u8>,
+    public: Vec<u8>,
+}
+
+impl Key {
+    fn new() -> Self {
+        let provider = Provider::new().unwrap();
+        let (secret, public) = provider
+            .crypto()
+            .signature_key_gen(SignatureScheme::ED25519)
+            .unwrap();
+        Self {
+            provider,
+            secret,
+            public,
+        }
+    }
+
+    fn credential(&self, identity: &Identity) -> CredentialWithKey {
+        CredentialWithKey {
+            credential: BasicCredential::new(serde_json::to_vec(identity).unwrap()).into(),
+            signature_key: self.public.clone().into(),
+        }
+    }
+}
+
+impl Signer for Key {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.provider
+            .crypto()
+            .sign(SignatureScheme::ED25519, payload, &self.secret)
+            .map_err(SignerError::CryptoError)
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities::new(
+        None,
+        Some(&[SUITE]),
+        None,
+        None,
+        Some(&[CredentialType::Basic]),
+    )
+}
+
+/// The pre-shared keys that an external commit claims: id and bytes.
+pub(crate) type ClaimedKeys = Vec<(Vec<u8>, [u8; 32])>;
+
+/// The link's key, as everybody with the link has it.
+pub(crate) fn link_key(service: &Service) -> (Vec<u8>, [u8; 32]) {
+    let keys = service.secret.keys(&service.room);
+    (psk_id(&service.room), *keys.psk.as_bytes())
+}
+
+pub(crate) fn envelope(service: &Service) -> Envelope {
+    Envelope::new(&service.secret.keys(&service.room), service.room.clone())
+}
+
+pub(crate) struct RawMember {
+    key: Key,
+    pub(crate) id: ParticipantId,
+    pub(crate) group: MlsGroup,
+}
+
+/// A sealed commit and the sealed group after it.
+pub(crate) struct RawCommit {
+    pub(crate) commit: Opaque,
+    pub(crate) group_info: Opaque,
+}
+
+impl RawMember {
+    /// Makes an external commit with the claimed keys, and does not send it.
+    pub(crate) fn knock(
+        service: &Service,
+        id: ParticipantId,
+        name: &str,
+        keys: ClaimedKeys,
+    ) -> (Self, RawCommit) {
+        let state = service.group.clone().expect("there is a group");
+        Self::knock_on(service, &state, id, name, keys)
+    }
+
+    fn knock_on(
+        service: &Service,
+        state: &GroupState,
+        id: ParticipantId,
+        name: &str,
+        keys: ClaimedKeys,
+    ) -> (Self, RawCommit) {
+        let envelope = envelope(service);
+        let bytes = envelope.open(Kind::GroupInfo, &state.group_info).unwrap();
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes).unwrap();
+        let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
+            panic!("not a GroupInfo");
+        };
+        let key = Key::new();
+        let identity = Identity {
+            participant: id,
+            name: name.parse().unwrap(),
+        };
+        let provider = &key.provider;
+        let proposals: Vec<_> = keys
+            .into_iter()
+            .map(|(psk_id, psk)| {
+                let nonce = provider.rand().random_vec(SUITE.hash_length()).unwrap();
+                let id = PreSharedKeyId::external(psk_id, nonce);
+                id.store(provider, &psk).unwrap();
+                PreSharedKeyProposal::new(id)
+            })
+            .collect();
+        let leaf = LeafNodeParameters::builder()
+            .with_capabilities(capabilities())
+            .build();
+        let (group, bundle) = MlsGroup::external_commit_builder()
+            .build_group(provider, info, key.credential(&identity))
+            .unwrap()
+            .add_psk_proposals(proposals)
+            .leaf_node_parameters(leaf)
+            .load_psks(provider.storage())
+            .unwrap()
+            .build(provider.rand(), provider.crypto(), &key, |_| true)
+            .unwrap()
+            .finalize(provider)
+            .unwrap();
+        let commit = envelope
+            .seal(Kind::Commit, &bundle.commit().to_bytes().unwrap())
+            .unwrap();
+        let member = Self { key, id, group };
+        let group_info = member.group_info(service);
+        (member, RawCommit { commit, group_info })
+    }
+
+    /// Joins as everybody does, and is in the group afterwards.
+    pub(crate) fn join(service: &mut Service, name: &str) -> Self {
+        let id = service.announce();
+        let (member, raw) = Self::knock(service, id, name, vec![link_key(service)]);
+        service.submit(id, raw);
+        service.settle();
+        member
+    }
+
+    /// `MLS-Exporter(label, "", 16)` (RFC 9420 §8.5).
+    pub(crate) fn export(&self, label: &str) -> Vec<u8> {
+        let crypto = self.key.provider.crypto();
+        self.group.export_secret(crypto, label, &[], 16).unwrap()
+    }
+
+    fn group_info(&self, service: &Service) -> Opaque {
+        let info = self
+            .group
+            .export_group_info(self.key.provider.crypto(), &self.key, true)
+            .unwrap();
+        envelope(service)
+            .seal(Kind::GroupInfo, &info.to_bytes().unwrap())
+            .unwrap()
+    }
+
+    /// Any commit at all. The group after it is left as it was before: nobody will need it.
+    fn commit_with(
+        &mut self,
+        service: &Service,
+        add: impl for<'a> FnOnce(Builder<'a>, &'a Provider) -> Builder<'a>,
+    ) -> RawCommit {
+        let group_info = self.group_info(service);
+        let provider = &self.key.provider;
+        let builder = add(
+            self.group.commit_builder().force_self_update(true),
+            provider,
+        );
+        let (commit, ..) = builder
+            .load_psks(provider.storage())
+            .unwrap()
+            .build(provider.rand(), provider.crypto(), &self.key, |_| true)
+            .unwrap()
+            .stage_commit(provider)
+            .unwrap()
+            .into_messages();
+        let commit = envelope(service)
+            .seal(Kind::Commit, &commit.to_bytes().unwrap())
+            .unwrap();
+        RawCommit { commit, group_info }
+    }
+
+    /// Brings in someone by KeyPackage and Welcome.
+    pub(crate) fn add(&mut self, service: &Service, id: ParticipantId, name: &str) -> RawCommit {
+        let ghost = Key::new();
+        let identity = Identity {
+            participant: id,
+            name: name.parse().unwrap(),
+        };
+        let package = KeyPackage::builder()
+            .leaf_node_capabilities(capabilities())
+            .build(SUITE, &ghost.provider, &ghost, ghost.credential(&identity))
+            .unwrap();
+        let package = package.key_package().clone();
+        self.commit_with(service, |builder, _| builder.propose_adds([package]))
+    }
+
+    pub(crate) fn remove(&mut self, service: &Service, leaf: u32) -> RawCommit {
+        self.commit_with(service, |builder, _| {
+            builder.propose_removals([LeafNodeIndex::new(leaf)])
+        })
+    }
+
+    /// Lets an outsider propose things, by an extension of the group.
+    pub(crate) fn change_extensions(&mut self, service: &Service) -> RawCommit {
+        let outsider = Key::new();
+        let sender = ExternalSender::new(
+            outsider.public.clone().into(),
+            BasicCredential::new(b"outsider".to_vec()).into(),
+        );
+        let extensions = Extensions::single(Extension::ExternalSenders(vec![sender])).unwrap();
+        self.commit_with(service, |builder, _| {
+            builder
+                .propose_group_context_extensions(extensions)
+                .unwrap()
+        })
+    }
+
+    /// Becomes somebody else.
+    pub(crate) fn rename(&mut self, service: &Service, name: &str) -> RawCommit {
+        let identity = Identity {
+            participant: self.id,
+            name: name.parse().unwrap(),
+        };
+        let leaf = LeafNodeParameters::builder()
+            .with_credential_with_key(self.key.credential(&identity))
+            .build();
+        self.commit_with(service, |builder, _| builder.leaf_node_parameters(leaf))
+    }
+
+    /// Mixes a key into the group that is not the link's.
+    pub(crate) fn mix_in(&mut self, service: &Service) -> RawCommit {
+        self.commit_with(service, |builder, provider| {
+            let nonce = provider.rand().random_vec(SUITE.hash_length()).unwrap();
+            let id = PreSharedKeyId::external(psk_id(&service.room), nonce);
+            builder.add_proposal(psk_proposal(id))
+        })
+    }
+
+    /// A commit that only brings new keys.
+    pub(crate) fn refresh(&mut self, service: &Service) -> RawCommit {
+        self.commit_with(service, |builder, _| builder)
+    }
+
+    /// A proposal on its own, dressed as a commit.
+    pub(crate) fn propose_removal(&mut self, service: &Service, leaf: u32) -> RawCommit {
+        let group_info = self.group_info(service);
+        let (message, _) = self
+            .group
+            .propose_remove_member(&self.key.provider, &self.key, LeafNodeIndex::new(leaf))
+            .unwrap();
+        let commit = envelope(service)
+            .seal(Kind::Commit, &message.to_bytes().unwrap())
+            .unwrap();
+        RawCommit { commit, group_info }
+    }
+
+    /// Whether it can read an application message.
+    pub(crate) fn can_read(&mut self, service: &Service, message: &Opaque) -> bool {
+        let bytes = envelope(service).open(Kind::Message, message).unwrap();
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes).unwrap();
+        let message = message.try_into_protocol_message().unwrap();
+        self.group
+            .process_message(&self.key.provider, message)
+            .is_ok_and(|processed| {
+                matches!(
+                    processed.into_content(),
+                    ProcessedMessageContent::ApplicationMessage(_)
+                )
+            })
+    }
+}
+
+type Builder<'a> = openmls::group::CommitBuilder<'a, openmls::group::Initial, &'a mut MlsGroup>;
+
+/// The library has no public way to make one but in an external commit.
+fn psk_proposal(id: PreSharedKeyId) -> openmls::prelude::Proposal {
+    openmls::prelude::Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(id)))
+}

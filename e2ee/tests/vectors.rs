@@ -1,0 +1,113 @@
+//! The crate against vectors that another implementation made (`vectors/make.mjs`), and
+//! that implementation's foundation against RFC 5869.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use conclave_e2ee::{
+    BaseKey, Codec, FrameOpener, FrameSealer, LeafIndex, LinkSecret, StreamContext,
+};
+use conclave_protocol::Epoch;
+use serde::{Deserialize, de::DeserializeOwned};
+
+fn read<T: DeserializeOwned>(json: &str) -> Vec<T> {
+    let vectors: Vec<T> = serde_json::from_str(json).unwrap();
+    assert!(!vectors.is_empty());
+    vectors
+}
+
+#[derive(Deserialize)]
+struct LinkVector {
+    secret: String,
+    room: String,
+    fragment: String,
+    psk: String,
+    auth: String,
+    wrap: String,
+    lobby: String,
+}
+
+#[test]
+fn a_links_secret_yields_the_known_keys() {
+    for vector in read::<LinkVector>(include_str!("vectors/links.json")) {
+        let secret = LinkSecret::from_fragment(&vector.fragment).unwrap();
+        let same = LinkSecret::from_bytes(hex::decode(&vector.secret).unwrap().try_into().unwrap());
+        assert_eq!(same.to_fragment().as_str(), vector.fragment);
+        let keys = secret.keys(&vector.room.parse().unwrap());
+        for (key, expected) in [
+            (&keys.psk, &vector.psk),
+            (&keys.auth, &vector.auth),
+            (&keys.wrap, &vector.wrap),
+            (&keys.lobby, &vector.lobby),
+        ] {
+            assert_eq!(&hex::encode(key.as_bytes()), expected);
+        }
+    }
+}
+
+/// RFC 5869 appendix A.1.
+#[test]
+fn the_key_derivation_is_the_standards() {
+    let (prk, hkdf) = hkdf::Hkdf::<sha2::Sha256>::extract(
+        Some(&hex::decode("000102030405060708090a0b0c").unwrap()),
+        &[0x0b; 22],
+    );
+    assert_eq!(
+        hex::encode(prk),
+        "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5"
+    );
+    let mut okm = [0; 42];
+    hkdf.expand(&hex::decode("f0f1f2f3f4f5f6f7f8f9").unwrap(), &mut okm)
+        .unwrap();
+    assert_eq!(
+        hex::encode(okm),
+        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
+    );
+}
+
+#[derive(Deserialize)]
+struct FrameVector {
+    codec: String,
+    base_key: String,
+    context: u8,
+    leaf: u32,
+    epoch: u64,
+    counter: u64,
+    frame: String,
+    opened: String,
+    sealed: String,
+}
+
+#[test]
+fn frames_are_sealed_to_the_known_bytes() {
+    for vector in read::<FrameVector>(include_str!("vectors/frames.json")) {
+        let codec = match vector.codec.as_str() {
+            "opus" => Codec::Opus,
+            "vp8" => Codec::Vp8,
+            "vp9" => Codec::Vp9,
+            "av1" => Codec::Av1,
+            other => panic!("no codec {other}"),
+        };
+        let base_key = BaseKey::from_slice(&hex::decode(&vector.base_key).unwrap()).unwrap();
+        let leaf = LeafIndex::new(vector.leaf).unwrap();
+        let context = StreamContext::new(vector.context).unwrap();
+        let epoch = Epoch::new(vector.epoch);
+        let frame = hex::decode(&vector.frame).unwrap();
+
+        let mut sealer = FrameSealer::new();
+        sealer.install(epoch, leaf, &base_key);
+        sealer.seal_with(epoch);
+        for _ in 0..vector.counter {
+            sealer.seal(context, codec, &frame).unwrap();
+        }
+        let sealed = sealer.seal(context, codec, &frame).unwrap();
+        assert_eq!(hex::encode(&sealed), vector.sealed, "{}", vector.codec);
+
+        let mut opener = FrameOpener::new();
+        opener.install(epoch, &base_key);
+        let opened = opener.open(codec, &sealed).unwrap();
+        assert_eq!(hex::encode(&opened.frame), vector.opened);
+        assert_eq!(opened.leaf, leaf);
+        assert_eq!(opened.context, context);
+        assert_eq!(opened.counter, vector.counter);
+    }
+}
