@@ -1,0 +1,203 @@
+//! The `conclave` command as people start and stop it.
+
+#![allow(clippy::expect_used)]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn conclave() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
+    for name in ["LISTEN", "MEDIA_PORT", "PUBLIC_ADDRESS", "DATA", "LOG"] {
+        command.env_remove(format!("CONCLAVE_{name}"));
+    }
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// A running server, killed should the test fail.
+struct Running {
+    child: Child,
+    said: String,
+    address: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut said = String::new();
+        while !said.contains("Ctrl-C stops it.") {
+            let Some(line) = lines.next() else {
+                let mut log = String::new();
+                let stderr = child.stderr.as_mut().expect("piped");
+                stderr.read_to_string(&mut log).expect("text");
+                panic!("it ended early: {said}{log}");
+            };
+            said += &line.expect("text");
+            said.push('\n');
+        }
+        let address = said
+            .split_once("http://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map(|(address, _)| address.to_owned())
+            .expect("an address to open");
+        Self {
+            child,
+            said,
+            address,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .expect("kill exists");
+        assert!(sent.success());
+    }
+
+    /// How it ended, and its log.
+    fn wait(mut self) -> (Option<i32>, String, Duration) {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                let mut log = String::new();
+                let stderr = self.child.stderr.as_mut().expect("piped");
+                stderr.read_to_string(&mut log).expect("text");
+                return (status.code(), log, started.elapsed());
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "it does not end"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already in tests that succeed.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+fn refused(command: &mut Command) -> String {
+    let Output {
+        status,
+        stderr,
+        stdout,
+    } = command.output().expect("it starts");
+    let stderr = String::from_utf8(stderr).expect("text");
+    assert!(!status.success(), "{stderr}");
+    assert!(stdout.is_empty(), "nothing was ready");
+    stderr
+}
+
+#[test]
+fn both_signals_end_it_cleanly_with_a_client_connected() {
+    for signal in ["INT", "TERM"] {
+        let server =
+            Running::start(conclave().args(["--listen", "127.0.0.1:0", "--media-port", "0"]));
+        assert!(get(&server.address, "/readyz").starts_with("HTTP/1.1 200"));
+        for said in ["open     http://localhost:", "/metrics", "UDP port "] {
+            assert!(server.said.contains(said), "{}", server.said);
+        }
+        assert!(!server.said.contains("UDP port 0"), "{}", server.said);
+        let mut idle = TcpStream::connect(&server.address).expect("it listens");
+        let mut socket = TcpStream::connect(&server.address).expect("it listens");
+        write!(
+            socket,
+            "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+            server.address
+        )
+        .expect("written");
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 101");
+        server.signal(signal);
+        let (code, log, took) = server.wait();
+        assert_eq!(code, Some(0), "{signal}: {log}");
+        assert!(took < Duration::from_secs(8), "{signal}: {took:?}");
+        let mut rest = Vec::new();
+        socket.read_to_end(&mut rest).ok();
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(rest.contains("shutting_down"), "{signal}: {rest}");
+        assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
+    }
+}
+
+#[test]
+fn flags_come_from_the_environment_too_and_the_data_folder_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("deep/data");
+    let server = Running::start(
+        conclave()
+            .env("CONCLAVE_LISTEN", "127.0.0.1:0")
+            .env("CONCLAVE_MEDIA_PORT", "0")
+            .env("CONCLAVE_PUBLIC_ADDRESS", "192.0.2.1,2001:db8::1")
+            .env("CONCLAVE_DATA", &data)
+            .args(["--log", "json"]),
+    );
+    assert!(data.is_dir());
+    server.signal("TERM");
+    let (code, log, _) = server.wait();
+    assert_eq!(code, Some(0), "{log}");
+    let first = log.lines().next().expect("a log");
+    let entry: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    assert_eq!(entry["level"], "WARN", "it says what it does not keep");
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let said = refused(conclave().args(["--listen", &address, "--media-port", "0"]));
+    assert!(said.contains(&address), "{said}");
+    assert!(
+        said.contains("--listen") && said.contains("another"),
+        "{said}"
+    );
+
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let said = refused(conclave().args(["--listen", "127.0.0.1:0", "--media-port", &port]));
+    assert!(said.contains(&port), "{said}");
+}
+
+#[test]
+fn impossible_values_are_refused() {
+    for wrong in [
+        ["--listen", "nowhere"],
+        ["--listen", "127.0.0.1"],
+        ["--media-port", "70000"],
+        ["--public-address", "example.org"],
+        ["--data", "/dev/null/data"],
+        ["--colour", "blue"],
+    ] {
+        let said = refused(conclave().args(wrong));
+        assert!(said.contains(wrong[0]), "{wrong:?}: {said}");
+    }
+}

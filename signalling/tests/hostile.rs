@@ -1,0 +1,406 @@
+//! Clients that break the rules: they harm themselves and nobody else.
+
+#![allow(clippy::expect_used)]
+
+mod rig;
+
+use std::time::{Duration, Instant};
+
+use conclave_protocol::{
+    PROTOCOL_VERSION,
+    signal::{ClientMessage, ErrorCode, ServerMessage},
+};
+use conclave_signalling::{Limits, Rate};
+use futures_util::SinkExt;
+use rig::*;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Message, protocol::frame::coding::CloseCode},
+};
+
+#[tokio::test]
+async fn nonsense_is_answered_and_leaves_the_others_and_oneself_in_peace() {
+    let server = start();
+    let (mut alice, _) = founder(&server, "garden").await;
+    let (mut mallory, _) = second_member(&server, "garden", &mut alice).await;
+    let deep = "[".repeat(100_000);
+    for nonsense in [
+        "",
+        "{",
+        "null",
+        "{\"type\":\"rule_the_world\"}",
+        "{\"type\":\"send\",\"message\":\"not base64url!\"}",
+        "{\"type\":\"leave\",\"because\":\"unknown fields are refused\"}",
+        "{\"type\":\"offer\",\"sdp\":\"\",\"tracks\":[{\"mid\":\"0\",\"source\":\"camera\",\"x\":1}],\"slots\":[]}",
+        &deep,
+    ] {
+        mallory.say_text(nonsense).await;
+        let (code, _) = mallory.hear_error().await;
+        assert_eq!(code, ErrorCode::Malformed, "{nonsense:.40}");
+    }
+    mallory.send(Message::binary(vec![1, 2, 3])).await;
+    let (code, detail) = mallory.hear_error().await;
+    assert_eq!(code, ErrorCode::Malformed);
+    assert!(detail.contains("9 of 10"), "{detail}");
+    alice.hears_nothing().await;
+    mallory.chat("still here").await;
+    for client in [&mut alice, &mut mallory] {
+        assert!(matches!(
+            client.hear().await,
+            ServerMessage::Delivered { .. }
+        ));
+    }
+    // The tenth closes the connection, as was said.
+    mallory.say_text("{").await;
+    let (said, close) = mallory.hear_to_the_end().await;
+    assert!(matches!(
+        said[..],
+        [ServerMessage::Error {
+            code: ErrorCode::Malformed,
+            ..
+        }]
+    ));
+    assert_eq!(close, Some(CloseCode::Policy));
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::ParticipantLeft { .. }
+    ));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_comes_before_join_and_join_comes_once() {
+    let server = start();
+    let mut client = Client::connect(&server).await;
+    client.chat("hello?").await;
+    assert_eq!(client.hear_error().await.0, ErrorCode::OutOfOrder);
+    let join = join_as(PROTOCOL_VERSION, "garden", LINK);
+    client.say(&join).await;
+    assert!(matches!(client.hear().await, ServerMessage::Joined { .. }));
+    client.say(&join).await;
+    assert_eq!(client.hear_error().await.0, ErrorCode::OutOfOrder);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_version_is_told_to_reload_even_if_its_join_looks_different() {
+    let server = start();
+    let ours = serde_json::to_string(&join_as(PROTOCOL_VERSION + 1, "garden", LINK)).expect("JSON");
+    let theirs = "{\"type\":\"join\",\"version\":99,\"room_name\":\"garden\",\"token\":{}}";
+    for join in [ours.as_str(), theirs] {
+        let mut client = Client::connect(&server).await;
+        client.say_text(join).await;
+        let (said, _) = client.hear_to_the_end().await;
+        assert!(
+            matches!(
+                said[..],
+                [ServerMessage::Error {
+                    code: ErrorCode::UnsupportedVersion,
+                    ..
+                }]
+            ),
+            "{said:?}"
+        );
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_closes_its_senders_connection_only() {
+    let server = start();
+    let (mut alice, _) = founder(&server, "garden").await;
+    let (mut mallory, _) = second_member(&server, "garden", &mut alice).await;
+    mallory
+        .try_send(Message::text("x".repeat((1 << 20) + 1)))
+        .await;
+    let (said, close) = mallory.hear_to_the_end().await;
+    assert!(
+        matches!(
+            said[..],
+            [ServerMessage::Error {
+                code: ErrorCode::TooLarge,
+                ..
+            }]
+        ),
+        "{said:?}"
+    );
+    assert_eq!(close, Some(CloseCode::Size));
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::ParticipantLeft { .. }
+    ));
+    // As long as allowed is allowed: 3/4 of the JSON's length are bytes.
+    alice.chat(&"x".repeat(780_000)).await;
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::Delivered { .. }
+    ));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_flood_is_thinned_and_in_the_end_cut_off() {
+    let server = start();
+    let (mut alice, _) = founder(&server, "garden").await;
+    let (mut mallory, _) = second_member(&server, "garden", &mut alice).await;
+    let text = serde_json::to_string(&ClientMessage::Send {
+        message: sealed("spam"),
+    })
+    .expect("JSON");
+    let flood = async {
+        for _ in 0..1_500 {
+            if !mallory.try_send(Message::text(text.as_str())).await {
+                break;
+            }
+        }
+        mallory.hear_to_the_end().await
+    };
+    let listen = async {
+        let mut heard = 0;
+        loop {
+            match alice.hear().await {
+                ServerMessage::Delivered { .. } => heard += 1,
+                ServerMessage::ParticipantLeft { .. } => return heard,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let started = Instant::now();
+    let ((said, _), heard) = tokio::join!(flood, listen);
+    // The burst of 200, less what the join took, and what came in at 50 a second meanwhile.
+    let meanwhile = started.elapsed().as_secs_f64() * 50.0;
+    assert!(heard >= 190, "{heard}");
+    assert!(f64::from(heard) <= 200.0 + meanwhile, "{heard}");
+    let too_fast = |m: &&ServerMessage| {
+        matches!(
+            m,
+            ServerMessage::Error {
+                code: ErrorCode::TooFast,
+                ..
+            }
+        )
+    };
+    let told = said.iter().filter(too_fast).count();
+    assert!((1..=20).contains(&told), "told {told} times");
+    let limited = metric(&server, "conclave_rate_limited_total", "messages").await;
+    assert_eq!(limited, 1000.0);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_shown_out_and_the_others_go_on() {
+    let server = start_with(Limits {
+        queued_bytes: 1 << 20,
+        ..Limits::default()
+    });
+    let (mut alice, _) = founder(&server, "garden").await;
+    // Joins, and never reads again. A small receive buffer fills early.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a buffer size");
+    let stream = socket
+        .connect(server.http_address())
+        .await
+        .expect("the server listens");
+    let url = format!("ws://{}/ws", server.http_address());
+    let (mut sloth, _) = client_async(url, stream).await.expect("an upgrade");
+    let join = join_as(PROTOCOL_VERSION, "garden", LINK);
+    let join = serde_json::to_string(&join).expect("JSON");
+    sloth.send(Message::text(join)).await.expect("sent");
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::ParticipantJoined { .. }
+    ));
+    let load = "x".repeat(500_000);
+    let started = Instant::now();
+    let mut delivered = 0;
+    loop {
+        alice.chat(&load).await;
+        match alice.hear().await {
+            ServerMessage::Delivered { .. } => delivered += 1,
+            ServerMessage::ParticipantLeft { .. } => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(delivered < 100, "the sloth is never shown out");
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "shown out by the queue, not by silence: {:?}",
+        started.elapsed()
+    );
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::Delivered { .. }
+    ));
+    metric_becomes(&server, "conclave_disconnects_total", "too_slow", 1.0).await;
+    metric_becomes(&server, "conclave_websocket_connections", "", 1.0).await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_dead_peer_is_noticed() {
+    let server = start_with(Limits {
+        ping_every: Duration::from_millis(100),
+        silence: Duration::from_millis(500),
+        ..Limits::default()
+    });
+    let (mut alice, _) = founder(&server, "garden").await;
+    // Holds its socket open and answers no ping.
+    let (dead, dead_id, ..) = Client::join(&server, "garden").await;
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::ParticipantJoined { .. }
+    ));
+    let started = Instant::now();
+    match alice.hear().await {
+        ServerMessage::ParticipantLeft { participant } => assert_eq!(participant, dead_id),
+        other => panic!("{other:?}"),
+    }
+    assert!(started.elapsed() < Duration::from_secs(2));
+    // Alice has answered the pings while she listened, and stays.
+    alice.chat("alone again").await;
+    assert!(matches!(
+        alice.hear().await,
+        ServerMessage::Delivered { .. }
+    ));
+    assert_eq!(
+        metric(&server, "conclave_disconnects_total", "silent").await,
+        1.0
+    );
+    drop(dead);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_never_joins_is_shown_out() {
+    let server = start_with(Limits {
+        join_within: Duration::from_millis(200),
+        ..Limits::default()
+    });
+    let mut idle = Client::connect(&server).await;
+    let (said, close) = idle.hear_to_the_end().await;
+    assert!(matches!(
+        said[..],
+        [ServerMessage::Error {
+            code: ErrorCode::OutOfOrder,
+            ..
+        }]
+    ));
+    assert_eq!(close, Some(CloseCode::Policy));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn too_many_joins_from_one_address_are_refused() {
+    let one = std::num::NonZeroU32::MIN;
+    let server = start_with(Limits {
+        joins_per_address: Rate {
+            per_second: one,
+            burst: one.saturating_add(1),
+        },
+        ..Limits::default()
+    });
+    let _first = Client::connect(&server).await;
+    let _second = Client::connect(&server).await;
+    let stream = TcpStream::connect(server.http_address())
+        .await
+        .expect("the server listens");
+    let url = format!("ws://{}/ws", server.http_address());
+    let refused = client_async(url, stream).await.expect_err("no third");
+    assert!(refused.to_string().contains("429"), "{refused}");
+    assert_eq!(
+        metric(&server, "conclave_rate_limited_total", "joins").await,
+        1.0
+    );
+    server.shutdown().await;
+}
+
+/// Writes bytes to the server and reads until it closes.
+async fn raw(server: &conclave_signalling::Server, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.http_address())
+        .await
+        .expect("the server listens");
+    stream.write_all(bytes).await.expect("written");
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut answer))
+        .await
+        .expect("the server closes")
+        .unwrap_or_default();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off() {
+    let server = start_with(Limits {
+        request_head: Duration::from_millis(300),
+        ..Limits::default()
+    });
+    let started = Instant::now();
+    raw(&server, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    assert!(started.elapsed() < Duration::from_secs(2));
+    // So is a connection on which nothing is asked.
+    raw(&server, b"").await;
+    raw(&server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn malformed_requests_are_answered_with_400_or_431() {
+    let server = start();
+    let answer = raw(&server, b"\x16\x03\x01 what?\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "y".repeat(1 << 20)
+    );
+    let answer = raw(&server, long.as_bytes()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 431") || answer.is_empty(),
+        "{answer}"
+    );
+    let many = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "X: y\r\n".repeat(500)
+    );
+    let answer = raw(&server, many.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert_eq!(get(&server, "/healthz").await.status(), 200);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn connections_are_capped_and_places_come_back() {
+    let server = start_with(Limits {
+        connections: 2,
+        ..Limits::default()
+    });
+    let first = Client::connect(&server).await;
+    let (second, ..) = Client::join(&server, "garden").await;
+    let mut third = TcpStream::connect(server.http_address())
+        .await
+        .expect("the backlog takes it");
+    let read = timeout(Duration::from_secs(2), third.read(&mut [0; 1])).await;
+    assert!(matches!(read, Ok(Ok(0) | Err(_))), "not served: {read:?}");
+    drop(first);
+    drop(second);
+    let again = async {
+        loop {
+            let stream = TcpStream::connect(server.http_address())
+                .await
+                .expect("the server listens");
+            let url = format!("ws://{}/ws", server.http_address());
+            if client_async(url, stream).await.is_ok() {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), again)
+        .await
+        .expect("places come back");
+    server.shutdown().await;
+}

@@ -1,0 +1,183 @@
+//! What the front door answers to plain requests.
+
+#![allow(clippy::expect_used)]
+
+mod rig;
+
+use http_body_util::Empty;
+use hyper::{Method, Request};
+use rig::*;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{client::IntoClientRequest, http::HeaderValue},
+};
+
+fn header<'a, B>(response: &'a hyper::Response<B>, name: &str) -> &'a str {
+    response
+        .headers()
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name}"))
+        .to_str()
+        .expect("text")
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_protective_headers() {
+    let server = start();
+    for path in [
+        "/",
+        "/r/garden",
+        "/healthz",
+        "/metrics",
+        "/nothing",
+        "/r/a b",
+    ] {
+        let path = path.replace(' ', "%20");
+        let response = get(&server, &path).await;
+        let policy = header(&response, "content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+        assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval';"));
+        assert!(policy.contains("worker-src 'self';"));
+        assert!(policy.contains("frame-ancestors 'none'"));
+        assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"));
+        let socket = format!(
+            "connect-src 'self' ws://{0} wss://{0};",
+            server.http_address()
+        );
+        assert!(policy.contains(&socket), "{policy}");
+        assert_eq!(
+            header(&response, "cross-origin-opener-policy"),
+            "same-origin"
+        );
+        assert_eq!(
+            header(&response, "cross-origin-embedder-policy"),
+            "require-corp"
+        );
+        assert_eq!(header(&response, "referrer-policy"), "no-referrer");
+        assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+        assert!(header(&response, "permissions-policy").contains("camera=(self)"));
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn health_and_readiness() {
+    let server = start();
+    assert_eq!(get(&server, "/healthz").await.status(), 200);
+    assert_eq!(get(&server, "/readyz").await.status(), 200);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_and_what_is_not_done_is_405() {
+    let server = start();
+    for path in [
+        "/nothing",
+        "/r/",
+        "/r/a/b",
+        "/../Cargo.toml",
+        "/.git/config",
+        "/%2e%2e/x",
+    ] {
+        let response = get(&server, path).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(
+            header(&response, "content-type"),
+            "application/problem+json"
+        );
+        let problem: Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(problem["status"], 404);
+    }
+    for path in ["/", "/healthz", "/ws", "/nothing"] {
+        let asked = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("host", "x")
+            .body(Empty::new())
+            .expect("a request");
+        let response = request(&server, asked).await;
+        assert_eq!(response.status(), 405, "{path}");
+        assert_eq!(header(&response, "allow"), "GET, HEAD");
+    }
+    assert_eq!(
+        get(&server, "/ws").await.status(),
+        400,
+        "no upgrade asked for"
+    );
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_open_no_websocket() {
+    let server = start();
+    let own = format!("http://{}", server.http_address());
+    for (origin, welcome) in [
+        (Some(own.as_str()), true),
+        (None, true),
+        (Some("https://evil.example"), false),
+        (Some("null"), false),
+    ] {
+        let stream = TcpStream::connect(server.http_address())
+            .await
+            .expect("the server listens");
+        let mut asked = format!("ws://{}/ws", server.http_address())
+            .into_client_request()
+            .expect("a request");
+        if let Some(origin) = origin {
+            let origin = HeaderValue::from_str(origin).expect("a header");
+            asked.headers_mut().insert("origin", origin);
+        }
+        match client_async(asked, stream).await {
+            Ok(_) => assert!(welcome, "{origin:?}"),
+            Err(error) => {
+                assert!(!welcome, "{origin:?}: {error}");
+                assert!(error.to_string().contains("403"), "{error}");
+            }
+        }
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_metrics_say_what_happened_and_name_nobody() {
+    let server = start();
+    let (mut alice, alice_id) = founder(&server, "a-telling-room-name").await;
+    let (_bob, _) = second_member(&server, "a-telling-room-name", &mut alice).await;
+    assert_eq!(metric(&server, "conclave_joins_total", "\"ok\"").await, 2.0);
+    assert_eq!(
+        metric(&server, "conclave_websocket_connections", "").await,
+        2.0
+    );
+    assert_eq!(metric(&server, "conclave_rooms", "").await, 1.0);
+    for (part, count) in [
+        ("direction=\"in\",type=\"join\"", 2.0),
+        ("direction=\"in\",type=\"commit\"", 1.0),
+        ("direction=\"out\",type=\"committed\"", 2.0),
+        ("direction=\"out\",type=\"epoch_complete\"", 2.0),
+    ] {
+        let found = metric(&server, "conclave_signalling_messages_total", part).await;
+        assert_eq!(found, count, "{part}");
+    }
+    for phase in ["room", "group"] {
+        let name = "conclave_join_duration_seconds_count";
+        assert_eq!(metric(&server, name, phase).await, 2.0, "{phase}");
+    }
+    assert!(metric(&server, "process_cpu_seconds_total", "user").await > 0.0);
+    assert!(metric(&server, "process_open_fds", "").await > 3.0);
+    assert!(metric(&server, "process_resident_memory_bytes", "").await > 1e6);
+    assert_eq!(
+        metric(&server, "conclave_build_info", env!("CARGO_PKG_VERSION")).await,
+        1.0
+    );
+    assert_eq!(metric(&server, "conclave_draining", "").await, 0.0);
+    assert!(metric(&server, "conclave_http_requests_total", "metrics").await > 0.0);
+    let all = get(&server, "/metrics").await.into_body();
+    let all = std::str::from_utf8(&all).expect("text");
+    let id = alice_id.to_string();
+    for private in ["a-telling-room-name", id.as_str(), "127.0.0.1"] {
+        assert!(!all.contains(private), "{private} in\n{all}");
+    }
+    server.shutdown().await;
+}
