@@ -29,7 +29,7 @@ export type Phase = "joining" | "live" | "reconnecting" | "ended";
 const ANSWER_TIMEOUT_MS = 10_000;
 /** How often a first join is tried before the person hears about it. */
 const FIRST_ATTEMPTS = 4;
-const WATCH_INTERVAL_MS = 400;
+const WATCH_INTERVAL_MS = 250;
 const WISH_INTERVAL_MS = 250;
 /** Sound that opened this recently is being heard. */
 const HEARD_MS = 1_200;
@@ -145,7 +145,7 @@ export class Call {
     this.#sizes.value = sizes;
   }
 
-  /** A picture of somebody else is on the screen. */
+  /** There is a picture of somebody else. */
   frameShown(): void {
     this.#firstFrameAt ??= performance.now();
   }
@@ -440,6 +440,7 @@ export class Call {
   }
 
   async #watch(): Promise<void> {
+    await this.#awaitFirstFrame();
     const report = this.phase.value === "live" ? await this.#workers.report() : undefined;
     if (!report) return;
     const recent = (limit: number) => (slot: { idleMs: number | null }) =>
@@ -458,6 +459,16 @@ export class Call {
       const stalled = new Set(still.map(({ slot }) => slot));
       if (!sameSet(stalled, this.stalled.value)) this.stalled.value = stalled;
     });
+  }
+
+  /** A busy page draws late: what counts is that a picture was decoded. */
+  async #awaitFirstFrame(): Promise<void> {
+    if (this.#firstFrameAt !== undefined) return;
+    const videos = await this.peer.value?.inboundVideo();
+    const decoded = [...(videos?.values() ?? [])].some(
+      ({ framesDecoded = 0 }) => framesDecoded > 0,
+    );
+    if (decoded) this.frameShown();
   }
 
   #spoke(leaves: ReadonlySet<number>): void {

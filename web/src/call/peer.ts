@@ -10,6 +10,7 @@ import type { ControlNotice } from "../protocol/ControlNotice";
 import type { ControlRequest } from "../protocol/ControlRequest";
 import type { Mid } from "../protocol/Mid";
 import type { Source } from "../protocol/Source";
+import { layersFor } from "./layers";
 import type { Workers } from "./workers";
 
 /** The label that the server expects. */
@@ -22,12 +23,8 @@ export const SLOTS = { camera: 9, microphone: 4, screen: 1 } as const;
 const VIDEO_CODECS = ["video/VP8", "video/VP9", "video/AV1", "video/rtx"];
 const AUDIO_CODECS = ["audio/opus"];
 
-/** Low to high. */
-const CAMERA_LAYERS: RTCRtpEncodingParameters[] = [
-  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-];
+/** As for the largest picture; the camera's real one sets them anew. */
+const CAMERA_LAYERS = layersFor(720);
 
 /** A receiving section of the offer. */
 export interface Slot {
@@ -112,6 +109,7 @@ export class Peer {
   async send(source: Source, track: MediaStreamTrack | null): Promise<void> {
     const sender = this.#senders.get(source)?.sender;
     if (!sender || this.#closed || sender.track === track) return;
+    if (source === "camera" && track) await setLayers(sender, track.getSettings().height);
     await sender.replaceTrack(track);
   }
 
@@ -179,6 +177,15 @@ export interface InboundVideo {
   readonly framesDecoded?: number;
   readonly frameWidth?: number;
   readonly frameHeight?: number;
+}
+
+async function setLayers(sender: RTCRtpSender, height = 720): Promise<void> {
+  const parameters = sender.getParameters();
+  const layers = layersFor(height);
+  for (const [index, encoding] of parameters.encodings.entries()) {
+    Object.assign(encoding, layers[index]);
+  }
+  await sender.setParameters(parameters);
 }
 
 function midOf(transceiver: RTCRtpTransceiver): Mid {
