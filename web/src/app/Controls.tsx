@@ -127,7 +127,8 @@ function useMutedHint(call: Call, on: boolean) {
       const now = performance.now();
       if (level < TALKING || now - last < HINT_INTERVAL_MS) return;
       last = now;
-      call.notices.say("info", "You are muted. Press M to be heard.");
+      const keys = matchMedia("(hover: hover)").matches;
+      call.notices.say("info", keys ? "You are muted. Press M to be heard." : "You are muted.");
     });
   }, [meter, track, on]);
 }

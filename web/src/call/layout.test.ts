@@ -8,6 +8,7 @@ describe("the grid", () => {
   it.each([
     [1, wide, 1],
     [2, wide, 2],
+    [3, wide, 2],
     [4, wide, 2],
     [9, wide, 3],
     [1, phone, 1],
@@ -35,6 +36,7 @@ describe("the grid", () => {
       return grid.tileWidth / grid.tileHeight;
     };
     expect(ratio(1, { width: 3000, height: 500 })).toBeLessThan(1.79);
+    expect(ratio(3, { width: 900, height: 800 })).toBeGreaterThan(1.32);
     expect(ratio(1, { width: 300, height: 2000 })).toBeGreaterThan(0.74);
   });
 
