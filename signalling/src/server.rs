@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -39,7 +39,8 @@ const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
 pub struct ServerConfig {
     /// Address and TCP port of the front door; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The UDP port for media; 0 takes any free one.
+    /// The UDP port for media, at the address of the front door or, when that is loopback,
+    /// at every address; 0 takes any free one.
     pub media_port: u16,
     /// The addresses that clients are told to send media to. When empty: those of this
     /// machine.
@@ -91,6 +92,16 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// Where media is received. A front door on loopback has a proxy before it, or people who
+/// try things out; the proxy passes no media, and Firefox pairs no loopback candidates.
+fn media_listen(front_door: IpAddr) -> IpAddr {
+    match front_door {
+        IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::UNSPECIFIED.into(),
+        named => named,
+    }
+}
+
 /// A running server.
 pub struct Server {
     door: Arc<Door>,
@@ -123,7 +134,7 @@ impl Server {
         let published = prometheus::Registry::new();
         let metrics = Arc::new(Metrics::register(&published)?);
         let sfu_config = SfuConfig {
-            listen: config.listen.ip(),
+            listen: media_listen(config.listen.ip()),
             media_port: config.media_port,
             public_addresses: config.public_addresses,
         };
@@ -267,4 +278,22 @@ async fn serve(door: Arc<Door>, stream: TcpStream, peer: SocketAddr, place: Owne
     connection.as_mut().graceful_shutdown();
     // An answer may be on its way; who does not take it in this time does not get it.
     timeout(door.limits.farewell, connection).await.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_is_received_everywhere_when_the_front_door_is_on_loopback() {
+        for (front_door, media) in [
+            ("127.0.0.1", "0.0.0.0"),
+            ("::1", "::"),
+            ("0.0.0.0", "0.0.0.0"),
+            ("192.0.2.7", "192.0.2.7"),
+        ] {
+            let listen = media_listen(front_door.parse().unwrap());
+            assert_eq!(listen, media.parse::<IpAddr>().unwrap());
+        }
+    }
 }

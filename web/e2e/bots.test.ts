@@ -37,6 +37,8 @@ test("a native bot's recording arrives in both browsers, picture and sound", asy
 
   const wanted = { publishers: 1, subscribers: 0, seconds: 40, name: "Robo" };
   const published = bots(server, link, wanted);
+  // Awaited below; when something else fails first, that is what to report.
+  published.catch(() => undefined);
   for (const person of [ada, bob]) {
     const robo = await person.namedLike(/^Robo/);
     await person.sees(robo);

@@ -2,9 +2,8 @@ import { defineConfig } from "vitest/config";
 
 // One browser test at a time: a call of three saturates two cores.
 export default defineConfig({
-  root: import.meta.dirname,
   test: {
-    include: [process.env.CONCLAVE_SCREENSHOT ? "screenshot.ts" : "*.test.ts"],
+    include: [process.env.CONCLAVE_SCREENSHOT ? "e2e/screenshot.ts" : "e2e/*.test.ts"],
     fileParallelism: false,
     maxWorkers: 1,
     isolate: false,

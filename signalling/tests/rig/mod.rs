@@ -3,7 +3,10 @@
 // Each test file uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomAuth, RoomId, Sequence,
@@ -39,7 +42,7 @@ pub fn loopback_config() -> ServerConfig {
     ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         media_port: 0,
-        public_addresses: Vec::new(),
+        public_addresses: vec![Ipv4Addr::LOCALHOST.into()],
         data_dir: None,
     }
 }

@@ -32,11 +32,11 @@ export class Server {
     const server = new Server(
       spawn(
         `${root}/target/debug/conclave`,
-        ["--listen", "127.0.0.1:8080", "--media-port", "3478", "--public-address", mediaAddress],
+        ["--listen", "127.0.0.1:8080", "--media-port", "3478"],
         {
           cwd: root,
           stdio: ["ignore", "pipe", "pipe"],
-          env: { ...process.env, RUST_LOG: "debug" },
+          env: { ...process.env, RUST_LOG: "info,conclave_signalling=trace,conclave_sfu=trace" },
         },
       ),
     );
