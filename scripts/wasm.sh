@@ -12,6 +12,7 @@ readonly tools=$PWD/target/tools
 readonly out=$PWD/web/src/wasm
 readonly wasm_opt=$PWD/web/node_modules/.bin/wasm-opt
 readonly stamp=$target_dir/stamp
+readonly bound=$target_dir/bound
 
 say() { printf 'wasm: %s\n' "$*" >&2; }
 
@@ -92,11 +93,19 @@ install_wasm_bindgen() {
     fi
 }
 
+# Much else in the workspace changes the lock file and leaves the module as it was.
 bind() {
-    local staging=$target_dir/bindgen
+    local module=$target_dir/$triple/release/conclave_e2ee.wasm staging=$target_dir/bindgen print
+    print=$({
+        cat "$module" scripts/wasm.sh
+        "$tools/bin/wasm-bindgen" --version
+        [ ! -x "$wasm_opt" ] || "$wasm_opt" --version
+    } | sha256sum)
+    if [ "$(cat "$bound" 2>/dev/null)" = "$print" ] && [ -e "$out/conclave_e2ee_bg.wasm" ]; then
+        return
+    fi
     rm -rf "$staging"
-    "$tools/bin/wasm-bindgen" --target web --out-dir "$staging" \
-        "$target_dir/$triple/release/conclave_e2ee.wasm"
+    "$tools/bin/wasm-bindgen" --target web --out-dir "$staging" "$module"
     if [ -x "$wasm_opt" ]; then
         "$wasm_opt" -O3 --output "$staging/optimised.wasm" "$staging/conclave_e2ee_bg.wasm"
         mv "$staging/optimised.wasm" "$staging/conclave_e2ee_bg.wasm"
@@ -107,6 +116,7 @@ bind() {
     fi
     mkdir -p "$out"
     cp "$staging"/* "$out/"
+    echo "$print" >"$bound"
 }
 
 # --- Whether there is anything to do ----------------------------------------------------
