@@ -374,6 +374,13 @@ mod tests {
         }
     }
 
+    fn sound() -> Opened {
+        Opened {
+            stream: stream(0, StreamContext::AUDIO),
+            ..opened(0)
+        }
+    }
+
     #[test]
     fn counters_are_counted_once_and_by_range() {
         let mut set = CounterSet::default();
@@ -424,14 +431,12 @@ mod tests {
         };
         tally.roster(&[member(0, "Ada"), member(1, "Grace")]);
         tally.opened(&opened(0), None);
-        // Ada has left, Grace stays, Edith takes Ada's leaf.
+        // Ada has left, and Edith has not taken her leaf yet.
+        tally.roster(&[member(1, "Grace")]);
+        tally.opened(&sound(), None);
         tally.roster(&[member(0, "Edith"), member(1, "Grace")]);
         tally.opened(&opened(1), None);
-        let sound = Opened {
-            stream: stream(0, StreamContext::AUDIO),
-            ..opened(0)
-        };
-        tally.opened(&sound, None);
+        tally.opened(&sound(), None);
         let counts: Vec<_> = tally
             .senders()
             .iter()

@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn halves_of_two_frames_do_not_make_one() {
+        // The end of one frame and the start of the next were lost before they were
+        // numbered, so no gap shows.
+        let packets = packets(&[frame(3_000), frame(3_000)]);
+        let mut assembler = Assembler::default();
+        for (number, at) in [0, 1, 4, 5].into_iter().enumerate() {
+            let (_, time, marker, payload) = packets[at].clone();
+            let found = assembler.insert(number as u64, time, marker, payload);
+            assert_eq!(found, Ok(None));
+        }
+    }
+
+    #[test]
     fn what_stays_unfinished_is_forgotten() {
         let mut assembler = Assembler::default();
         let stray: Arc<[u8]> = Arc::from([0x00, 1]);

@@ -25,14 +25,14 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LATENESS_BOUND: Duration = Duration::from_millis(500);
 
 /// What the command did.
-pub struct Run {
-    pub exit_code: i32,
-    pub json: Value,
-    pub said: String,
+pub(crate) struct Run {
+    pub(crate) exit_code: i32,
+    pub(crate) json: Value,
+    pub(crate) said: String,
 }
 
 /// A server, and what is played on it.
-pub struct Stage {
+pub(crate) struct Stage {
     server: Server,
     address: String,
 }
@@ -54,7 +54,7 @@ fn media() -> &'static Path {
 }
 
 impl Stage {
-    pub fn set() -> Self {
+    pub(crate) fn set() -> Self {
         let config = ServerConfig {
             listen: SocketAddr::new(LOOPBACK, 0),
             media_port: 0,
@@ -67,12 +67,12 @@ impl Stage {
     }
 
     /// Stops the server; gives the address that it had.
-    pub async fn strike(self) -> String {
+    pub(crate) async fn strike(self) -> String {
         self.server.shutdown().await;
         self.address
     }
 
-    pub fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
+    pub(crate) fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
         let (room, secret, existing_call) = Plan::call(None).unwrap();
         Plan {
             server: self.address.parse().unwrap(),
@@ -94,7 +94,7 @@ impl Stage {
     }
 
     /// Runs a plan in this process.
-    pub async fn run(&self, plan: &Plan, sabotage: Sabotage) -> Report {
+    pub(crate) async fn run(&self, plan: &Plan, sabotage: Sabotage) -> Report {
         let plan = Plan {
             sabotage,
             ..plan.clone()
@@ -115,13 +115,13 @@ impl Stage {
     }
 
     /// Runs the command on a call of its own.
-    pub async fn command(&self, arguments: &[&str]) -> Run {
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Run {
         let server = ["--server", &self.address];
         command(&[&server[..], arguments].concat(), None).await
     }
 
     /// Runs the command in a call that is already there.
-    pub async fn command_in(&self, secret: &LinkSecret, room: &RoomId, arguments: &[&str]) -> Run {
+    pub(crate) async fn command_in(&self, secret: &LinkSecret, room: &RoomId, arguments: &[&str]) -> Run {
         let link = Link {
             base: self.address.clone(),
             room: room.clone(),
@@ -132,7 +132,7 @@ impl Stage {
 }
 
 /// Runs the command for a few seconds.
-pub async fn command(arguments: &[&str], link: Option<Link>) -> Run {
+pub(crate) async fn command(arguments: &[&str], link: Option<Link>) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let report = directory.path().join("report.json");
     let bound = format!("{}ms", LATENESS_BOUND.as_millis());
