@@ -137,9 +137,11 @@ pub(crate) fn allocate(estimate: Option<BitRate>, demands: &[Demand]) -> Vec<usi
     chosen
 }
 
-/// What all demands would take at their best.
+/// What all demands would take at the best that there is. Larger tiles may be wished for at
+/// any time, so this is what the estimator should find out about.
 pub(crate) fn desired(demands: &[Demand]) -> BitRate {
-    BitRate(demands.iter().map(|d| d.rate(d.ideal())).sum())
+    let best = |demand: &Demand| demand.layers.iter().map(|layer| layer.rate.0).max();
+    BitRate(demands.iter().filter_map(best).sum())
 }
 
 /// Lets a choice fall at once and rise only slowly.

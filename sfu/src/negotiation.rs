@@ -33,7 +33,7 @@ const RESEND_AGE: Duration = Duration::from_secs(1);
 const RESEND_SHARE: f32 = 0.5;
 
 /// What a subscriber's network is supposed to carry until it is known better.
-const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
+pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
 
 /// The largest control message that is taken.
 const LONGEST_CONTROL_MESSAGE: u32 = 64 * 1024;

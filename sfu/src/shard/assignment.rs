@@ -2,9 +2,6 @@
 
 use std::time::Instant;
 
-use conclave_protocol::signal::Source;
-use str0m::bwe::Bitrate;
-
 use super::{
     Due, PeerKey, RoomKey, Shard, SlotRef, TICK, TrackRef, outlet::Filling, peer::Peer,
     room::Published,
@@ -13,6 +10,7 @@ use crate::{
     layer::{Demand, allocate, desired},
     slot::assign,
 };
+use conclave_protocol::signal::Source;
 
 /// Each so many ticks of a room its layers are looked at.
 const LAYER_TICKS: u64 = 2;
@@ -206,10 +204,7 @@ impl Shard {
                 }
             }
         }
-        let wanted = desired(&demands).0;
-        peer.rtc
-            .bwe()
-            .set_bitrate(Bitrate::ZERO, Bitrate::bps(wanted));
+        peer.seek(desired(&demands));
         for (track, layer) in needed {
             self.want_key_frame(now, track, layer);
         }

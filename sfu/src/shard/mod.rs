@@ -337,7 +337,7 @@ impl Shard {
         while let Some(peer) = self.peers.get_mut(key.0) {
             match peer.poll() {
                 Ok(Output::Timeout(at)) => {
-                    peer.rtc_due = at;
+                    peer.wait_until(at, now);
                     if !peer.rtc.is_alive() {
                         self.lose(now, key, LostReason::Failed);
                         return;

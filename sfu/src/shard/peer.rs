@@ -12,17 +12,24 @@ use conclave_protocol::{
     signal::Source,
 };
 use str0m::{
-    Input, Output, Rtc,
+    Input, Output, Reason, Rtc,
+    bwe::Bitrate,
     media::{Mid, Rid},
     net::Receive,
     rtp::{RtpPacket, Ssrc},
 };
 
 use super::{RoomKey, TrackRef, control::Control, outlet::Outlet, timers::Deadline, track::Track};
-use crate::{layer::BitRate, negotiation::Negotiated};
+use crate::{
+    layer::BitRate,
+    negotiation::{FIRST_ESTIMATE, Negotiated},
+};
 
 /// A connection that has not come about by then never will.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
+
+/// How often one that sends nothing is called for its pacer's sake.
+const IDLE_STEP: Duration = Duration::from_millis(500);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
@@ -48,6 +55,7 @@ pub(crate) struct Peer {
     /// What the client wants to see; until it says so, everyone as they came.
     pub(crate) wishes: Option<Vec<VideoWish>>,
     pub(crate) estimate: Option<BitRate>,
+    sought: Option<BitRate>,
     pub(crate) connected: bool,
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
@@ -82,6 +90,7 @@ impl Peer {
             publishing: None,
             wishes: None,
             estimate: None,
+            sought: None,
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
@@ -110,6 +119,18 @@ impl Peer {
     /// Says goodbye (RTCP BYE, DTLS close_notify); the rest is polled.
     pub(crate) fn close(&mut self) -> Result<(), Broken> {
         contained(|| self.rtc.close())?.map_err(|_| Broken)
+    }
+
+    /// Takes note of when the state machine wants to be called. The pacer of one that sends
+    /// nothing would have itself called many times a second, to keep up a stream of padding.
+    pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
+        let is_pacer = matches!(self.rtc.last_timeout_reason(), Reason::Pacer(_));
+        let sends = self.outlets.iter().any(|outlet| outlet.filling.is_some());
+        self.rtc_due = if self.connected && is_pacer && !sends {
+            at.max(now + IDLE_STEP)
+        } else {
+            at
+        };
     }
 
     /// When anything about this peer has to be looked at.
@@ -200,6 +221,21 @@ impl Peer {
             .as_ref()?
             .iter()
             .find(|wish| wish.participant == participant && wish.source == source)
+    }
+
+    /// Has the estimator find out whether the path carries this much. It probes at up to
+    /// twice the rate and takes the result for the truth, so it must not be told to seek
+    /// less than what the path is supposed to carry anyway.
+    pub(crate) fn seek(&mut self, rate: BitRate) {
+        let rate = rate.max(BitRate(FIRST_ESTIMATE.as_u64()));
+        let matters = self
+            .sought
+            .is_none_or(|old| old.0.abs_diff(rate.0) > old.0 / 10);
+        if matters {
+            self.sought = Some(rate);
+            let wanted = Bitrate::bps(rate.0);
+            self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
+        }
     }
 
     /// Sends a key-frame request to the client. False when it has no such stream (yet).
