@@ -165,6 +165,10 @@ pub async fn run(
         .await
         .map_err(|_| DriveError::TooSlow)
         .flatten();
+    if let Ok(driver) = &joined {
+        driver.live.joined.fetch_add(1, Ordering::Relaxed);
+    }
+    // Whoever waits for the last turn reads the count next.
     drop((permit, done));
     match joined {
         Ok(driver) => driver.stay(phase).await,
@@ -206,7 +210,6 @@ impl Driver {
 
     /// Takes part until the end.
     async fn stay(mut self, mut phase: watch::Receiver<Phase>) -> Outcome {
-        self.live.joined.fetch_add(1, Ordering::Relaxed);
         self.outcome
             .tally
             .measure(*phase.borrow() == Phase::Measure);
