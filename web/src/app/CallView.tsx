@@ -8,6 +8,7 @@ import { NoticeList } from "./NoticeList";
 import { type PanelName, SidePanel } from "./SidePanel";
 import { StageView } from "./StageView";
 import { TopBar } from "./TopBar";
+import { ofDevice } from "./words";
 
 /** The call itself. */
 export function CallView({ call }: { call: Call }) {
@@ -17,6 +18,8 @@ export function CallView({ call }: { call: Call }) {
   };
   useEffect(() => call.chat.setOpen(panel.value === "chat"), [call, panel.value]);
   useHotkeys(call, toggle);
+  useWakeLock();
+  useDeviceTrouble(call);
 
   return (
     <div class={`call ${panel.value ? "with-panel" : ""}`}>
@@ -59,6 +62,35 @@ function Banner({ call }: { call: Call }) {
       )}
     </div>
   );
+}
+
+/** A call is watched more than it is touched: the screen stays on. */
+function useWakeLock() {
+  useEffect(() => {
+    let lock: WakeLockSentinel | undefined;
+    const hold = async () => {
+      if (document.visibilityState !== "visible") return;
+      // Refused when the battery is low; the call goes on all the same.
+      lock = await navigator.wakeLock?.request("screen").catch(() => undefined);
+    };
+    void hold();
+    document.addEventListener("visibilitychange", hold);
+    return () => {
+      document.removeEventListener("visibilitychange", hold);
+      void lock?.release();
+    };
+  }, []);
+}
+
+/** Says what is wrong with a device as soon as it fails. */
+function useDeviceTrouble(call: Call) {
+  const { camera, microphone } = call.devices.problems.value;
+  useEffect(() => {
+    if (camera) call.notices.say("warning", ofDevice("camera", camera));
+  }, [call, camera]);
+  useEffect(() => {
+    if (microphone) call.notices.say("warning", ofDevice("microphone", microphone));
+  }, [call, microphone]);
 }
 
 /** Letters work anywhere but in text fields; the space bar opens a muted microphone while held. */

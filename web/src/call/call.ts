@@ -29,6 +29,8 @@ export type Phase = "joining" | "live" | "reconnecting" | "ended";
 const ANSWER_TIMEOUT_MS = 10_000;
 /** How often a first join is tried before the person hears about it. */
 const FIRST_ATTEMPTS = 4;
+/** After so many connections that did not come about the person is told. */
+const PATIENCE_WITH_MEDIA = 2;
 const WATCH_INTERVAL_MS = 250;
 const WISH_INTERVAL_MS = 250;
 /** Sound that opened this recently is being heard. */
@@ -79,6 +81,8 @@ export class Call {
   #lastError: ErrorCode | undefined;
   #everLive = false;
   #redialTimer: ReturnType<typeof setTimeout> | undefined;
+  #mediaTimer: ReturnType<typeof setTimeout> | undefined;
+  #mediaAttempt = 0;
   #answerTimer: ReturnType<typeof setTimeout> | undefined;
   #wishTimer: ReturnType<typeof setTimeout> | undefined;
   #lastWishes = "";
@@ -194,7 +198,10 @@ export class Call {
 
   /** Nothing of the last connection is true any more. */
   #hangUp(): void {
+    this.#workers.tellSession({ type: "leave" });
     clearTimeout(this.#answerTimer);
+    clearTimeout(this.#mediaTimer);
+    this.#mediaTimer = undefined;
     this.peer.value?.close();
     batch(() => {
       this.peer.value = undefined;
@@ -207,7 +214,8 @@ export class Call {
   }
 
   #onSession(event: SessionEvent): void {
-    if (this.phase.value === "ended") return;
+    // What the last line had still to say does not concern the next one.
+    if (this.phase.value === "ended" || this.#redialTimer !== undefined) return;
     switch (event.type) {
       case "server":
         this.#onServer(event.message);
@@ -258,7 +266,7 @@ export class Call {
         this.#redial();
         break;
       case "renew_media":
-        void this.#connectMedia();
+        this.#renewMedia();
         break;
       case "tell":
         this.notices.say("warning", "That was too fast for the server. Wait a moment.");
@@ -316,10 +324,12 @@ export class Call {
     const peer = new Peer(this.#workers, {
       notice: (notice) => this.peer.value === peer && this.#onNotice(notice),
       ready: () => {
-        if (this.peer.value === peer) this.#controlReady.value = true;
+        if (this.peer.value !== peer) return;
+        this.#controlReady.value = true;
+        this.#mediaAttempt = 0;
       },
       lost: () => {
-        if (this.peer.value === peer) void this.#connectMedia();
+        if (this.peer.value === peer) this.#renewMedia();
       },
     });
     batch(() => {
@@ -334,6 +344,23 @@ export class Call {
     } catch (error) {
       this.#fail("broken", String(error));
     }
+  }
+
+  /** Another connection for media, on the same line: soon, but not over and over at once. */
+  #renewMedia(): void {
+    if (this.#mediaTimer !== undefined) return;
+    if (this.#mediaAttempt === PATIENCE_WITH_MEDIA) {
+      this.notices.say(
+        "warning",
+        "Sound and pictures do not get through. A firewall may block them (UDP).",
+      );
+    }
+    const wait = backoff(this.#mediaAttempt, Math.random());
+    this.#mediaAttempt += 1;
+    this.#mediaTimer = setTimeout(() => {
+      this.#mediaTimer = undefined;
+      void this.#connectMedia();
+    }, wait);
   }
 
   #forgetSlots(): void {
@@ -388,6 +415,7 @@ export class Call {
         this.#namedSpeakers = notice.participants;
         break;
       case "refused":
+        console.warn("the media server refused a request:", notice.detail);
         break;
     }
   }
@@ -463,7 +491,7 @@ export class Call {
 
   /** A busy page draws late: what counts is that a picture was decoded. */
   async #awaitFirstFrame(): Promise<void> {
-    if (this.#firstFrameAt !== undefined) return;
+    if (this.#firstFrameAt !== undefined || this.#bound.value.length === 0) return;
     const videos = await this.peer.value?.inboundVideo();
     const decoded = [...(videos?.values() ?? [])].some(
       ({ framesDecoded = 0 }) => framesDecoded > 0,
@@ -486,7 +514,6 @@ export class Call {
 
   #end(ending: Ending): void {
     if (this.phase.value === "ended") return;
-    this.#workers.tellSession({ type: "leave" });
     this.#hangUp();
     this.phase.value = "ended";
     this.ending.value = ending;

@@ -16,6 +16,9 @@ import type { Workers } from "./workers";
 /** The label that the server expects. */
 const CHANNEL_LABEL = "control";
 
+/** A connection that has been silent for this long is given up. */
+const DISCONNECTED_MS = 3_000;
+
 /** How many slots there are for each kind of media. */
 export const SLOTS = { camera: 9, microphone: 4, screen: 1 } as const;
 
@@ -52,6 +55,7 @@ export class Peer {
   readonly #senders: ReadonlyMap<Source, RTCRtpTransceiver>;
   readonly #workers: Workers;
   #closed = false;
+  #lostTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(workers: Workers, events: PeerEvents) {
     peers += 1;
@@ -63,9 +67,7 @@ export class Peer {
     this.#channel.onmessage = ({ data }) => {
       if (typeof data === "string") events.notice(JSON.parse(data) as ControlNotice);
     };
-    this.#connection.onconnectionstatechange = () => {
-      if (!this.#closed && this.#connection.connectionState === "failed") events.lost();
-    };
+    this.#connection.onconnectionstatechange = () => this.#watch(events);
 
     this.#senders = new Map<Source, RTCRtpTransceiver>([
       ["microphone", this.#sending("microphone", [{ maxBitrate: 48_000 }])],
@@ -139,7 +141,19 @@ export class Peer {
 
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#lostTimer);
     this.#connection.close();
+  }
+
+  /** Browsers take half a minute to call a connection failed; a new one is up in less. */
+  #watch(events: PeerEvents): void {
+    clearTimeout(this.#lostTimer);
+    if (this.#closed) return;
+    const state = this.#connection.connectionState;
+    if (state === "failed") events.lost();
+    if (state === "disconnected") {
+      this.#lostTimer = setTimeout(() => events.lost(), DISCONNECTED_MS);
+    }
   }
 
   #sending(source: Source, sendEncodings: RTCRtpEncodingParameters[]): RTCRtpTransceiver {

@@ -1,0 +1,49 @@
+import { expect, it } from "vitest";
+import type { IncomingReport } from "../crypto/messages";
+import { collectStats } from "./stats";
+
+const slot = (key: string, opened: number, dropped: Record<string, number>): IncomingReport => ({
+  slot: key,
+  accepts: key.startsWith("camera") ? "camera" : "microphone",
+  leaf: 1,
+  opened,
+  idleMs: 10,
+  dropped,
+});
+
+it("counts failures by reason, but not padding and duplicates", () => {
+  const stats = collectStats({
+    phase: "live",
+    connection: "connected",
+    members: 2,
+    joinToFirstFrameMs: 700,
+    roster: [{ leaf: 1, participant: "0000000000000001", name: "Ada", is_self: false }],
+    tiles: [{ key: "camera-1", leaf: 1, source: "camera", self: false, slot: "camera-0" }],
+    frames: {
+      epoch: 3,
+      outgoing: [],
+      incoming: [
+        slot("camera-0", 50, { forged: 2, duplicate: 9 }),
+        slot("microphone-0", 100, { forged: 1, unknown_epoch: 4, empty: 7 }),
+      ],
+    },
+    video: new Map([["camera-0", { framesDecoded: 48, frameWidth: 640, frameHeight: 360 }]]),
+  });
+  expect(stats.openFailures).toEqual({ forged: 3, unknown_epoch: 4 });
+  expect(stats.framesOpened).toBe(150);
+  expect(stats.tiles).toEqual([
+    {
+      leaf: 1,
+      name: "Ada",
+      self: false,
+      source: "camera",
+      slot: "camera-0",
+      framesOpened: 50,
+      framesDecoded: 48,
+      width: 640,
+      height: 360,
+      openFailures: { forged: 2 },
+    },
+  ]);
+  expect(stats.audio).toHaveLength(1);
+});
