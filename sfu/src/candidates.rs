@@ -15,25 +15,23 @@ pub struct Candidates {
 
 impl Candidates {
     /// What the configuration and the machine's interfaces come to.
-    pub fn new(config: &SfuConfig, bound: SocketAddr) -> Result<Self, StartError> {
-        let named = |ips: &[IpAddr]| {
-            ips.iter()
-                .map(|ip| SocketAddr::new(*ip, bound.port()))
-                .collect()
-        };
-        let (addresses, translated): (Vec<_>, _) = if !config.public_addresses.is_empty() {
-            (named(&config.public_addresses), true)
+    pub fn new(config: SfuConfig, bound: SocketAddr) -> Result<Self, StartError> {
+        let translated = !config.public_addresses.is_empty();
+        let ips = if translated {
+            config.public_addresses
         } else if config.listen.is_unspecified() {
             let own = if_addrs::get_if_addrs().map_err(StartError::Interfaces)?;
-            let reachable: Vec<IpAddr> = own
-                .iter()
+            own.iter()
                 .map(if_addrs::Interface::ip)
                 .filter(|ip| reaches(config.listen, *ip))
-                .collect();
-            (named(&reachable), false)
+                .collect()
         } else {
-            (named(&[config.listen]), false)
+            vec![config.listen]
         };
+        let addresses: Vec<_> = ips
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, bound.port()))
+            .collect();
         if addresses.is_empty() {
             return Err(StartError::NoCandidate);
         }
@@ -100,7 +98,8 @@ mod tests {
             media_port: 0,
             public_addresses: public.iter().map(|ip| ip.parse().unwrap()).collect(),
         };
-        Candidates::new(&config, SocketAddr::new(config.listen, 3478)).unwrap()
+        let bound = SocketAddr::new(config.listen, 3478);
+        Candidates::new(config, bound).unwrap()
     }
 
     #[test]

@@ -112,9 +112,9 @@ pub struct Counters {
     pub layer_upgrades: u64,
     /// Slots that went over to a lower layer.
     pub layer_downgrades: u64,
-    /// Packets that subscribers reported missing.
+    /// Losses that subscribers reported (NACK), as of the last look every few seconds.
     pub nacks_in: u64,
-    /// Packets that were reported missing to publishers.
+    /// Losses that were reported to publishers (NACK), likewise.
     pub nacks_out: u64,
     /// Retransmitted packets that came in (RFC 4588), probing with them included.
     pub resends_in: u64,

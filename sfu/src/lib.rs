@@ -126,7 +126,7 @@ impl Sfu {
         let refused = |source| StartError::Bind { address, source };
         let socket = endpoint::bind(address).map_err(refused)?;
         let media_address = socket.local_addr().map_err(refused)?;
-        let candidates = Candidates::new(&config, media_address)?;
+        let candidates = Candidates::new(config, media_address)?;
         let negotiator = Arc::new(Negotiator::new(candidates.clone())?);
         let metrics = Metrics::new(metrics, "0")?;
 

@@ -167,7 +167,7 @@ impl Metrics {
         )?;
         let nacks = make.counters(
             "conclave_nacks_total",
-            "Packets reported missing by subscribers (in) and to publishers (out).",
+            "NACKs from subscribers (in) and to publishers (out), taken up every few seconds.",
             &["direction"],
         )?;
         let resends = make.counters(

@@ -35,6 +35,9 @@ const RESEND_SHARE: f32 = 0.5;
 /// What a subscriber's network is supposed to carry until it is known better.
 pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
 
+/// How often a connection tells how many losses were reported.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The largest control message that is taken.
 const LONGEST_CONTROL_MESSAGE: u32 = 64 * 1024;
 
@@ -99,6 +102,7 @@ impl Negotiator {
             .set_ice_lite(true)
             .set_rtp_mode(true)
             .set_sctp_max_message_size(LONGEST_CONTROL_MESSAGE)
+            .set_stats_interval(Some(STATS_INTERVAL))
             .enable_bwe(Some(FIRST_ESTIMATE))
             .clear_codecs()
             .enable_opus(true, false)
@@ -147,7 +151,7 @@ impl Negotiator {
         let resend_types = rtc
             .codec_config()
             .iter()
-            .filter_map(|params| params.resend())
+            .filter_map(str0m::format::PayloadParams::resend)
             .fold(0, |types, pt| types | 1 << (*pt & 0x7f));
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
         Ok(Negotiated {

@@ -1,4 +1,5 @@
 //! Whole calls through a shard, with real WebRTC clients, on a clock of their own.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod simulation;
 
@@ -479,6 +480,8 @@ fn losses_on_both_sides_are_repaired() {
     let counters = world.shard.counters();
     assert!(counters.resends_in > 5, "{counters:?}");
     assert!(counters.resends_out > 5, "{counters:?}");
+    assert!(counters.nacks_in > 5, "{counters:?}");
+    assert!(counters.nacks_out > 5, "{counters:?}");
 }
 
 #[test]

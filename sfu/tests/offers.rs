@@ -1,4 +1,5 @@
 //! Offers that cannot be answered are refused with a reason, whatever they are.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod simulation;
 

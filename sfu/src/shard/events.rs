@@ -10,7 +10,10 @@ use str0m::{
     media::KeyframeRequest,
 };
 
-use super::{PeerKey, Shard};
+use super::{
+    PeerKey, Shard,
+    peer::{NackedBy, NackedStream},
+};
 use crate::{LostReason, SfuEvent, layer::BitRate, srtp_profile};
 
 /// A new estimate that differs by less than this part of the old one changes nothing.
@@ -32,15 +35,28 @@ impl Shard {
             // What is still to be said is said when the participant is driven.
             Event::ChannelBufferedAmountLow(_) => self.mark_peer(key),
             Event::Connected => self.connected(key),
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                // Before the first connection more candidates may turn up.
-                if self.peers.get(key.0).is_some_and(|peer| peer.connected) {
-                    self.lose(now, key, LostReason::Silent);
-                }
+            // Before the first connection more candidates may turn up.
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected)
+                if self.peers.get(key.0).is_some_and(|peer| peer.connected) =>
+            {
+                self.lose(now, key, LostReason::Silent);
+            }
+            Event::MediaEgressStats(stats) => {
+                let stream = (NackedBy::Subscriber, stats.mid, stats.rid);
+                self.counters.nacks_in += self.newly_nacked(key, stream, stats.nacks);
+            }
+            Event::MediaIngressStats(stats) => {
+                let stream = (NackedBy::Us, stats.mid, stats.rid);
+                self.counters.nacks_out += self.newly_nacked(key, stream, stats.nacks);
             }
             Event::Closed => self.lose(now, key, LostReason::Closed),
             _ => {}
         }
+    }
+
+    fn newly_nacked(&mut self, key: PeerKey, stream: NackedStream, total: u64) -> u64 {
+        let peer = self.peers.get_mut(key.0);
+        peer.map_or(0, |peer| peer.newly_nacked(stream, total))
     }
 
     fn connected(&mut self, key: PeerKey) {

@@ -38,6 +38,16 @@ const MOST_STREAMS: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
 
+/// Who reports packets missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NackedBy {
+    Subscriber,
+    Us,
+}
+
+/// A stream of which packets are reported missing.
+pub(crate) type NackedStream = (NackedBy, Mid, Option<Rid>);
+
 /// One participant.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -68,6 +78,8 @@ pub(crate) struct Peer {
     /// The choice of layers has to be made anew.
     pub(crate) layers_stale: bool,
     streams: Vec<(Ssrc, usize, usize)>,
+    /// How many reports of losses were counted so far.
+    nacked: Vec<(NackedStream, u64)>,
 }
 
 impl Peer {
@@ -99,6 +111,7 @@ impl Peer {
             is_dirty: false,
             layers_stale: false,
             streams: vec![],
+            nacked: vec![],
         }
     }
 
@@ -236,6 +249,15 @@ impl Peer {
             let wanted = Bitrate::bps(rate.0);
             self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
         }
+    }
+
+    /// How many of a stream's reports of losses are new.
+    pub(crate) fn newly_nacked(&mut self, stream: NackedStream, total: u64) -> u64 {
+        if let Some((_, counted)) = self.nacked.iter_mut().find(|(s, _)| *s == stream) {
+            return total.saturating_sub(std::mem::replace(counted, total));
+        }
+        self.nacked.push((stream, total));
+        total
     }
 
     /// Sends a key-frame request to the client. False when it has no such stream (yet).

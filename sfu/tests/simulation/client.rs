@@ -46,7 +46,6 @@ pub(crate) struct ClientConfig {
     pub(crate) audio_slots: usize,
     /// The video codec that the client knows.
     pub(crate) codec: Codec,
-    /// Shifts all payload types, as clients differ.
     pub(crate) level: i8,
 }
 
@@ -378,7 +377,7 @@ impl Client {
         self.rtc
             .codec_config()
             .find(|p| p.spec().codec == codec)
-            .map(|p| p.pt())
+            .map(str0m::format::PayloadParams::pt)
             .unwrap()
     }
 

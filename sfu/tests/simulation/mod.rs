@@ -1,6 +1,11 @@
 //! A network in memory with a clock of its own: one shard in the middle, real WebRTC
 //! clients around it.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::needless_pass_by_value
+)]
 
 pub(crate) mod client;
 pub(crate) mod media;
@@ -87,7 +92,7 @@ impl World {
             media_port: server_address().port(),
             public_addresses: vec![server_address().ip()],
         };
-        let candidates = Candidates::new(&config, server_address()).unwrap();
+        let candidates = Candidates::new(config, server_address()).unwrap();
         let now = Instant::now();
         Self {
             now,
