@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect } from "vitest";
-import { bots } from "./rig/bot.ts";
+import { Bots } from "./rig/bot.ts";
 import { patience } from "./rig/person.ts";
 import { root } from "./rig/server.ts";
 import { test } from "./rig/test.ts";
@@ -35,10 +35,8 @@ test("a native bot's recording arrives in both browsers, picture and sound", asy
   await ada.press("Mute microphone");
   await bob.press("Mute microphone");
 
-  const wanted = { publishers: 1, subscribers: 0, seconds: 40, name: "Robo" };
-  const published = bots(server, link, wanted);
-  // Awaited below; when something else fails first, that is what to report.
-  published.catch(() => undefined);
+  const wanted = { publishers: 1, subscribers: 0, seconds: 60, name: "Robo" };
+  const bots = new Bots(server, link, wanted);
   for (const person of [ada, bob]) {
     const robo = await person.namedLike(/^Robo/);
     await person.sees(robo);
@@ -53,7 +51,8 @@ test("a native bot's recording arrives in both browsers, picture and sound", asy
       .toBeLessThan(20);
     await person.hears();
   }
-  await published;
+  bots.stop();
+  await bots.report;
 });
 
 test("a native bot opens what both browsers send", async ({ enter, server }) => {
@@ -64,8 +63,9 @@ test("a native bot opens what both browsers send", async ({ enter, server }) => 
   await ada.sees("Bob");
 
   const wanted = { publishers: 0, subscribers: 1, seconds: 8, name: "Robo" };
-  const report = await bots(server, link, wanted);
+  const { report } = new Bots(server, link, wanted);
+  const { frames_opened, decrypt_failures } = await report;
   // Two cameras at some frames a second, two microphones at 50.
-  expect(report.frames_opened).toBeGreaterThan(400);
-  expect(report.decrypt_failures).toBe(0);
+  expect(frames_opened).toBeGreaterThan(400);
+  expect(decrypt_failures).toBe(0);
 });
