@@ -4,12 +4,13 @@ import { canChooseSpeaker } from "../call/devices";
 
 /** The sound of the call: one silent-looking element for each audio slot. */
 export function AudioOutputs({ call }: { call: Call }) {
-  const slots = call.peer.value?.slots.filter(({ accepts }) => accepts === "microphone") ?? [];
+  const slots =
+    call.media.peer.value?.slots.filter(({ accepts }) => accepts === "microphone") ?? [];
   return (
     <>
       {slots.map(({ key, transceiver }) => (
         <AudioOutput
-          key={`${call.peer.value?.number} ${key}`}
+          key={`${call.media.peer.value?.number} ${key}`}
           track={transceiver.receiver.track}
           speaker={call.devices.speakerId.value}
         />

@@ -82,15 +82,15 @@ function useWakeLock() {
   }, []);
 }
 
-/** Says what is wrong with a device as soon as it fails. */
+/** Says what is wrong with a device when it fails during the call; before, the lobby did. */
 function useDeviceTrouble(call: Call) {
-  const { camera, microphone } = call.devices.problems.value;
   useEffect(() => {
-    if (camera) call.notices.say("warning", ofDevice("camera", camera));
-  }, [call, camera]);
-  useEffect(() => {
-    if (microphone) call.notices.say("warning", ofDevice("microphone", microphone));
-  }, [call, microphone]);
+    const before = call.devices.trouble.peek();
+    return call.devices.trouble.subscribe((trouble) => {
+      if (!trouble || trouble === before) return;
+      call.notices.say("warning", ofDevice([trouble.kind], trouble.problem));
+    });
+  }, [call]);
 }
 
 /** Letters work anywhere but in text fields; the space bar opens a muted microphone while held. */

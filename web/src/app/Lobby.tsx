@@ -11,7 +11,7 @@ import { Icon, Mark } from "./Icon";
 import { MicrophoneLevel } from "./MicrophoneLevel";
 import { goHome } from "./route";
 import { TrackVideo } from "./TrackVideo";
-import { ofDevice } from "./words";
+import { ofDevices } from "./words";
 
 /** Longer names would not fit on a tile. */
 const LONGEST_NAME = 48;
@@ -136,10 +136,10 @@ function Preview({ devices, name }: { devices: Devices; name: string }) {
 /** What keeps a device from working, and what the person can do about it. */
 export function Problems({ devices }: { devices: Devices }) {
   const { camera, microphone } = devices.problems.value;
-  const said = [
-    camera && devices.cameraOn.value ? ofDevice("camera", camera) : undefined,
-    microphone ? ofDevice("microphone", microphone) : undefined,
-  ].filter((text) => text !== undefined);
+  const said = ofDevices({
+    ...(camera && devices.cameraOn.value && { camera }),
+    ...(microphone && { microphone }),
+  });
   if (said.length === 0) return null;
   return (
     <div class="problems" role="status">

@@ -60,7 +60,7 @@ function People({ call }: { call: Call }) {
     <div class="panel-body">
       <ul class="people">
         {call.roster.value.map(({ leaf, participant, name, is_self }) => {
-          const sources = call.publications.value.find(
+          const sources = call.media.publications.value.find(
             (entry) => entry.participant === participant,
           )?.sources;
           const muted = is_self

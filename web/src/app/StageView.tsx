@@ -10,7 +10,7 @@ const GAP = 10;
 
 /** Arranges the tiles: alone, two, a grid, or one large and the rest beside it. */
 export function StageView({ call }: { call: Call }) {
-  const { spotlight, rest, more } = call.stage.value;
+  const { spotlight, rest, more } = call.media.stage.value;
   const tiles = [...spotlight, ...rest];
   const alone = call.phase.value === "live" && tiles.every(({ self }) => self);
   const duo = spotlight.length === 0 && rest.length === 2;

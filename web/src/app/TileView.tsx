@@ -22,11 +22,11 @@ export function TileView({ call, tile, size }: Props) {
   const screen = tile.source === "screen";
   const track = trackOf(call, tile);
   const muted = !screen && isMuted(call, tile, member?.participant);
-  const speaks = !screen && !muted && call.speakers.value.has(tile.leaf);
-  const pinned = call.pinned.value === tile.key;
+  const speaks = !screen && !muted && call.media.speakers.value.has(tile.leaf);
+  const pinned = call.media.pinned.value === tile.key;
   const label = [tile.self ? `${name} (you)` : name, screen && "shared screen", muted && "muted"];
   const pin = () => {
-    call.pinned.value = pinned ? undefined : tile.key;
+    call.media.pinned.value = pinned ? undefined : tile.key;
   };
   return (
     <figure
@@ -73,15 +73,17 @@ export function TileView({ call, tile, size }: Props) {
 function trackOf(call: Call, { self, source, slot }: Tile): MediaStreamTrack | null {
   if (self) return source === "camera" ? call.devices.sentCamera.value : null;
   if (slot === undefined) return null;
-  if (source === "camera" && call.stalled.value.has(slot)) return null;
-  const found = call.peer.value?.slots.find(({ key }) => key === slot);
+  if (source === "camera" && call.media.stalled.value.has(slot)) return null;
+  const found = call.media.peer.value?.slots.find(({ key }) => key === slot);
   return found?.transceiver.receiver.track ?? null;
 }
 
 /** By the server's word, which is good enough for a small sign. */
 function isMuted(call: Call, tile: Tile, participant: string | undefined): boolean {
   if (tile.self) return call.devices.sentMicrophone.value === null;
-  const published = call.publications.value.find((entry) => entry.participant === participant);
+  const published = call.media.publications.value.find(
+    (entry) => entry.participant === participant,
+  );
   return published !== undefined && !published.sources.includes("microphone");
 }
 
@@ -93,7 +95,7 @@ function useMeasured(call: Call, tile: Tile, figure: { current: HTMLElement | nu
     const observer = new ResizeObserver(([entry]) => {
       if (!entry) return;
       const { width, height } = entry.contentRect;
-      call.measured(tile.key, {
+      call.media.measured(tile.key, {
         width: width * devicePixelRatio,
         height: height * devicePixelRatio,
       });
@@ -101,7 +103,7 @@ function useMeasured(call: Call, tile: Tile, figure: { current: HTMLElement | nu
     observer.observe(element);
     return () => {
       observer.disconnect();
-      call.measured(tile.key, undefined);
+      call.media.measured(tile.key, undefined);
     };
   }, [call, tile.key, tile.self]);
 }

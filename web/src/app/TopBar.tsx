@@ -50,6 +50,7 @@ function Encryption({ call }: { call: Call }) {
   const open = useSignal(false);
   const box = useRef<HTMLDivElement>(null);
   const sealing = call.epoch.value !== undefined;
+  const waiting = call.phase.value === "reconnecting" ? "Not connected" : "Agreeing on keys";
   useEffect(() => {
     if (!open.value) return;
     const close = (event: Event) => {
@@ -68,14 +69,14 @@ function Encryption({ call }: { call: Call }) {
       <button
         type="button"
         class={`lock ${sealing ? "sealed" : ""}`}
-        aria-label={sealing ? "End-to-end encrypted" : "Agreeing on keys"}
+        aria-label={sealing ? "End-to-end encrypted" : waiting}
         aria-expanded={open.value}
         onClick={() => {
           open.value = !open.value;
         }}
       >
         <Icon of={sealing ? Lock : LockOpen} size={15} />
-        <span>{sealing ? "End-to-end encrypted" : "Agreeing on keys…"}</span>
+        <span>{sealing ? "End-to-end encrypted" : waiting}</span>
       </button>
       {open.value && (
         <div class="popover" role="note">

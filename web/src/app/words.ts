@@ -131,21 +131,29 @@ export const ofLack: Readonly<Record<Lack, Explanation>> = {
   },
 };
 
-const DEVICES: Readonly<Record<DeviceKind, string>> = {
-  camera: "camera",
-  microphone: "microphone",
-};
+/** What keeps devices from working; one sentence for both when they have it in common. */
+export function ofDevices(
+  problems: Readonly<Partial<Record<DeviceKind, DeviceProblem>>>,
+): readonly string[] {
+  const { camera, microphone } = problems;
+  if (camera && camera === microphone) return [ofDevice(["camera", "microphone"], camera)];
+  const said: string[] = [];
+  if (camera) said.push(ofDevice(["camera"], camera));
+  if (microphone) said.push(ofDevice(["microphone"], microphone));
+  return said;
+}
 
-export function ofDevice(kind: DeviceKind, problem: DeviceProblem): string {
-  const device = DEVICES[kind];
+export function ofDevice(kinds: readonly DeviceKind[], problem: DeviceProblem): string {
+  const devices = kinds.join(" and ");
+  const several = kinds.length > 1;
   switch (problem) {
     case "denied":
-      return `This page may not use your ${device}. Allow it through the icon in the address bar, then try again.`;
+      return `This page may not use your ${devices}. Allow it through the icon in the address bar, then try again.`;
     case "missing":
-      return `No ${device} was found. Plug one in, or join without.`;
+      return `No ${kinds.join(" or ")} was found. Plug one in, or join without.`;
     case "busy":
-      return `Your ${device} is in use by another program. Close that, then try again.`;
+      return `Your ${devices} ${several ? "are" : "is"} in use by another program. Close that, then try again.`;
     case "unknown":
-      return `Your ${device} could not be started.`;
+      return `Your ${devices} could not be started.`;
   }
 }

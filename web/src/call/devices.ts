@@ -7,6 +7,11 @@ export type DeviceProblem = "denied" | "missing" | "busy" | "unknown";
 
 export type DeviceKind = "camera" | "microphone";
 
+export interface DeviceTrouble {
+  readonly kind: DeviceKind;
+  readonly problem: DeviceProblem;
+}
+
 export interface SharedScreen {
   readonly picture: MediaStreamTrack;
   readonly sound: MediaStreamTrack | null;
@@ -32,6 +37,8 @@ export class Devices {
   readonly microphone = signal<MediaStreamTrack | null>(null);
   readonly screen = signal<SharedScreen | null>(null);
   readonly problems = signal<Readonly<Partial<Record<DeviceKind, DeviceProblem>>>>({});
+  /** The last thing that went wrong; a new object each time, even when it is the same again. */
+  readonly trouble = signal<DeviceTrouble | undefined>(undefined);
   /** True while the browser asks the person for permission. */
   readonly asking = signal(false);
 
@@ -155,7 +162,8 @@ export class Devices {
       });
       return true;
     } catch (error) {
-      if (kinds.length === 1) this.#complain(kinds, problemOf(error));
+      const [kind, other] = kinds;
+      if (kind && !other) this.#complain(kind, problemOf(error));
       return false;
     }
   }
@@ -173,7 +181,7 @@ export class Devices {
     track.addEventListener("ended", () => {
       if (this[kind].value !== track) return;
       this[kind].value = null;
-      this.#complain([kind], "missing");
+      this.#complain(kind, "missing");
     });
     this[kind].value = track;
   }
@@ -184,9 +192,11 @@ export class Devices {
     track?.stop();
   }
 
-  #complain(kinds: readonly DeviceKind[], problem: DeviceProblem): void {
-    const said = Object.fromEntries(kinds.map((kind) => [kind, problem]));
-    this.problems.value = { ...this.problems.value, ...said };
+  #complain(kind: DeviceKind, problem: DeviceProblem): void {
+    batch(() => {
+      this.problems.value = { ...this.problems.value, [kind]: problem };
+      this.trouble.value = { kind, problem };
+    });
   }
 
   #cameraConstraints(): MediaTrackConstraints {

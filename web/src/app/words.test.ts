@@ -1,0 +1,23 @@
+import { expect, it } from "vitest";
+import { ofDevices, ofTrouble } from "./words";
+
+it("says once what two devices have in common", () => {
+  expect(ofDevices({ camera: "denied", microphone: "denied" })).toEqual([
+    expect.stringContaining("your camera and microphone"),
+  ]);
+  expect(ofDevices({ camera: "busy", microphone: "missing" })).toHaveLength(2);
+  expect(ofDevices({ microphone: "missing" })).toEqual([
+    expect.stringContaining("No microphone was found"),
+  ]);
+  expect(ofDevices({})).toEqual([]);
+});
+
+it("explains every trouble without the words of programmers", () => {
+  for (const { title, text } of Object.values(ofTrouble)) {
+    expect(title.length).toBeGreaterThan(10);
+    expect(text).toMatch(/\.$/);
+    expect(`${title} ${text}`).not.toMatch(
+      /\b(error|null|undefined|MLS|SDP|ICE|epoch|commit|code)\b/i,
+    );
+  }
+});

@@ -1,0 +1,308 @@
+/**
+ * Sound and pictures of a call: the connection to the media server, who is in which of its
+ * slots, and what is asked of it. It lives as long as the call; connections come and go.
+ */
+import { batch, computed, effect, type ReadonlySignal, signal } from "@preact/signals";
+import type { FramesEvent, FramesReport } from "../crypto/messages";
+import type { ClientMessage } from "../protocol/ClientMessage";
+import type { ControlNotice } from "../protocol/ControlNotice";
+import type { Member } from "../protocol/Member";
+import type { Publication } from "../protocol/Publication";
+import type { SlotFilling } from "../protocol/SlotFilling";
+import type { Source } from "../protocol/Source";
+import { backoff } from "./backoff";
+import { type BoundSlot, pictures, refilled, speaking } from "./binding";
+import type { Devices } from "./devices";
+import { type InboundVideo, Peer } from "./peer";
+import { setStage, type TileSize, wishes } from "./stage";
+import type { Workers } from "./workers";
+
+/** How long an answer may take before the line to the server counts as dead. */
+const ANSWER_TIMEOUT_MS = 10_000;
+/** After so many connections that did not come about the person is told. */
+const PATIENCE = 2;
+const WISH_INTERVAL_MS = 250;
+/** Sound that opened this recently is being heard. */
+const HEARD_MS = 1_200;
+/** A camera that has been still for this long has stopped, whatever the server says. */
+const STALLED_MS = 4_000;
+
+export interface MediaEvents {
+  /** To be posted to the server at once. */
+  offer(offer: Extract<ClientMessage, { type: "offer" }>): void;
+  /** The server did not answer. */
+  unanswered(): void;
+  /** Something the person should know. */
+  trouble(text: string): void;
+  broken(detail: string): void;
+}
+
+/** What media needs to know of the group. */
+export interface Group {
+  readonly roster: ReadonlySignal<readonly Member[]>;
+  /** The epoch that our frames are sealed with; none while nothing of ours may leave. */
+  readonly epoch: ReadonlySignal<number | undefined>;
+}
+
+export class Media {
+  readonly peer = signal<Peer | undefined>(undefined);
+  readonly publications = signal<readonly Publication[]>([]);
+  readonly speakers = signal<ReadonlySet<number>>(new Set());
+  /** Slots whose camera has stopped. */
+  readonly stalled = signal<ReadonlySet<string>>(new Set());
+  /** The tile that the person wants to see large. */
+  readonly pinned = signal<string | undefined>(undefined);
+  readonly stage = computed(() => {
+    const roster = this.#group.roster.value;
+    const shown = pictures(this.#bound.value, this.#filledSlots.value, roster);
+    const sharing = this.#devices.screen.value !== null;
+    return setStage(roster, shown, this.#lastSpoke.value, this.pinned.value, sharing);
+  });
+
+  readonly #bound = signal<readonly BoundSlot[]>([]);
+  readonly #fillings = signal<readonly SlotFilling[]>([]);
+  readonly #filledSlots = computed(() => {
+    const keys = this.#fillings.value.map(({ mid }) => this.peer.value?.slotAt(mid)?.key);
+    return new Set(keys.filter((key) => key !== undefined));
+  });
+  readonly #lastSpoke = signal<ReadonlyMap<number, number>>(new Map());
+  readonly #sizes = signal<ReadonlyMap<string, TileSize>>(new Map());
+  readonly #controlReady = signal(false);
+
+  readonly #group: Group;
+  readonly #devices: Devices;
+  readonly #workers: Workers;
+  readonly #events: MediaEvents;
+  readonly #stops: readonly (() => void)[];
+  #namedSpeakers: readonly string[] = [];
+  #attempt = 0;
+  #renewTimer: ReturnType<typeof setTimeout> | undefined;
+  #answerTimer: ReturnType<typeof setTimeout> | undefined;
+  #wishTimer: ReturnType<typeof setTimeout> | undefined;
+  #lastWishes = "";
+
+  constructor(group: Group, devices: Devices, workers: Workers, events: MediaEvents) {
+    this.#group = group;
+    this.#devices = devices;
+    this.#workers = workers;
+    this.#events = events;
+    this.#stops = [
+      ...this.#sendTracks(),
+      effect(() => this.#publish(this.peer.value, this.#controlReady.value)),
+      effect(() => this.#wish()),
+    ];
+  }
+
+  /** True once a picture of somebody else has its place. */
+  get receives(): boolean {
+    return this.#bound.value.length > 0;
+  }
+
+  /** Makes a connection, in place of the one there is. */
+  async connect(): Promise<void> {
+    this.peer.value?.close();
+    const peer = new Peer(this.#workers, {
+      notice: (notice) => this.peer.value === peer && this.#onNotice(notice),
+      ready: () => {
+        if (this.peer.value !== peer) return;
+        this.#controlReady.value = true;
+        this.#attempt = 0;
+      },
+      lost: () => {
+        if (this.peer.value === peer) this.renew();
+      },
+    });
+    batch(() => {
+      this.#forgetSlots();
+      this.peer.value = peer;
+    });
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = setTimeout(() => this.#events.unanswered(), ANSWER_TIMEOUT_MS);
+    try {
+      const offer = await peer.offer();
+      if (this.peer.value === peer) this.#events.offer(offer);
+    } catch (error) {
+      this.#events.broken(String(error));
+    }
+  }
+
+  accept(sdp: string): void {
+    clearTimeout(this.#answerTimer);
+    this.peer.value?.accept(sdp).catch(() => this.#events.unanswered());
+  }
+
+  /** Another connection for media, on the same line: soon, but not over and over at once. */
+  renew(): void {
+    if (this.#renewTimer !== undefined) return;
+    if (this.#attempt === PATIENCE) {
+      this.#events.trouble(
+        "Sound and pictures do not get through. A firewall may block them (UDP).",
+      );
+    }
+    const wait = backoff(this.#attempt, Math.random());
+    this.#attempt += 1;
+    this.#renewTimer = setTimeout(() => {
+      this.#renewTimer = undefined;
+      void this.connect();
+    }, wait);
+  }
+
+  /** Nothing of the connection is true any more. */
+  drop(): void {
+    clearTimeout(this.#answerTimer);
+    clearTimeout(this.#renewTimer);
+    clearTimeout(this.#wishTimer);
+    this.#renewTimer = undefined;
+    this.peer.value?.close();
+    batch(() => {
+      this.peer.value = undefined;
+      this.publications.value = [];
+      this.speakers.value = new Set();
+      this.#forgetSlots();
+    });
+  }
+
+  close(): void {
+    this.drop();
+    for (const stop of this.#stops) stop();
+  }
+
+  /** The first frame of someone new opened in a slot. */
+  bind(event: Extract<FramesEvent, { type: "bound" }>): void {
+    const slot = this.peer.value?.slots.find(({ key }) => key === event.slot);
+    if (!slot || this.peer.value?.number !== event.peer) return;
+    const { key, accepts } = slot;
+    const others = this.#bound.value.filter((bound) => bound.key !== key);
+    this.#bound.value = [...others, { key, accepts, leaf: event.leaf }];
+  }
+
+  /** A tile was laid out at this size, or is gone. */
+  measured(key: string, size: TileSize | undefined): void {
+    const sizes = new Map(this.#sizes.value);
+    if (size) sizes.set(key, size);
+    else sizes.delete(key);
+    this.#sizes.value = sizes;
+  }
+
+  /** Draws conclusions from what the frames worker has counted. */
+  observe(report: FramesReport): void {
+    const recent = (limit: number) => (slot: { idleMs: number | null }) =>
+      slot.idleMs !== null && slot.idleMs < limit;
+    const heard = report.incoming
+      .filter(({ accepts }) => accepts === "microphone")
+      .filter(recent(HEARD_MS))
+      .map(({ leaf }) => leaf)
+      .filter((leaf) => leaf !== null);
+    const still = report.incoming
+      .filter(({ accepts, idleMs }) => accepts === "camera" && idleMs !== null)
+      .filter((slot) => !recent(STALLED_MS)(slot));
+    const now = speaking(this.#namedSpeakers, new Set(heard), this.#group.roster.value);
+    batch(() => {
+      if (!sameSet(now, this.speakers.value)) this.#spoke(now);
+      const stalled = new Set(still.map(({ slot }) => slot));
+      if (!sameSet(stalled, this.stalled.value)) this.stalled.value = stalled;
+    });
+  }
+
+  async inboundVideo(): Promise<ReadonlyMap<string, InboundVideo>> {
+    return (await this.peer.value?.inboundVideo()) ?? new Map();
+  }
+
+  /** Tracks are on their senders only while there is a key to seal their frames with. */
+  #sendTracks(): (() => void)[] {
+    const sent: Record<Source, () => MediaStreamTrack | null> = {
+      microphone: () => this.#devices.sentMicrophone.value,
+      camera: () => this.#devices.sentCamera.value,
+      screen: () => this.#devices.screen.value?.picture ?? null,
+      screen_sound: () => this.#devices.screen.value?.sound ?? null,
+    };
+    return (Object.keys(sent) as Source[]).map((source) =>
+      effect(() => {
+        const track = this.#group.epoch.value === undefined ? null : sent[source]();
+        this.peer.value?.send(source, track).catch(() => {
+          this.#events.trouble("A device could not be sent to the others. Choose it again.");
+        });
+      }),
+    );
+  }
+
+  #publish(peer: Peer | undefined, ready: boolean): void {
+    const { sentMicrophone, sentCamera, screen } = this.#devices;
+    const sources: Source[] = [];
+    if (sentMicrophone.value) sources.push("microphone");
+    if (sentCamera.value) sources.push("camera");
+    if (screen.value) sources.push("screen");
+    if (screen.value?.sound) sources.push("screen_sound");
+    if (ready) peer?.ask({ type: "publishing", sources });
+  }
+
+  #onNotice(notice: ControlNotice): void {
+    switch (notice.type) {
+      case "slots":
+        this.#onSlots(notice.slots);
+        break;
+      case "publications":
+        this.publications.value = notice.participants;
+        break;
+      case "speakers":
+        this.#namedSpeakers = notice.participants;
+        break;
+      case "refused":
+        console.warn("the media server refused a request:", notice.detail);
+        break;
+    }
+  }
+
+  #onSlots(slots: readonly SlotFilling[]): void {
+    const stale = refilled(this.#fillings.value, slots)
+      .map(({ mid }) => this.peer.value?.slotAt(mid)?.key)
+      .filter((key) => key !== undefined);
+    for (const slot of stale) this.#workers.tellFrames({ type: "unbind", slot });
+    batch(() => {
+      this.#bound.value = this.#bound.value.filter(({ key }) => !stale.includes(key));
+      this.#fillings.value = slots;
+    });
+  }
+
+  /** Asks for what the stage shows: at most once in an interval, and only what changed. */
+  #wish(): void {
+    const { peer, stage, publications } = this;
+    const sharers = publications.value
+      .filter(({ sources }) => sources.includes("screen"))
+      .map(({ participant }) => participant);
+    const videos = wishes(
+      stage.value,
+      this.#group.roster.value,
+      new Set(sharers),
+      this.#sizes.value,
+    );
+    const text = JSON.stringify(videos);
+    clearTimeout(this.#wishTimer);
+    const to = peer.value;
+    if (!to || !this.#controlReady.value || text === this.#lastWishes) return;
+    this.#wishTimer = setTimeout(() => {
+      this.#lastWishes = text;
+      to.ask({ type: "wishes", videos });
+    }, WISH_INTERVAL_MS);
+  }
+
+  #forgetSlots(): void {
+    this.#controlReady.value = false;
+    this.#bound.value = [];
+    this.#fillings.value = [];
+    this.stalled.value = new Set();
+    this.#namedSpeakers = [];
+    this.#lastWishes = "";
+  }
+
+  #spoke(leaves: ReadonlySet<number>): void {
+    const last = new Map(this.#lastSpoke.value);
+    for (const leaf of leaves) last.set(leaf, performance.now());
+    this.speakers.value = leaves;
+    this.#lastSpoke.value = last;
+  }
+}
+
+function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {
+  return a.size === b.size && [...a].every((item) => b.has(item));
+}
