@@ -21,11 +21,13 @@ use crate::answer::{self, Body};
 struct Client;
 
 /// What the page may do. `{connect}` becomes this host's WebSocket addresses, since not
-/// every browser counts them to `'self'`.
+/// every browser counts them to `'self'`. The one Trusted Types policy is the client's own
+/// and lets workers be started from its assets only.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
     style-src 'self'; font-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
     connect-src 'self'{connect}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+    form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+    trusted-types default";
 
 /// What every answer carries besides the content policy.
 const FIXED_HEADERS: [(HeaderName, &str); 6] = [
@@ -44,7 +46,7 @@ const FIXED_HEADERS: [(HeaderName, &str); 6] = [
     (
         HeaderName::from_static("permissions-policy"),
         "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), \
-         usb=(), serial=(), bluetooth=(), midi=()",
+         usb=(), serial=(), midi=()",
     ),
     // A link's fragment is never sent anywhere; nor shall the room's name be.
     (REFERRER_POLICY, "no-referrer"),

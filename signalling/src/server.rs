@@ -296,4 +296,40 @@ mod tests {
             assert_eq!(listen, media.parse::<IpAddr>().unwrap());
         }
     }
+
+    fn loopback() -> ServerConfig {
+        ServerConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            media_port: 0,
+            public_addresses: Vec::new(),
+            data_dir: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn without_its_media_thread_a_server_is_not_ready() {
+        let server = Server::start(loopback()).expect("a server");
+        assert_eq!(server.door.not_ready(), None);
+        server.door.media.shutdown().await;
+        let noticed = async {
+            while server.door.not_ready().is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), noticed)
+            .await
+            .expect("the end of the media thread is noticed");
+        let reason = server.door.not_ready().expect("not ready");
+        assert!(reason.contains("media"), "{reason}");
+        server.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_shuts_down_is_not_ready() {
+        let server = Server::start(loopback()).expect("a server");
+        let door = Arc::clone(&server.door);
+        server.shutdown().await;
+        assert_eq!(door.not_ready(), Some("the server is shutting down"));
+        assert_eq!(door.metrics.draining.get(), 1);
+    }
 }

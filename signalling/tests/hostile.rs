@@ -144,6 +144,42 @@ async fn a_message_that_is_too_long_closes_its_senders_connection_only() {
 }
 
 #[tokio::test]
+async fn who_is_shown_out_while_still_talking_is_not_cut_off() {
+    let server = start();
+    let mut stream = TcpStream::connect(server.http_address())
+        .await
+        .expect("the server listens");
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(upgrade.as_bytes()).await.expect("sent");
+    // A masked text frame of 3 MiB (RFC 6455 §5.2), of which a third is sent.
+    let length: u64 = 3 << 20;
+    let mut head = vec![0x81, 0xff];
+    head.extend(length.to_be_bytes());
+    head.extend([0; 4]);
+    stream.write_all(&head).await.expect("sent");
+    let third = vec![b'x'; 1 << 20];
+    stream.write_all(&third).await.expect("sent");
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("too_large") {
+        let mut part = [0; 4096];
+        let read = timeout(Duration::from_secs(5), stream.read(&mut part)).await;
+        let read = read.expect("in time").expect("no reset");
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend(&part[..read]);
+    }
+    // A reset now would take the words back on systems that drop unread data then.
+    for _ in 0..2 {
+        stream
+            .write_all(&third)
+            .await
+            .expect("the server still reads");
+        sleep(Duration::from_millis(50)).await;
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_flood_is_thinned_and_in_the_end_cut_off() {
     let server = start();
     let (mut alice, _) = founder(&server, "garden").await;
@@ -244,8 +280,8 @@ async fn who_does_not_read_is_shown_out_and_the_others_go_on() {
 #[tokio::test]
 async fn a_dead_peer_is_noticed() {
     let server = start_with(Limits {
-        ping_every: Duration::from_millis(100),
-        silence: Duration::from_millis(500),
+        ping_every: Duration::from_millis(300),
+        silence: Duration::from_millis(1500),
         ..Limits::default()
     });
     let (mut alice, _) = founder(&server, "garden").await;
@@ -260,7 +296,7 @@ async fn a_dead_peer_is_noticed() {
         ServerMessage::ParticipantLeft { participant } => assert_eq!(participant, dead_id),
         other => panic!("{other:?}"),
     }
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(5));
     // Alice has answered the pings while she listened, and stays.
     alice.chat("alone again").await;
     assert!(matches!(

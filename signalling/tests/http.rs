@@ -4,6 +4,8 @@
 
 mod rig;
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use http_body_util::Empty;
 use hyper::{Method, Request};
 use rig::*;
@@ -41,6 +43,7 @@ async fn every_answer_carries_the_protective_headers() {
         assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval';"));
         assert!(policy.contains("worker-src 'self';"));
         assert!(policy.contains("frame-ancestors 'none'"));
+        assert!(policy.contains("require-trusted-types-for 'script'"));
         assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"));
         let socket = format!(
             "connect-src 'self' ws://{0} wss://{0};",
@@ -59,6 +62,61 @@ async fn every_answer_carries_the_protective_headers() {
         assert_eq!(header(&response, "x-content-type-options"), "nosniff");
         assert!(header(&response, "permissions-policy").contains("camera=(self)"));
     }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_page_is_served_at_every_room_or_its_absence_admitted() {
+    let server = start();
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/dist");
+    let Ok(index) = fs::read(dist.join("index.html")) else {
+        for path in ["/", "/r/garden"] {
+            let response = get(&server, path).await;
+            assert_eq!(response.status(), 503);
+            let problem: Value = serde_json::from_slice(response.body()).expect("JSON");
+            let detail = problem["detail"].as_str().expect("text");
+            assert!(detail.contains("make web"), "{detail}");
+        }
+        return server.shutdown().await;
+    };
+    for path in ["/", "/r/garden", "/r/garden?reload=1"] {
+        let response = get(&server, path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(
+            header(&response, "content-type"),
+            "text/html; charset=utf-8"
+        );
+        assert_eq!(header(&response, "cache-control"), "no-cache");
+        assert_eq!(response.body(), &index);
+    }
+    let mut kinds = BTreeSet::new();
+    for entry in fs::read_dir(dist.join("assets")).expect("assets") {
+        let path = entry.expect("an entry").path();
+        let kind = match path.extension().and_then(|e| e.to_str()) {
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("wasm") => "application/wasm",
+            _ => continue,
+        };
+        kinds.insert(kind);
+        let name = path.file_name().and_then(|n| n.to_str()).expect("a name");
+        let path_there = format!("/assets/{name}");
+        let response = get(&server, &path_there).await;
+        assert_eq!(response.status(), 200, "{path_there}");
+        assert_eq!(header(&response, "content-type"), kind);
+        assert!(header(&response, "cache-control").contains("immutable"));
+        assert_eq!(*response.body(), fs::read(&path).expect("a file"));
+        let tag = header(&response, "etag");
+        let again = Request::get(&path_there)
+            .header("host", "x")
+            .header("if-none-match", tag)
+            .body(Empty::new())
+            .expect("a request");
+        let response = request(&server, again).await;
+        assert_eq!(response.status(), 304, "{path_there}");
+        assert!(response.body().is_empty());
+    }
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
     server.shutdown().await;
 }
 
