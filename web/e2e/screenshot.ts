@@ -24,6 +24,9 @@ test("docs/screenshot.png", { timeout: 180_000 }, async ({ chromium, enter, serv
   const [maya, jonas, aiko] = people;
   if (!maya || !jonas || !aiko) throw new Error("three people are needed");
   for (const name of sitters.slice(1)) await maya.sees(name);
+  // One of them speaks.
+  await maya.press("Mute microphone");
+  await aiko.press("Mute microphone");
   await jonas.say("Slides are ready. Shall we start?");
   await aiko.say("One minute, getting tea");
   await maya.say("No hurry");
@@ -32,5 +35,6 @@ test("docs/screenshot.png", { timeout: 180_000 }, async ({ chromium, enter, serv
   await new Promise((resolve) => setTimeout(resolve, 12_000));
   await mkdir(`${root}/docs`, { recursive: true });
   await maya.page.screenshot({ path: `${root}/docs/screenshot.png` });
+  for (const person of people) await person.goAway();
   for (const browser of browsers) await browser.close();
 });

@@ -101,7 +101,7 @@ export async function portrait(name: string, browser: Browser): Promise<string> 
       `${folder}/${name}.png`,
     ],
     ...["-vf", "crop=1200:675:x='40+12*sin(t*0.785)':y='22+8*cos(t*1.57)',scale=1280:720"],
-    ...["-t", "8", "-q:v", "3", film],
+    ...["-t", "8", "-q:v", "3", "-pix_fmt", "yuvj420p", film],
   ]);
   return film;
 }
