@@ -60,11 +60,9 @@ async fn an_existing_call_is_joined_by_its_link() {
     let stage = Stage::set();
     let mut plan = stage.plan(1, 0);
     plan.duration = Duration::from_secs(8);
-    let (publisher, subscriber) = tokio::join!(stage.run(&plan, Sabotage::None), async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let bots = ["--publishers", "0", "--subscribers", "1"];
-        stage.command_in(&plan.secret, &plan.room, &bots).await
-    });
+    let bots = ["--publishers", "0", "--subscribers", "1"];
+    let late = stage.command_in(&plan.secret, &plan.room, &bots);
+    let (publisher, subscriber) = stage.run_with(&plan, late).await;
     assert_eq!(publisher.verdict, Verdict::Ok, "{publisher}");
     assert!(publisher.packets_sent > 0);
     assert_eq!(subscriber.exit_code, 0, "{}", subscriber.said);
@@ -81,13 +79,15 @@ async fn the_wrong_secret_is_turned_away_and_those_inside_are_told() {
     let mut plan = stage.plan(1, 0);
     plan.duration = Duration::from_secs(4);
     let wrong = stage.plan(0, 1).secret;
-    let (inside, outside) = tokio::join!(stage.run(&plan, Sabotage::None), async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let bots = ["--publishers", "0", "--subscribers", "1"];
-        stage.command_in(&wrong, &plan.room, &bots).await
-    });
+    let bots = ["--publishers", "0", "--subscribers", "1"];
+    let stranger = stage.command_in(&wrong, &plan.room, &bots);
+    let (inside, outside) = stage.run_with(&plan, stranger).await;
     assert_eq!(outside.exit_code, 1, "{}", outside.said);
-    assert_eq!(outside.json["participants"]["joined"], 0);
+    assert_eq!(
+        outside.json["participants"]["joined"], 0,
+        "{}",
+        outside.said
+    );
     assert_eq!(outside.json["frames_opened_total"], 0);
     assert!(outside.said.contains("WrongSecret"), "{}", outside.said);
     assert_eq!(inside.verdict, Verdict::Ok, "{inside}");
@@ -98,7 +98,9 @@ async fn the_wrong_secret_is_turned_away_and_those_inside_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn spoilt_frames_fail_the_run() {
     let stage = Stage::set();
-    let report = stage.run(&stage.plan(1, 1), Sabotage::SpoilFrames).await;
+    let mut plan = stage.plan(1, 1);
+    plan.sabotage = Sabotage::SpoilFrames;
+    let report = stage.run(&plan).await;
     assert_eq!(report.verdict.exit_code(), 1, "{report}");
     assert!(report.decrypt_failures > 0);
     assert_eq!(report.frames_opened_total, 0);

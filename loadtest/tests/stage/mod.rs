@@ -1,5 +1,7 @@
 //! A server in this process, and load tests against it.
 
+#![allow(dead_code, reason = "no test needs all of it")]
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -19,6 +21,7 @@ use conclave_loadtest::{
 use conclave_protocol::RoomId;
 use conclave_signalling::{Server, ServerConfig};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Late enough for a machine that compiles something else meanwhile.
@@ -66,6 +69,11 @@ impl Stage {
         Self { server, address }
     }
 
+    /// Where the server is.
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
     /// Stops the server; gives the address that it had.
     pub(crate) async fn strike(self) -> String {
         self.server.shutdown().await;
@@ -94,24 +102,46 @@ impl Stage {
     }
 
     /// Runs a plan in this process.
-    pub(crate) async fn run(&self, plan: &Plan, sabotage: Sabotage) -> Report {
-        let plan = Plan {
-            sabotage,
-            ..plan.clone()
-        };
+    pub(crate) async fn run(&self, plan: &Plan) -> Report {
+        self.run_with(plan, std::future::ready(())).await.0
+    }
+
+    /// Runs a plan in this process, and something else once everyone is in the call.
+    pub(crate) async fn run_with<T>(
+        &self,
+        plan: &Plan,
+        meanwhile: impl Future<Output = T>,
+    ) -> (Report, T) {
+        let (in_call, told) = oneshot::channel();
+        let mut in_call = Some(in_call);
         let recordings: Recordings = material::recordings(
             Some(&media().join("camera.ivf")),
             Some(&media().join("voice.ogg")),
         )
         .unwrap();
-        scenario::run(
-            &plan,
+        let run = scenario::run(
+            plan,
             Some(Arc::new(recordings)),
             Arc::new(Live::default()),
-            |_| (),
+            |now| match now {
+                scenario::Stage::WarmingUp(_) => {
+                    let _ = in_call.take().unwrap().send(());
+                }
+                scenario::Stage::Leaving => drop(in_call.take()),
+                _ => {}
+            },
             std::future::pending(),
-        )
-        .await
+        );
+        let (report, happened) = tokio::join!(run, async {
+            match told.await {
+                Ok(()) => Some(meanwhile.await),
+                Err(_) => None,
+            }
+        });
+        match happened {
+            Some(happened) => (report, happened),
+            None => panic!("nobody came into the call: {report}"),
+        }
     }
 
     /// Runs the command on a call of its own.
@@ -121,7 +151,12 @@ impl Stage {
     }
 
     /// Runs the command in a call that is already there.
-    pub(crate) async fn command_in(&self, secret: &LinkSecret, room: &RoomId, arguments: &[&str]) -> Run {
+    pub(crate) async fn command_in(
+        &self,
+        secret: &LinkSecret,
+        room: &RoomId,
+        arguments: &[&str],
+    ) -> Run {
         let link = Link {
             base: self.address.clone(),
             room: room.clone(),
