@@ -11,6 +11,7 @@
 mod assignment;
 mod control;
 mod demux;
+mod departure;
 mod events;
 mod forward;
 mod outlet;
@@ -395,64 +396,6 @@ impl Shard {
         self.schedule(key);
     }
 
-    /// Takes a participant out and says so.
-    fn lose(&mut self, now: Instant, key: PeerKey, reason: LostReason) {
-        let Some(peer) = self.peers.get(key.0) else {
-            return;
-        };
-        let participant = peer.participant;
-        tracing::info!(%participant, ?reason, "media connection lost");
-        self.expel(now, key, reason != LostReason::Failed);
-        self.events.push_back(SfuEvent::Lost {
-            participant,
-            reason,
-        });
-    }
-
-    /// Takes a participant out of everything.
-    fn expel(&mut self, now: Instant, key: PeerKey, say_goodbye: bool) {
-        let Some(mut peer) = self.peers.try_remove(key.0) else {
-            return;
-        };
-        if say_goodbye && peer.close().is_ok() && peer.advance(now).is_ok() {
-            while let Ok(Output::Transmit(transmit)) = skip_events(&mut peer) {
-                self.outbox.push_back(transmit);
-            }
-        }
-        self.participants.remove(&peer.participant);
-        self.demux.remove(key, &peer.ufrag, &peer.addresses);
-        for (slot, outlet) in peer.outlets.iter().enumerate() {
-            if let Some(filling) = &outlet.filling {
-                self.unsubscribe(filling.track, SlotRef { peer: key, slot });
-            }
-        }
-        for (index, track) in peer.tracks.iter().enumerate() {
-            let track_ref = TrackRef {
-                peer: key,
-                track: index,
-            };
-            for subscriber in &track.subscribers {
-                if let Some(other) = self.peers.get_mut(subscriber.peer.0) {
-                    other.release(track_ref);
-                }
-            }
-            if let Some(room) = self.rooms.get_mut(peer.room.0) {
-                room.loudness.remove(track_ref);
-            }
-        }
-        let Some(room) = self.rooms.get_mut(peer.room.0) else {
-            return;
-        };
-        room.members.retain(|member| *member != key);
-        if room.members.is_empty() {
-            let room = self.rooms.remove(peer.room.0);
-            self.room_names.remove(&room.id);
-            self.count_population();
-        } else {
-            self.mark_room(peer.room);
-        }
-    }
-
     fn count_population(&mut self) {
         let mut population = Population {
             rooms: self.rooms.len() as u64,
@@ -476,15 +419,5 @@ impl Shard {
             }
         }
         self.population = population;
-    }
-}
-
-/// Polls past what no longer concerns anyone.
-fn skip_events(peer: &mut Peer) -> Result<Output, Broken> {
-    loop {
-        match peer.poll()? {
-            Output::Event(_) => {}
-            output => return Ok(output),
-        }
     }
 }

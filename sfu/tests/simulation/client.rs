@@ -19,24 +19,20 @@ use str0m::{
     channel::ChannelId,
     format::Codec,
     media::{
-        Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Pt, Rid, Simulcast,
-        SimulcastLayer,
+        Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Rid, Simulcast, SimulcastLayer,
     },
     net::{Protocol, Receive},
-    rtp::{ExtensionValues, RtpWrite},
 };
 
 use super::{
-    media::{self, PARTS, Stamp},
+    media::{self, Stamp},
+    sending::Sender,
     server_address,
 };
 
 pub(crate) const RIDS: [&str; 3] = ["q", "h", "f"];
 const FRAME: Duration = Duration::from_millis(50);
 const AUDIO: Duration = Duration::from_millis(20);
-
-/// Bytes of each of the three packets of a frame, by layer: 72, 240 and 528 kbit/s.
-const LAYER_BYTES: [usize; 3] = [150, 500, 1_100];
 
 #[derive(Debug, Clone)]
 pub(crate) struct ClientConfig {
@@ -83,18 +79,6 @@ pub(crate) struct Received {
     pub(crate) level: Option<i8>,
 }
 
-struct Sender {
-    mid: SdpMid,
-    rid: Option<Rid>,
-    layer: usize,
-    sequence: u64,
-    timestamp: u32,
-    picture: u16,
-    tl0: u8,
-    frame: u32,
-    key_wanted: bool,
-}
-
 pub(crate) struct Client {
     pub(crate) index: usize,
     pub(crate) address: SocketAddr,
@@ -119,9 +103,9 @@ pub(crate) struct Client {
     pub(crate) camera_slot_mids: Vec<String>,
     pending: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
-    video: Vec<Sender>,
-    sound: Option<Sender>,
-    codec: Codec,
+    pub(super) video: Vec<Sender>,
+    pub(super) sound: Option<Sender>,
+    pub(super) codec: Codec,
     due: Instant,
     next_frame: Instant,
     next_audio: Instant,
@@ -164,7 +148,7 @@ impl Client {
             picture: 0x7f00 + 300 * layer as u16,
             tl0: 200,
             frame: 0,
-            key_wanted: true,
+            key_in: Some(0),
         };
         if config.publishes {
             let mid = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
@@ -373,89 +357,6 @@ impl Client {
         self.received.clear();
     }
 
-    fn payload_type(&self, codec: Codec) -> Pt {
-        self.rtc
-            .codec_config()
-            .find(|p| p.spec().codec == codec)
-            .map(str0m::format::PayloadParams::pt)
-            .unwrap()
-    }
-
-    fn send_frame(&mut self, now: Instant) {
-        let payload_type = self.payload_type(self.codec);
-        for sender in &mut self.video {
-            if !self.layers_on[sender.layer] {
-                continue;
-            }
-            let is_key = std::mem::take(&mut sender.key_wanted);
-            sender.frame += 1;
-            sender.picture = (sender.picture + 1) & 0x7fff;
-            sender.tl0 = sender.tl0.wrapping_add(1);
-            sender.timestamp = sender.timestamp.wrapping_add(4_500);
-            for part in 0..PARTS {
-                let stamp = Stamp {
-                    sender: self.index as u8,
-                    layer: sender.layer as u8,
-                    is_key,
-                    frame: sender.frame,
-                    part,
-                    parts: PARTS,
-                };
-                let payload =
-                    media::vp8(stamp, sender.picture, sender.tl0, LAYER_BYTES[sender.layer]);
-                sender.sequence += 1;
-                let mut direct = self.rtc.direct_api();
-                let stream = direct.stream_tx_by_mid(sender.mid, sender.rid).unwrap();
-                stream.write_rtp(
-                    RtpWrite::new(
-                        payload_type,
-                        (sender.sequence % 60_000 + 1).into(),
-                        sender.timestamp,
-                        now,
-                        payload,
-                    )
-                    .marker(part + 1 == PARTS)
-                    .nackable(true),
-                );
-            }
-        }
-    }
-
-    fn send_audio(&mut self, now: Instant) {
-        let payload_type = self.payload_type(Codec::Opus);
-        let Some(sender) = &mut self.sound else {
-            return;
-        };
-        sender.frame += 1;
-        sender.sequence += 1;
-        sender.timestamp = sender.timestamp.wrapping_add(960);
-        let stamp = Stamp {
-            sender: self.index as u8,
-            layer: 0,
-            is_key: false,
-            frame: sender.frame,
-            part: 0,
-            parts: 1,
-        };
-        let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_tx_by_mid(sender.mid, None).unwrap();
-        let values = ExtensionValues {
-            audio_level: Some(self.level),
-            voice_activity: Some(self.level > -50),
-            ..ExtensionValues::default()
-        };
-        stream.write_rtp(
-            RtpWrite::new(
-                payload_type,
-                sender.sequence.into(),
-                sender.timestamp,
-                now,
-                media::audio(stamp),
-            )
-            .ext_vals(values),
-        );
-    }
-
     fn poll(&mut self, now: Instant) {
         loop {
             match self.rtc.poll_output().unwrap() {
@@ -495,7 +396,7 @@ impl Client {
             Event::KeyframeRequest(request) => {
                 let sender = self.video.iter_mut().find(|s| s.rid == request.rid);
                 if let Some(sender) = sender {
-                    sender.key_wanted = true;
+                    sender.key_in.get_or_insert(2);
                     let layer = sender.layer;
                     self.key_frame_requests.push((now, layer));
                 }
@@ -525,30 +426,6 @@ impl Client {
                     .push(received);
             }
             _ => {}
-        }
-    }
-}
-
-/// Sequence numbers without gap or repetition, time and pictures moving forward. What
-/// arrived late is put in its place first.
-pub(crate) fn assert_seamless(received: &[Received]) {
-    let mut ordered = received.to_vec();
-    ordered.sort_by_key(|r| r.sequence);
-    for pair in ordered.windows(2) {
-        let (a, b) = (&pair[0], &pair[1]);
-        assert_eq!(b.sequence, a.sequence + 1, "{a:?} then {b:?}");
-        let forward = b.timestamp.wrapping_sub(a.timestamp);
-        assert!(forward < u32::MAX / 2, "time went back: {a:?} then {b:?}");
-        if let (Some(old), Some(new)) = (a.picture, b.picture) {
-            let same_frame = a.stamp.sender == b.stamp.sender
-                && a.stamp.layer == b.stamp.layer
-                && a.stamp.frame == b.stamp.frame;
-            let step = new.wrapping_sub(old) & 0x7fff;
-            assert_eq!(step, u16::from(!same_frame), "{a:?} then {b:?}");
-            assert_eq!(forward == 0, same_frame);
-            if (a.stamp.sender, a.stamp.layer) != (b.stamp.sender, b.stamp.layer) {
-                assert!(b.stamp.is_key && b.stamp.part == 0, "{a:?} then {b:?}");
-            }
         }
     }
 }

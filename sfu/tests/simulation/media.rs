@@ -1,5 +1,7 @@
 //! Video and audio that a test can recognise: every payload tells who sent it.
 
+use super::client::Received;
+
 /// What a payload says of itself behind its descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -58,4 +60,28 @@ pub(crate) fn read_vp8(payload: &[u8]) -> (u16, u8, Stamp) {
 
 pub(crate) fn read_audio(payload: &[u8]) -> Stamp {
     read_stamp(payload)
+}
+
+/// Sequence numbers without gap or repetition, time and pictures moving forward. What
+/// arrived late is put in its place first.
+pub(crate) fn assert_seamless(received: &[Received]) {
+    let mut ordered = received.to_vec();
+    ordered.sort_by_key(|r| r.sequence);
+    for pair in ordered.windows(2) {
+        let (a, b) = (&pair[0], &pair[1]);
+        assert_eq!(b.sequence, a.sequence + 1, "{a:?} then {b:?}");
+        let forward = b.timestamp.wrapping_sub(a.timestamp);
+        assert!(forward < u32::MAX / 2, "time went back: {a:?} then {b:?}");
+        if let (Some(old), Some(new)) = (a.picture, b.picture) {
+            let same_frame = a.stamp.sender == b.stamp.sender
+                && a.stamp.layer == b.stamp.layer
+                && a.stamp.frame == b.stamp.frame;
+            let step = new.wrapping_sub(old) & 0x7fff;
+            assert_eq!(step, u16::from(!same_frame), "{a:?} then {b:?}");
+            assert_eq!(forward == 0, same_frame);
+            if (a.stamp.sender, a.stamp.layer) != (b.stamp.sender, b.stamp.layer) {
+                assert!(b.stamp.is_key && b.stamp.part == 0, "{a:?} then {b:?}");
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@
 
 pub(crate) mod client;
 pub(crate) mod media;
+mod sending;
 
 use std::{
     cmp::Reverse,

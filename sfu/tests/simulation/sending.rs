@@ -1,0 +1,117 @@
+//! What a client sends: three packets a frame in each layer, one packet of sound.
+
+use std::time::Instant;
+
+use str0m::{
+    format::Codec,
+    media::{Mid as SdpMid, Pt, Rid},
+    rtp::{ExtensionValues, RtpWrite},
+};
+
+use super::{
+    client::Client,
+    media::{self, PARTS, Stamp},
+};
+
+/// Bytes of each of the three packets of a frame, by layer: 72, 240 and 528 kbit/s.
+const LAYER_BYTES: [usize; 3] = [150, 500, 1_100];
+
+/// One outgoing stream.
+pub(super) struct Sender {
+    pub(super) mid: SdpMid,
+    pub(super) rid: Option<Rid>,
+    pub(super) layer: usize,
+    pub(super) sequence: u64,
+    pub(super) timestamp: u32,
+    pub(super) picture: u16,
+    pub(super) tl0: u8,
+    pub(super) frame: u32,
+    /// A key frame comes after so many more frames: encoders take their time.
+    pub(super) key_in: Option<u32>,
+}
+
+impl Client {
+    fn payload_type(&self, codec: Codec) -> Pt {
+        self.rtc
+            .codec_config()
+            .find(|p| p.spec().codec == codec)
+            .map(str0m::format::PayloadParams::pt)
+            .unwrap()
+    }
+
+    pub(super) fn send_frame(&mut self, now: Instant) {
+        let payload_type = self.payload_type(self.codec);
+        for sender in &mut self.video {
+            if !self.layers_on[sender.layer] {
+                continue;
+            }
+            let is_key = sender.key_in == Some(0);
+            sender.key_in = sender.key_in.and_then(|frames| frames.checked_sub(1));
+            sender.frame += 1;
+            sender.picture = (sender.picture + 1) & 0x7fff;
+            sender.tl0 = sender.tl0.wrapping_add(1);
+            sender.timestamp = sender.timestamp.wrapping_add(4_500);
+            for part in 0..PARTS {
+                let stamp = Stamp {
+                    sender: self.index as u8,
+                    layer: sender.layer as u8,
+                    is_key,
+                    frame: sender.frame,
+                    part,
+                    parts: PARTS,
+                };
+                let payload =
+                    media::vp8(stamp, sender.picture, sender.tl0, LAYER_BYTES[sender.layer]);
+                sender.sequence += 1;
+                let mut direct = self.rtc.direct_api();
+                let stream = direct.stream_tx_by_mid(sender.mid, sender.rid).unwrap();
+                stream.write_rtp(
+                    RtpWrite::new(
+                        payload_type,
+                        (sender.sequence % 60_000 + 1).into(),
+                        sender.timestamp,
+                        now,
+                        payload,
+                    )
+                    .marker(part + 1 == PARTS)
+                    .nackable(true),
+                );
+            }
+        }
+    }
+
+    pub(super) fn send_audio(&mut self, now: Instant) {
+        let payload_type = self.payload_type(Codec::Opus);
+        let Some(sender) = &mut self.sound else {
+            return;
+        };
+        sender.frame += 1;
+        sender.sequence += 1;
+        sender.timestamp = sender.timestamp.wrapping_add(960);
+        let stamp = Stamp {
+            sender: self.index as u8,
+            layer: 0,
+            is_key: false,
+            frame: sender.frame,
+            part: 0,
+            parts: 1,
+        };
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(sender.mid, None).unwrap();
+        let values = ExtensionValues {
+            audio_level: Some(self.level),
+            voice_activity: Some(self.level > -50),
+            ..ExtensionValues::default()
+        };
+        stream.write_rtp(
+            RtpWrite::new(
+                payload_type,
+                sender.sequence.into(),
+                sender.timestamp,
+                now,
+                media::audio(stamp),
+            )
+            .ext_vals(values),
+        );
+    }
+}
