@@ -24,8 +24,11 @@ const PATIENCE = 2;
 const WISH_INTERVAL_MS = 250;
 /** Sound that opened this recently is being heard. */
 const HEARD_MS = 1_200;
-/** A camera that has been still for this long has stopped, whatever the server says. */
-const STALLED_MS = 4_000;
+/**
+ * What has been still for this long has stopped, whatever the server says. Browsers repeat the
+ * frames of a screen on which nothing moves about once a second.
+ */
+const STALLED_MS = { camera: 4_000, screen: 8_000 } as const;
 
 export interface MediaEvents {
   /** To be posted to the server at once. */
@@ -48,13 +51,17 @@ export class Media {
   readonly peer = signal<Peer | undefined>(undefined);
   readonly publications = signal<readonly Publication[]>([]);
   readonly speakers = signal<ReadonlySet<number>>(new Set());
-  /** Slots whose camera has stopped. */
+  /** Slots in which nothing comes any more. */
   readonly stalled = signal<ReadonlySet<string>>(new Set());
   /** The tile that the person wants to see large. */
   readonly pinned = signal<string | undefined>(undefined);
   readonly stage = computed(() => {
     const roster = this.#group.roster.value;
-    const shown = pictures(this.#bound.value, this.#filledSlots.value, roster);
+    const moving = this.#bound.value.filter(
+      // A camera that has stopped keeps its tile, without a picture; a screen has none left.
+      ({ key, accepts }) => accepts !== "screen" || !this.stalled.value.has(key),
+    );
+    const shown = pictures(moving, this.#filledSlots.value, roster);
     const sharing = this.#devices.screen.value !== null;
     return setStage(roster, shown, this.#lastSpoke.value, this.pinned.value, sharing);
   });
@@ -193,9 +200,12 @@ export class Media {
       .filter(recent(HEARD_MS))
       .map(({ leaf }) => leaf)
       .filter((leaf) => leaf !== null);
-    const still = report.incoming
-      .filter(({ accepts, idleMs }) => accepts === "camera" && idleMs !== null)
-      .filter((slot) => !recent(STALLED_MS)(slot));
+    const still = report.incoming.filter(
+      ({ accepts, idleMs }) =>
+        (accepts === "camera" || accepts === "screen") &&
+        idleMs !== null &&
+        idleMs > STALLED_MS[accepts],
+    );
     const now = speaking(this.#namedSpeakers, new Set(heard), this.#group.roster.value);
     batch(() => {
       if (!sameSet(now, this.speakers.value)) this.#spoke(now);
