@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -40,15 +40,21 @@ pub struct Limits {
     /// Participants in one room. An MLS leaf index has ten bits in a frame's key id, so
     /// there are at most 1,024.
     pub participants_per_room: usize,
-    /// Bytes of one message from a client. A commit in a room of hundreds has hundreds of
-    /// kilobytes.
+    /// Bytes of one message from a client. The largest is a commit with the group after it:
+    /// with post-quantum keys in a flat tree about 2.7 kB a member, and a third more in
+    /// base64.
     pub message_bytes: usize,
+    /// Bytes from one client: it is not read any faster than that. What it sends goes to
+    /// everyone in its room, who must be able to keep up.
+    pub bytes: Rate,
     /// Messages from one client.
     pub messages: Rate,
     /// Messages from one client that may come too fast before it is shown out.
     pub dropped_messages: u32,
     /// Messages from one client that may make no sense before it is shown out.
     pub malformed_messages: u32,
+    /// Offers from one client: each makes the media side set up a connection anew.
+    pub offers: Rate,
     /// Attempts to join from one address (IPv6: one /64).
     pub joins_per_address: Rate,
     /// Messages that may wait for one client.
@@ -77,13 +83,15 @@ impl Default for Limits {
             connections: 8192,
             rooms: 4096,
             participants_per_room: 1000,
-            message_bytes: 1 << 20,
+            message_bytes: 4 << 20,
+            bytes: Rate::new(512 << 10, 8 << 20),
             messages: Rate::new(50, 200),
+            offers: Rate::new(1, 10),
             dropped_messages: 1000,
             malformed_messages: 10,
             joins_per_address: Rate::new(100, 1000),
             queued_messages: 512,
-            queued_bytes: 8 << 20,
+            queued_bytes: 16 << 20,
             join_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(5),
             silence: Duration::from_secs(14),
@@ -95,9 +103,37 @@ impl Default for Limits {
     }
 }
 
-/// Counts one client's messages.
-pub(crate) fn message_limiter(limits: &Limits) -> DefaultDirectRateLimiter {
-    RateLimiter::direct(limits.messages.quota())
+/// Counts one client's messages of a kind.
+pub(crate) fn limiter(rate: Rate) -> DefaultDirectRateLimiter {
+    RateLimiter::direct(rate.quota())
+}
+
+/// Spreads one client's bytes over time by making it wait, so that nothing is lost
+/// (generic cell rate algorithm, ITU-T I.371 annex A).
+pub(crate) struct Pacer {
+    rate: Rate,
+    /// When all that was taken so far would have come in at the sustained rate.
+    level_at: Instant,
+}
+
+impl Pacer {
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
+        Self {
+            rate,
+            level_at: now,
+        }
+    }
+
+    /// Notes that so many bytes were taken. The next may be taken from the returned time on.
+    pub(crate) fn take(&mut self, now: Instant, bytes: usize) -> Instant {
+        let seconds =
+            |bytes: f64| Duration::from_secs_f64(bytes / f64::from(self.rate.per_second.get()));
+        self.level_at = self.level_at.max(now) + seconds(bytes as f64);
+        let ahead = seconds(f64::from(self.rate.burst.get()));
+        self.level_at
+            .checked_sub(ahead)
+            .map_or(now, |from| from.max(now))
+    }
 }
 
 /// Counts attempts to join by where they come from.
@@ -151,6 +187,20 @@ mod tests {
         );
         assert_eq!(origin_of(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
         assert_ne!(origin_of(ip("192.0.2.1")), origin_of(ip("192.0.2.2")));
+    }
+
+    #[test]
+    fn bytes_come_in_a_burst_and_then_at_the_sustained_rate() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(Rate::new(1000, 5000), start);
+        assert_eq!(pacer.take(start, 5000), start, "the burst");
+        let next = pacer.take(start, 2000);
+        assert_eq!(next, start + Duration::from_secs(2));
+        assert_eq!(pacer.take(next, 500), next + Duration::from_millis(500));
+        // Silence gives the burst back, and no more than that.
+        let later = start + Duration::from_secs(3600);
+        assert_eq!(pacer.take(later, 5000), later);
+        assert!(pacer.take(later, 1) > later);
     }
 
     #[test]

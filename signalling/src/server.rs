@@ -160,7 +160,13 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks,
         });
-        tokio::spawn(async move { media.watch(events).await });
+        let stopping = door.stopping.clone();
+        tokio::spawn(async move {
+            media.watch(events).await;
+            if !stopping.is_cancelled() {
+                tracing::error!("the media thread has ended: restart the server");
+            }
+        });
         door.tasks.spawn(accept(Arc::clone(&door), listener));
         door.tasks.spawn(tidy(Arc::clone(&door)));
         Ok(Self {

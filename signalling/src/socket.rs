@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     door::Door,
-    limits::{Limits, message_limiter},
+    limits::{Limits, Pacer, limiter},
     metrics::{Phase, client_kind},
     outbound::{self, Ending, Inbox, Outbound},
     registry::Seat,
@@ -159,7 +159,9 @@ struct Session<'a> {
     outbound: Outbound,
     opened: Instant,
     seat: Option<Seat>,
-    limiter: DefaultDirectRateLimiter,
+    messages: DefaultDirectRateLimiter,
+    offers: DefaultDirectRateLimiter,
+    bytes: Pacer,
     dropped: u32,
     too_fast_said: Option<Instant>,
     malformed: u32,
@@ -170,11 +172,14 @@ type Step = Result<(), Ending>;
 
 impl<'a> Session<'a> {
     fn new(door: &'a Arc<Door>, outbound: Outbound) -> Self {
+        let opened = Instant::now();
         Self {
-            limiter: message_limiter(&door.limits),
+            messages: limiter(door.limits.messages),
+            offers: limiter(door.limits.offers),
+            bytes: Pacer::new(door.limits.bytes, opened),
             door,
             outbound,
-            opened: Instant::now(),
+            opened,
             seat: None,
             dropped: 0,
             too_fast_said: None,
@@ -187,8 +192,13 @@ impl<'a> Session<'a> {
         let mut ended = std::pin::pin!(self.outbound.ended());
         let join_by = tokio::time::Instant::from_std(self.opened) + limits.join_within;
         let stopping = self.door.stopping.clone();
+        let mut read_from = tokio::time::Instant::now();
         loop {
-            let read_by = tokio::time::Instant::now() + limits.silence;
+            let read_by = read_from + limits.silence;
+            let next = async {
+                sleep_until(read_from).await;
+                timeout_at(read_by, stream.next()).await
+            };
             let read = tokio::select! {
                 biased;
                 ending = &mut ended => return ending,
@@ -203,7 +213,7 @@ impl<'a> Session<'a> {
                         "the first message must be join, soon after the connection opens",
                     );
                 }
-                read = timeout_at(read_by, stream.next()) => read,
+                read = next => read,
             };
             let message = match read {
                 Err(_elapsed) => return Ending::Silent,
@@ -217,15 +227,17 @@ impl<'a> Session<'a> {
                 Ok(Some(Err(_))) => return Ending::Gone,
                 Ok(Some(Ok(message))) => message,
             };
+            let bytes = message.len();
             if let Err(ending) = self.take(message).await {
                 return ending;
             }
+            read_from = self.bytes.take(Instant::now(), bytes).into();
         }
     }
 
     async fn take(&mut self, message: Message) -> Step {
-        if self.limiter.check().is_err() {
-            return self.too_fast();
+        if self.messages.check().is_err() {
+            return self.too_fast("messages");
         }
         match message {
             Message::Text(text) => self.read(&text).await,
@@ -274,6 +286,9 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
             ClientMessage::Leave {} => return Err(Ending::Left),
+            ClientMessage::Offer { .. } if self.offers.check().is_err() => {
+                return self.too_fast("offers");
+            }
             ClientMessage::Offer { sdp, tracks, slots } => {
                 let offer = Offer { sdp, tracks, slots };
                 seat.offer(&self.outbound, offer, &self.door.limits).await;
@@ -351,10 +366,10 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn too_fast(&mut self) -> Step {
-        self.door.metrics.limited("messages");
+    fn too_fast(&mut self, limit: &'static str) -> Step {
+        self.door.metrics.limited(limit);
         self.dropped += 1;
-        let detail = "your messages come too fast and are dropped: slow down";
+        let detail = format!("your {limit} come too fast and are dropped: slow down");
         if self.dropped >= self.door.limits.dropped_messages {
             return Err(Ending::shown_out(ErrorCode::TooFast, detail));
         }
@@ -364,7 +379,7 @@ impl<'a> Session<'a> {
             .is_none_or(|last| now.duration_since(last) >= TOO_FAST_NOTICE_INTERVAL);
         if quiet {
             self.too_fast_said = Some(now);
-            self.error(ErrorCode::TooFast, detail.to_owned());
+            self.error(ErrorCode::TooFast, detail);
         }
         Ok(())
     }

@@ -305,6 +305,16 @@ async fn an_offer_that_makes_no_sense_is_refused_with_the_reason() {
         .await;
     let (code, detail) = alice.hear_error().await;
     assert_eq!(code, ErrorCode::UnacceptableOffer, "{detail}");
+    // Ten at once are enough, each would be work for the media side.
+    let text = "{\"type\":\"offer\",\"sdp\":\"\",\"tracks\":[],\"slots\":[]}";
+    for _ in 0..30 {
+        alice.say_text(text).await;
+    }
+    let mut codes = Vec::new();
+    while codes.last() != Some(&ErrorCode::TooFast) {
+        codes.push(alice.hear_error().await.0);
+    }
+    assert!((9..25).contains(&(codes.len() - 1)), "{codes:?}");
     // And the call goes on.
     alice.chat("hi").await;
     assert!(matches!(

@@ -4,7 +4,10 @@
 
 mod rig;
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use conclave_protocol::{
     PROTOCOL_VERSION,
@@ -116,7 +119,7 @@ async fn a_message_that_is_too_long_closes_its_senders_connection_only() {
     let (mut alice, _) = founder(&server, "garden").await;
     let (mut mallory, _) = second_member(&server, "garden", &mut alice).await;
     mallory
-        .try_send(Message::text("x".repeat((1 << 20) + 1)))
+        .try_send(Message::text("x".repeat((4 << 20) + 1)))
         .await;
     let (said, close) = mallory.hear_to_the_end().await;
     assert!(
@@ -135,7 +138,7 @@ async fn a_message_that_is_too_long_closes_its_senders_connection_only() {
         ServerMessage::ParticipantLeft { .. }
     ));
     // As long as allowed is allowed: 3/4 of the JSON's length are bytes.
-    alice.chat(&"x".repeat(780_000)).await;
+    alice.chat(&"x".repeat(3_100_000)).await;
     assert!(matches!(
         alice.hear().await,
         ServerMessage::Delivered { .. }
@@ -152,13 +155,13 @@ async fn who_is_shown_out_while_still_talking_is_not_cut_off() {
     let upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     stream.write_all(upgrade.as_bytes()).await.expect("sent");
-    // A masked text frame of 3 MiB (RFC 6455 §5.2), of which a third is sent.
-    let length: u64 = 3 << 20;
+    // A masked text frame of 6 MiB (RFC 6455 §5.2), of which a third is sent.
+    let length: u64 = 6 << 20;
     let mut head = vec![0x81, 0xff];
     head.extend(length.to_be_bytes());
     head.extend([0; 4]);
     stream.write_all(&head).await.expect("sent");
-    let third = vec![b'x'; 1 << 20];
+    let third = vec![b'x'; 2 << 20];
     stream.write_all(&third).await.expect("sent");
     let mut answer = Vec::new();
     while !String::from_utf8_lossy(&answer).contains("too_large") {
@@ -229,9 +232,41 @@ async fn a_flood_is_thinned_and_in_the_end_cut_off() {
 }
 
 #[tokio::test]
+async fn who_sends_a_lot_is_slowed_down_and_loses_nothing() {
+    let rate = |bytes| NonZeroU32::new(bytes).expect("not zero");
+    let server = start_with(Limits {
+        bytes: Rate {
+            per_second: rate(100_000),
+            burst: rate(200_000),
+        },
+        ..Limits::default()
+    });
+    let (mut alice, _) = founder(&server, "garden").await;
+    let started = Instant::now();
+    // 100 kB each in base64. The fourth is read once the first three are level with the rate:
+    // a second after the burst is used up.
+    for _ in 0..4 {
+        alice.chat(&"x".repeat(75_000)).await;
+    }
+    for _ in 0..4 {
+        assert!(matches!(
+            alice.hear().await,
+            ServerMessage::Delivered { .. }
+        ));
+    }
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn who_does_not_read_is_shown_out_and_the_others_go_on() {
     let server = start_with(Limits {
         queued_bytes: 1 << 20,
+        bytes: Rate {
+            per_second: NonZeroU32::MAX,
+            burst: NonZeroU32::MAX,
+        },
         ..Limits::default()
     });
     let (mut alice, _) = founder(&server, "garden").await;
@@ -332,7 +367,7 @@ async fn who_never_joins_is_shown_out() {
 
 #[tokio::test]
 async fn too_many_joins_from_one_address_are_refused() {
-    let one = std::num::NonZeroU32::MIN;
+    let one = NonZeroU32::MIN;
     let server = start_with(Limits {
         joins_per_address: Rate {
             per_second: one,
