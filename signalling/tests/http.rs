@@ -1,16 +1,26 @@
-//! What the front door answers to plain requests.
+//! What the front door answers to plain requests, and to those that are not so plain.
 
 #![allow(clippy::expect_used)]
 
 mod rig;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use conclave_signalling::Limits;
 use http_body_util::Empty;
 use hyper::{Method, Request};
 use rig::*;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tokio_tungstenite::{
     client_async,
     tungstenite::{client::IntoClientRequest, http::HeaderValue},
@@ -237,5 +247,91 @@ async fn the_metrics_say_what_happened_and_name_nobody() {
     for private in ["a-telling-room-name", id.as_str(), "127.0.0.1"] {
         assert!(!all.contains(private), "{private} in\n{all}");
     }
+    server.shutdown().await;
+}
+
+/// Writes bytes to the server and reads until it closes.
+async fn raw(server: &conclave_signalling::Server, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.http_address())
+        .await
+        .expect("the server listens");
+    stream.write_all(bytes).await.expect("written");
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut answer))
+        .await
+        .expect("the server closes")
+        .unwrap_or_default();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off() {
+    let server = start_with(Limits {
+        request_head: Duration::from_millis(300),
+        ..Limits::default()
+    });
+    let started = Instant::now();
+    raw(&server, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    assert!(started.elapsed() < Duration::from_secs(2));
+    // So is a connection on which nothing is asked.
+    raw(&server, b"").await;
+    raw(&server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn malformed_requests_are_answered_with_400_or_431() {
+    let server = start();
+    let answer = raw(&server, b"\x16\x03\x01 what?\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "y".repeat(1 << 20)
+    );
+    let answer = raw(&server, long.as_bytes()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 431") || answer.is_empty(),
+        "{answer}"
+    );
+    let many = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "X: y\r\n".repeat(500)
+    );
+    let answer = raw(&server, many.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert_eq!(get(&server, "/healthz").await.status(), 200);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn connections_are_capped_and_places_come_back() {
+    let server = start_with(Limits {
+        connections: 2,
+        ..Limits::default()
+    });
+    let first = Client::connect(&server).await;
+    let (second, ..) = Client::join(&server, "garden").await;
+    let mut third = TcpStream::connect(server.http_address())
+        .await
+        .expect("the backlog takes it");
+    let read = timeout(Duration::from_secs(2), third.read(&mut [0; 1])).await;
+    assert!(matches!(read, Ok(Ok(0) | Err(_))), "not served: {read:?}");
+    drop(first);
+    drop(second);
+    let again = async {
+        loop {
+            let stream = TcpStream::connect(server.http_address())
+                .await
+                .expect("the server listens");
+            let url = format!("ws://{}/ws", server.http_address());
+            if client_async(url, stream).await.is_ok() {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), again)
+        .await
+        .expect("places come back");
     server.shutdown().await;
 }
