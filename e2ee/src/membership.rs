@@ -1,5 +1,8 @@
 //! A client's membership in a room's group, from the door to the last key.
 
+mod failure;
+mod stage;
+
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     time::Duration,
@@ -7,23 +10,26 @@ use std::{
 
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId, Sequence,
-    signal::{ClientMessage, ErrorCode, GroupState, ServerMessage},
+    signal::{ClientMessage, GroupState, ServerMessage},
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     chat::{ChatError, Line},
     departures::Departures,
-    envelope::{Envelope, EnvelopeError, Kind},
-    group::{Group, GroupError, NewEpoch, Snapshot, Staged, psk_id},
+    envelope::{Envelope, Kind},
+    group::{Group, NewEpoch, Staged, psk_id},
     identity::{DisplayName, Identity},
     link::{LinkSecret, RoomKeys},
     member::Member,
     output::Output,
-    policy::{Change, Judge, PolicyViolation},
+    policy::{Change, Judge},
     time::Instant,
     timeline::{KeyStep, Timeline},
 };
+
+use failure::{End, Refusal, ends_membership};
+use stage::{Inside, Request, Stage, Undo};
 
 /// After this long without an answer, a commit is sent again as it is.
 const RESEND_AFTER: Duration = Duration::from_secs(5);
@@ -33,80 +39,6 @@ const UNDO_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many own lines of chat may be on their way.
 const OWN_LINES: usize = 64;
-
-/// A commit of our own that the server has not answered.
-struct Request {
-    epoch: Epoch,
-    commit: Opaque,
-    message: ClientMessage,
-    resend_at: Instant,
-}
-
-/// The way back from another's commit.
-struct Undo {
-    snapshot: Snapshot,
-    author: ParticipantId,
-    commit: [u8; 32],
-    until: Instant,
-}
-
-/// What being in the group means.
-struct Inside {
-    group: Group,
-    pending: Option<Request>,
-    undo: Option<Undo>,
-    /// Own lines on their way: MLS cannot decrypt what oneself encrypted.
-    own_lines: VecDeque<(Opaque, Line)>,
-}
-
-enum Stage {
-    /// Not in the room yet.
-    Outside,
-    /// Our group waits for the server to say that it stands.
-    Founding(Box<Group>),
-    /// What we asked for is void; the server's answer will say what to join.
-    Waiting,
-    /// Our external commit is with the server. The group is the one that it makes.
-    Joining(Box<Group>, Request),
-    /// In the group.
-    Inside(Box<Inside>),
-    /// This membership has ended.
-    Over,
-}
-
-/// Why a commit was not followed.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Policy(#[from] PolicyViolation),
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    #[error(transparent)]
-    Mls(#[from] GroupError),
-    #[error("it belongs to another time than the server says")]
-    WrongEpoch,
-    #[error("it was taken back before")]
-    Annulled,
-    #[error("the server says that it is ours, and it is not")]
-    NotOurs,
-}
-
-/// Why a membership cannot go on.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("{0}")]
-    Envelope(#[from] EnvelopeError),
-    #[error("{0}")]
-    Mls(#[from] GroupError),
-    #[error("the server refused: {0}")]
-    Server(String),
-    #[error("the others went on with a change that was refused here")]
-    LeftBehind,
-    #[error("the server takes back what can no longer be taken back")]
-    NoWayBack,
-    #[error("the server says that we did something that we did not do")]
-    NotOurs,
-}
 
 /// A client's membership in a room's group, from the door to the last key.
 ///
@@ -290,7 +222,7 @@ impl Membership {
                 }
             }
             ServerMessage::GroupCreated {} => {
-                match std::mem::replace(&mut self.stage, Stage::Waiting) {
+                match std::mem::replace(&mut self.stage, Stage::Between) {
                     Stage::Founding(group) => self.enter(now, *group),
                     other => {
                         self.stage = other;
@@ -449,7 +381,7 @@ impl Membership {
 
     fn on_stale(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
         match &mut self.stage {
-            Stage::Founding(_) | Stage::Waiting => self.join(now, state),
+            Stage::Founding(_) => self.join(now, state),
             Stage::Joining(_, request) if request.epoch != state.epoch => self.join(now, state),
             Stage::Inside(inside) => {
                 if inside
@@ -475,7 +407,7 @@ impl Membership {
         commit: &Opaque,
     ) -> Result<(), End> {
         let ours = self.participant == Some(author);
-        match std::mem::replace(&mut self.stage, Stage::Waiting) {
+        match std::mem::replace(&mut self.stage, Stage::Between) {
             Stage::Joining(group, request) if ours => {
                 if request.commit != *commit || request.epoch.next() != epoch {
                     return Err(End::NotOurs);
@@ -490,7 +422,7 @@ impl Membership {
                 let result = if epoch < next {
                     Err(Refusal::WrongEpoch)
                 } else if ours {
-                    merge_own(&mut inside, commit)
+                    inside.merge_own(commit)
                 } else {
                     self.merge(now, &mut inside, author, commit)
                 };
@@ -554,11 +486,7 @@ impl Membership {
         epoch: Epoch,
     ) -> Result<(), End> {
         match &mut self.stage {
-            // Our commit was made on the annulled one. It will come back as stale.
-            Stage::Joining(_, request) if request.epoch > epoch => {
-                self.stage = Stage::Waiting;
-                Ok(())
-            }
+            // A newcomer's commit that was made on the annulled one comes back as stale.
             Stage::Inside(inside) if inside.group.epoch() != epoch => {
                 let undo = inside.undo.take().ok_or(End::NoWayBack)?;
                 let current = inside.group.epoch();
@@ -634,49 +562,12 @@ impl Membership {
     }
 
     fn remove_departed(&mut self, now: Instant) -> Result<(), End> {
-        let Stage::Inside(mut inside) = std::mem::replace(&mut self.stage, Stage::Waiting) else {
+        let Stage::Inside(mut inside) = std::mem::replace(&mut self.stage, Stage::Between) else {
             return Ok(());
         };
         let new = inside.group.remove(self.departures.gone())?;
         inside.pending = Some(self.request(now, inside.group.epoch(), &new)?);
         self.stage = Stage::Inside(inside);
         Ok(())
-    }
-}
-
-/// Merges the pending commit if the server let through the very bytes that were sent.
-fn merge_own(inside: &mut Inside, commit: &Opaque) -> Result<Change, Refusal> {
-    let own = inside.pending.take_if(|own| own.commit == *commit);
-    if own.is_none() {
-        return Err(Refusal::NotOurs);
-    }
-    let before = inside.group.members()?;
-    inside.group.merge_pending()?;
-    inside.undo = None;
-    let after = inside.group.members()?;
-    let removed = before.iter().map(|member| member.leaf);
-    Ok(Change {
-        removed: removed
-            .filter(|leaf| after.iter().all(|member| member.leaf != *leaf))
-            .collect(),
-    })
-}
-
-/// True for errors after which the server closes the connection.
-const fn ends_membership(code: ErrorCode) -> bool {
-    match code {
-        ErrorCode::TooLarge
-        | ErrorCode::UnsupportedVersion
-        | ErrorCode::WrongSecret
-        | ErrorCode::RoomFull
-        | ErrorCode::ServerFull
-        | ErrorCode::TooSlow
-        | ErrorCode::CommitRefused
-        | ErrorCode::ShuttingDown => true,
-        ErrorCode::Malformed
-        | ErrorCode::TooFast
-        | ErrorCode::OutOfOrder
-        | ErrorCode::UnacceptableOffer
-        | ErrorCode::MediaLost => false,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     member::{LeafIndex, Member},
 };
 
-/// What a [`crate::Membership`] wants done, and what it has to tell.
+/// What a membership wants done, and what it has to tell.
 #[derive(Debug, Clone, Serialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[ts(export, rename = "MembershipOutput")]

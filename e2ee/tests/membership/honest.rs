@@ -138,6 +138,40 @@ fn who_leaves_is_removed_at_once_by_the_lowest_leaf() {
 }
 
 #[test]
+fn no_frame_more_is_sealed_for_who_was_removed() {
+    let (mut service, ids) = Service::with(&["Ada", "Grace", "Edsger"]);
+    let next = service.client(ids[0]).newest_key().0.next();
+    service.leave(ids[2]);
+    service.deliver(ids[0]);
+    service.hear(ids[0]);
+    // Nobody has said yet that they have the new key.
+    for id in &ids[..2] {
+        while service.deliver(*id) {}
+        assert_eq!(service.client(*id).seen.sealing, Some(next));
+    }
+}
+
+#[test]
+fn an_answer_to_an_older_commit_says_nothing_about_a_newer_one() {
+    let (mut service, ids) = Service::with(&["Ada", "Grace", "Edsger"]);
+    let barbara = service.arrive("Barbara");
+    service.deliver(barbara);
+    service.leave(ids[2]);
+    service.deliver(ids[0]);
+    service.deliver(ids[0]);
+    assert_eq!(service.client(ids[0]).outbox.len(), 1, "removes Edsger");
+    service.hear(barbara);
+    service.deliver(ids[0]);
+    assert_eq!(service.client(ids[0]).outbox.len(), 3, "and does so again");
+    service.hear(ids[0]);
+    assert_eq!(service.stale, 1);
+    service.deliver(ids[0]);
+    service.settle();
+    service.wait(Duration::from_secs(2));
+    assert_agreement(&service, &["Ada", "Grace", "Barbara"]);
+}
+
+#[test]
 fn the_next_rank_takes_over_from_a_silent_one() {
     let (mut service, ids) = Service::with(&["Ada", "Grace", "Edsger", "Barbara"]);
     service.leave(ids[3]);

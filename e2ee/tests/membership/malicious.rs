@@ -106,6 +106,19 @@ fn who_is_here_is_not_removed() {
 }
 
 #[test]
+fn nobody_is_talked_out_of_their_own_place() {
+    let (mut service, ids) = Service::with(&["Ada", "Grace", "Edsger"]);
+    let gone = ServerMessage::ParticipantLeft {
+        participant: ids[2],
+    };
+    service.tell_all(&gone);
+    service.settle();
+    let edsger = service.client(ids[2]);
+    assert_eq!(edsger.seen.refused.len(), 1);
+    assert_eq!(edsger.names(), ["Ada", "Grace", "Edsger"]);
+}
+
+#[test]
 fn the_groups_rules_do_not_change() {
     let (mut service, _) = Service::with(&["Ada", "Grace"]);
     let mut insider = RawMember::join(&mut service, "Mallory");
@@ -231,10 +244,10 @@ fn a_changed_or_older_group_is_not_joined() {
     for state in [tampered, older] {
         service.group = Some(state);
         let late = service.arrive("Latecomer");
-        service.settle();
-        let seen = &service.client(late).seen;
-        assert!(seen.failed.is_some());
-        assert!(seen.keys.is_empty());
+        service.deliver(late);
+        let late = service.client(late);
+        assert!(late.seen.failed.is_some());
+        assert!(late.outbox.is_empty());
     }
 }
 
@@ -310,6 +323,23 @@ fn an_annulled_commit_is_taken_back_by_those_who_took_it() {
     service.wait(Duration::from_secs(8));
     let late = service.arrive("Latecomer");
     service.settle();
+    let key = service.client(late).newest_key();
+    for id in [ids[1], ids[2]] {
+        assert_eq!(service.client(id).newest_key(), key);
+        assert_eq!(service.client(id).seen.failed, None);
+    }
+}
+
+#[test]
+fn who_came_in_on_an_annulled_commit_comes_in_anew() {
+    let (mut service, ids) = divided();
+    let late = service.arrive("Latecomer");
+    service.deliver(late);
+    // Grace's refusal is heard before the newcomer's commit.
+    service.hear(ids[1]);
+    service.settle();
+    assert_eq!(service.stale, 1);
+    assert_eq!(service.client(late).seen.joined, 1);
     let key = service.client(late).newest_key();
     for id in [ids[1], ids[2]] {
         assert_eq!(service.client(id).newest_key(), key);

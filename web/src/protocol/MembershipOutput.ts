@@ -7,7 +7,7 @@ import type { ParticipantId } from "./ParticipantId";
 import type { Sequence } from "./Sequence";
 
 /**
- * What a [`crate::Membership`] wants done, and what it has to tell.
+ * What a membership wants done, and what it has to tell.
  */
 export type MembershipOutput = { "type": "send", 
 /**

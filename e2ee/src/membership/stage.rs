@@ -1,0 +1,73 @@
+//! How far a membership has come.
+
+use std::collections::VecDeque;
+
+use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
+
+use super::failure::Refusal;
+use crate::{
+    chat::Line,
+    group::{Group, Snapshot},
+    policy::Change,
+    time::Instant,
+};
+
+/// A commit of our own that the server has not answered.
+pub(super) struct Request {
+    pub(super) epoch: Epoch,
+    pub(super) commit: Opaque,
+    pub(super) message: ClientMessage,
+    pub(super) resend_at: Instant,
+}
+
+/// The way back from another's commit.
+pub(super) struct Undo {
+    pub(super) snapshot: Snapshot,
+    pub(super) author: ParticipantId,
+    pub(super) commit: [u8; 32],
+    pub(super) until: Instant,
+}
+
+/// What being in the group means.
+pub(super) struct Inside {
+    pub(super) group: Group,
+    pub(super) pending: Option<Request>,
+    pub(super) undo: Option<Undo>,
+    /// Own lines on their way: MLS cannot decrypt what oneself encrypted.
+    pub(super) own_lines: VecDeque<(Opaque, Line)>,
+}
+
+pub(super) enum Stage {
+    /// Not in the room yet.
+    Outside,
+    /// Our group waits for the server to say that it stands.
+    Founding(Box<Group>),
+    /// Between two of the others. Only a failure leaves it like this, and ends in `Over`.
+    Between,
+    /// Our external commit is with the server. The group is the one that it makes.
+    Joining(Box<Group>, Request),
+    /// In the group.
+    Inside(Box<Inside>),
+    /// This membership has ended.
+    Over,
+}
+
+impl Inside {
+    /// Merges the pending commit if the server let through the very bytes that were sent.
+    pub(super) fn merge_own(&mut self, commit: &Opaque) -> Result<Change, Refusal> {
+        let own = self.pending.take_if(|own| own.commit == *commit);
+        if own.is_none() {
+            return Err(Refusal::NotOurs);
+        }
+        let before = self.group.members()?;
+        self.group.merge_pending()?;
+        self.undo = None;
+        let after = self.group.members()?;
+        let removed = before.iter().map(|member| member.leaf);
+        Ok(Change {
+            removed: removed
+                .filter(|leaf| after.iter().all(|member| member.leaf != *leaf))
+                .collect(),
+        })
+    }
+}
