@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rules of the house that no compiler checks.
+# Rules of the house that no compiler checks. (Who may depend on whom is a test of the server.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failures=0
@@ -7,16 +7,6 @@ fail() {
   echo "house: $*" >&2
   failures=$((failures + 1))
 }
-
-# The server cannot decrypt, because the code to do so is not in it.
-keyholders='^(conclave-e2ee|openmls|sframe)'
-tree() { cargo tree --locked --prefix none --edges normal,build --format '{p}' -p "$1"; }
-for server in conclave-sfu conclave-signalling; do
-  if found=$(tree "$server" | grep -E "$keyholders" | sort -u); then
-    fail "$server must not depend on end-to-end keys, but has:" "$found"
-  fi
-done
-tree conclave-loadtest | grep -qE "$keyholders" || fail "the load test, which does hold keys, shows none: this check sees nothing"
 
 # One idea a file, named for what it is.
 while read -r lines file; do

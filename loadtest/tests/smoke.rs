@@ -1,5 +1,7 @@
 //! The command against a real server, and whether it notices what goes wrong.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod stage;
 
 use std::time::Duration;
@@ -22,10 +24,13 @@ async fn one_to_five() {
     assert_eq!(json["packets_lost"], 0);
     let ratio = json["delivered_ratio"].as_f64().unwrap();
     assert!(ratio > 0.99, "{}", run.said);
-    // 20 pictures and 50 sounds a second, to five receivers, for three seconds.
-    let opened = json["frames_opened"].as_u64().unwrap();
-    assert!((1_000..=1_100).contains(&opened), "{}", run.said);
-    assert!(json["packets_delivered"].as_u64().unwrap() >= opened);
+    // 20 pictures and 50 sounds a second, to five receivers; each frame is one packet.
+    // Frames count when they were sealed within the window, packets when they came in it.
+    let expected = 70.0 * 5.0 * json["measured_seconds"].as_f64().unwrap();
+    for count in ["frames_opened", "packets_delivered"] {
+        let count = json[count].as_f64().unwrap();
+        assert!((count / expected - 1.0).abs() < 0.1, "{}", run.said);
+    }
     let latency = &json["fanout_latency_ms"];
     assert!(latency["p50"].as_f64().unwrap() > 0.0);
     assert!(latency["p50"].as_f64().unwrap() < 1_000.0);
