@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 # name, and the minutes after which it hangs rather than works
 steps=(
   "setup 15"
-  "wasm 15"
+  "wasm 25"
   "web 5"
   "lint-web 5"
   "lint-house 2"
