@@ -1,4 +1,5 @@
 import { defineConfig } from "vite";
+import { compress } from "./compress";
 
 /** Where `npm run dev` finds a running server for the WebSocket. */
 const server = process.env.CONCLAVE_SERVER ?? "http://localhost:8080";
@@ -12,6 +13,7 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: true,
   },
+  plugins: [compress()],
   worker: { format: "es" },
   server: { proxy: { "/ws": { target: server, ws: true } } },
 });

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use hyper::{
     HeaderMap, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-        IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY,
+        X_CONTENT_TYPE_OPTIONS,
     },
     http::uri::Authority,
 };
-use rust_embed::Embed;
+use rust_embed::{Embed, EmbeddedFile};
 
 use crate::answer::{self, Body};
 
@@ -55,6 +56,10 @@ const FIXED_HEADERS: [(HeaderName, &str); 6] = [
 
 /// The folder whose files carry a hash of their content in their name.
 const HASHED: &str = "assets/";
+
+/// Compressed twins that the client's build lays beside a file, the smaller first: the
+/// content coding (RFC 9110 §8.4.1) and the ending of the name.
+const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// Puts the protective headers on an answer.
 pub(crate) fn protect(headers: &mut HeaderMap, host: Option<&Authority>) {
@@ -100,7 +105,7 @@ pub(crate) fn file(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
 }
 
 fn serve(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
-    let file = Client::get(path)?;
+    let (file, coding) = choose(path, asked)?;
     let tag = format!("\"{}\"", hex::encode(file.metadata.sha256_hash()));
     let mut response = if is_known(asked, &tag) {
         let mut response = Response::new(Body::default());
@@ -124,10 +129,43 @@ fn serve(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(coding) = coding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
     if let Ok(tag) = HeaderValue::try_from(tag) {
         headers.insert(ETAG, tag);
     }
     Some(response)
+}
+
+/// The smallest form of a file that the browser takes.
+fn choose(path: &str, asked: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
+    CODINGS
+        .iter()
+        .filter(|(coding, _)| is_accepted(asked, coding))
+        .find_map(|(coding, ending)| {
+            Some((Client::get(&format!("{path}{ending}"))?, Some(*coding)))
+        })
+        .or_else(|| Some((Client::get(path)?, None)))
+}
+
+/// RFC 9110 §12.5.3, without the order of preferences: the server has its own.
+fn is_accepted(asked: &HeaderMap, coding: &str) -> bool {
+    asked
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|accepted| {
+            let (name, weight) = accepted.split_once(';').unwrap_or((accepted, ""));
+            let refused = weight
+                .trim()
+                .strip_prefix("q=")
+                .and_then(|q| q.parse::<f32>().ok())
+                .is_some_and(|q| q <= 0.0);
+            name.trim().eq_ignore_ascii_case(coding) && !refused
+        })
 }
 
 /// RFC 9110 §13.1.2, with weak comparison.
@@ -185,6 +223,21 @@ mod tests {
         for hostile in ["a;script-src*", "a'b", "user@host", "*"] {
             assert!(policy(hostile).contains("connect-src 'self';"), "{hostile}");
         }
+    }
+
+    #[test]
+    fn a_coding_is_accepted_when_it_is_named_and_not_refused() {
+        let accepted = |value: &'static str, coding| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
+            is_accepted(&headers, coding)
+        };
+        assert!(accepted("gzip, deflate, br, zstd", "br"));
+        assert!(accepted("GZIP;q=0.5", "gzip"));
+        assert!(!accepted("gzip, br;q=0", "br"));
+        assert!(!accepted("br;q=0.000", "br"));
+        assert!(!accepted("brotli", "br"));
+        assert!(!is_accepted(&HeaderMap::new(), "gzip"));
     }
 
     #[test]

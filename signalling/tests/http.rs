@@ -125,6 +125,19 @@ async fn the_page_is_served_at_every_room_or_its_absence_admitted() {
         let response = request(&server, again).await;
         assert_eq!(response.status(), 304, "{path_there}");
         assert!(response.body().is_empty());
+        for (coding, ending) in [("br", "br"), ("gzip", "gz")] {
+            let smaller = Request::get(&path_there)
+                .header("host", "x")
+                .header("accept-encoding", coding)
+                .body(Empty::new())
+                .expect("a request");
+            let response = request(&server, smaller).await;
+            assert_eq!(header(&response, "content-encoding"), coding);
+            assert_eq!(header(&response, "content-type"), kind);
+            assert_ne!(header(&response, "etag"), tag);
+            let twin = dist.join(format!("assets/{name}.{ending}"));
+            assert_eq!(*response.body(), fs::read(twin).expect("a twin"));
+        }
     }
     assert_eq!(kinds.len(), 3, "{kinds:?}");
     server.shutdown().await;
