@@ -15,8 +15,9 @@ use conclave_protocol::{
 
 use crate::{
     peer::{Layout, Peer, PeerError, PeerOutput},
-    publish::{CountingSealer, Origins, Publisher, Recordings, Sabotage},
+    publish::{Origins, Publisher, Recordings, Sabotage},
     receive::Receiver,
+    seal::CountingSealer,
     stamp::MonotonicClock,
     tally::{Opened, Sent},
 };

@@ -21,7 +21,10 @@ use std::collections::HashMap;
 use conclave_protocol::signal::Source;
 use serde::Serialize;
 
-use crate::tally::{Span, StreamKey, Tally};
+use crate::{
+    counters::Span,
+    tally::{StreamKey, Tally},
+};
 
 /// What [`Delivery::expected`] was made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -7,8 +7,10 @@
 
 pub mod bot;
 pub mod cli;
+pub mod counters;
 pub mod delivery;
 pub mod drive;
+mod findings;
 pub mod generator;
 pub mod material;
 pub mod pace;
@@ -19,6 +21,7 @@ pub mod receive;
 pub mod recording;
 pub mod report;
 pub mod scenario;
+pub mod seal;
 pub mod server;
 pub mod stamp;
 pub mod tally;

@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -54,9 +55,10 @@ fn cache() -> Result<PathBuf, MaterialError> {
         .or_else(|| from("HOME").map(|home| home.join(".cache")))
         .ok_or(MaterialError::NoPlace)?;
     // Another script makes other recordings.
-    Ok(caches
-        .join("conclave-loadtest")
-        .join(env!("CARGO_PKG_VERSION")))
+    let mut hasher = DefaultHasher::new();
+    SCRIPT.hash(&mut hasher);
+    let script = format!("{:016x}", hasher.finish());
+    Ok(caches.join("conclave-loadtest").join(script))
 }
 
 fn make(directory: &Path) -> Result<PathBuf, MaterialError> {

@@ -1,16 +1,17 @@
 //! Plays recordings into sealed RTP packets.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use conclave_e2ee::{Codec, FrameSealer, LeafIndex, SealError, StreamContext};
-use conclave_protocol::{Epoch, signal::Source};
+use conclave_e2ee::{Codec, SealError, StreamContext};
+use conclave_protocol::signal::Source;
 
 use crate::{
     pace::Schedule,
     peer::OutgoingPacket,
     recording::{AudioRecording, VideoRecording, is_vp8_key_frame},
+    seal::CountingSealer,
     stamp::{MonotonicClock, stamp},
-    tally::{Sent, StreamKey},
+    tally::Sent,
     vp8::Packetizer,
 };
 
@@ -89,60 +90,6 @@ struct Track {
     sequence: u64,
     time: u32,
     content: Content,
-}
-
-/// Seals with this member's keys, and knows the number of each frame.
-#[derive(Default)]
-pub struct CountingSealer {
-    sealer: FrameSealer,
-    current: Option<(Epoch, LeafIndex)>,
-    leaves: HashMap<Epoch, LeafIndex>,
-    counters: HashMap<StreamKey, u64>,
-}
-
-impl CountingSealer {
-    /// Takes the keys of an epoch.
-    pub fn install(&mut self, epoch: Epoch, leaf: LeafIndex, key: &conclave_e2ee::BaseKey) {
-        self.sealer.install(epoch, leaf, key);
-        self.leaves.insert(epoch, leaf);
-    }
-
-    /// Seals with this epoch's keys from now on.
-    pub fn seal_with(&mut self, epoch: Epoch) {
-        self.sealer.seal_with(epoch);
-        self.current = self.leaves.get(&epoch).map(|leaf| (epoch, *leaf));
-    }
-
-    /// Forgets the keys of an epoch.
-    pub fn forget(&mut self, epoch: Epoch) {
-        self.sealer.forget(epoch);
-        self.leaves.remove(&epoch);
-    }
-
-    /// True when frames can be sealed.
-    pub fn is_ready(&self) -> bool {
-        self.current.is_some()
-    }
-
-    fn seal(
-        &mut self,
-        context: StreamContext,
-        codec: Codec,
-        frame: &[u8],
-    ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
-        let (epoch, leaf) = self.current.ok_or(SealError::NoKey)?;
-        let sealed = self.sealer.seal(context, codec, frame)?;
-        let stream = StreamKey {
-            leaf,
-            epoch,
-            context,
-        };
-        // Every key counts its frames from 0 (RFC 9605 §4.4.3).
-        let next = self.counters.entry(stream).or_default();
-        let counter = *next;
-        *next += 1;
-        Ok((stream, counter, sealed))
-    }
 }
 
 /// Plays one microphone and one camera.
@@ -301,10 +248,11 @@ impl Track {
 mod tests {
     use std::time::Duration;
 
-    use conclave_e2ee::{BaseKey, FrameOpener, OpenError};
+    use conclave_e2ee::{BaseKey, FrameOpener, LeafIndex, OpenError};
+    use conclave_protocol::Epoch;
 
     use super::*;
-    use crate::{stamp::STAMP_LEN, vp8::Assembler};
+    use crate::{stamp::STAMP_LEN, tally::StreamKey, vp8::Assembler};
 
     const KEY: [u8; 2_000] = [0x10; 2_000];
     const DELTA: [u8; 100] = [0x11; 100];

@@ -89,3 +89,105 @@ impl Receiver {
             .sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use conclave_e2ee::{BaseKey, LeafIndex, StreamContext};
+    use conclave_protocol::Epoch;
+
+    use super::*;
+    use crate::{seal::CountingSealer, vp8::Packetizer};
+
+    struct Rig {
+        receiver: Receiver,
+        opener: FrameOpener,
+        sealer: CountingSealer,
+        packetizer: Packetizer,
+        sequence: u64,
+    }
+
+    fn rig() -> Rig {
+        let (epoch, key) = (Epoch::new(2), BaseKey::new([3; 16]));
+        let mut sealer = CountingSealer::default();
+        sealer.install(epoch, LeafIndex::new(1).unwrap(), &key);
+        sealer.seal_with(epoch);
+        let mut opener = FrameOpener::new();
+        opener.install(epoch, &key);
+        Rig {
+            receiver: Receiver::default(),
+            opener,
+            sealer,
+            packetizer: Packetizer::new(0, 0),
+            sequence: 100,
+        }
+    }
+
+    impl Rig {
+        fn packets(&mut self, frame: &[u8]) -> Vec<IncomingPacket> {
+            let context = StreamContext::CAMERA[0];
+            let sealed = self.sealer.seal(context, Codec::Vp8, frame).unwrap().2;
+            let payloads = self.packetizer.packetize(&sealed);
+            let (first, count) = (self.sequence, payloads.len());
+            self.sequence += count as u64;
+            let packet = |(at, payload): (usize, Arc<[u8]>)| IncomingPacket {
+                stream: 7,
+                is_video: true,
+                sequence: first + at as u64,
+                time: first,
+                marker: at + 1 == count,
+                payload,
+            };
+            payloads.into_iter().enumerate().map(packet).collect()
+        }
+
+        fn receive(&mut self, packet: IncomingPacket) -> Option<Result<Opened, OpenError>> {
+            self.receiver.handle(packet, &mut self.opener)
+        }
+    }
+
+    #[test]
+    fn a_frame_opens_when_its_last_packet_is_there() {
+        let mut rig = rig();
+        let mut packets = rig.packets(&[0x10; 3_000]);
+        packets.reverse();
+        let last = packets.pop().unwrap();
+        for packet in packets {
+            assert_eq!(rig.receive(packet), None);
+        }
+        let opened = rig.receive(last).unwrap().unwrap();
+        assert_eq!((opened.counter, opened.is_key_frame), (0, true));
+        assert_eq!((opened.stamp, rig.receiver.lost()), (None, 0));
+    }
+
+    #[test]
+    fn a_packet_that_never_comes_is_lost_and_so_is_its_frame() {
+        let mut rig = rig();
+        let mut packets = rig.packets(&[0x10; 3_000]);
+        packets.remove(1);
+        let next = rig.packets(&[0x11; 100]);
+        let opened: Vec<_> = packets
+            .into_iter()
+            .chain(next)
+            .filter_map(|packet| rig.receive(packet))
+            .map(|opened| opened.unwrap().counter)
+            .collect();
+        assert_eq!(opened, [1]);
+        assert_eq!(rig.receiver.lost(), 1);
+    }
+
+    #[test]
+    fn what_does_not_open_is_told() {
+        let mut rig = rig();
+        let mut packet = rig.packets(&[0x11; 100]).remove(0);
+        let mut payload = packet.payload.to_vec();
+        *payload.last_mut().unwrap() ^= 1;
+        packet.payload = payload.into();
+        assert_eq!(rig.receive(packet), Some(Err(OpenError::Forged)));
+
+        let mut packet = rig.packets(&[0x11; 100]).remove(0);
+        packet.payload = Arc::from([0x90]);
+        assert_eq!(rig.receive(packet), Some(Err(OpenError::Malformed)));
+    }
+}

@@ -70,24 +70,9 @@ impl OnceMs {
     }
 }
 
-/// Who took part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Participants {
-    /// Bots that were to publish.
-    pub publishers: usize,
-    /// Bots that were to receive.
-    pub subscribers: usize,
-    /// Bots that were in the call, keys and media, when measuring began.
-    pub joined: usize,
-    /// Members of the group when the run ended, others than bots included.
-    pub in_group: usize,
-}
-
-/// What was to be measured.
+/// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Scenario {
-    /// In the form "1 to 50".
-    pub name: String,
+pub struct Settings {
     /// Bots that publish.
     pub publishers: usize,
     /// Bots that receive.
@@ -109,10 +94,14 @@ pub struct Scenario {
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// What was to be measured.
-    pub scenario: Scenario,
-    /// Who took part.
-    pub participants: Participants,
+    /// Publishers and subscribers, in the form "1 to 50".
+    pub scenario: String,
+    /// What was asked for.
+    pub settings: Settings,
+    /// Bots that were in the call, keys and media, when measuring began.
+    pub participants: usize,
+    /// Members of the group when the bots left, others than bots included.
+    pub group_members: usize,
     /// How long the window was in fact.
     pub measured_seconds: f64,
     /// RTP packets that receivers received.
@@ -194,7 +183,7 @@ impl Report {
     /// Adds what is wrong to the failures, and judges. A failure outweighs saturation:
     /// whatever the load, frames must open.
     pub fn judge(&mut self) {
-        let measured = if self.scenario.subscribers > 0 {
+        let measured = if self.settings.subscribers > 0 {
             self.packets_delivered > 0 && self.frames_opened > 0
         } else {
             self.packets_sent > 0
@@ -233,8 +222,7 @@ impl<T: Display> Display for Maybe<T> {
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            scenario,
-            participants,
+            settings,
             generator,
             ..
         } = self;
@@ -244,10 +232,10 @@ impl Display for Report {
         writeln!(
             f,
             "\n{}, {:.1} s measured",
-            scenario.name, self.measured_seconds
+            self.scenario, self.measured_seconds
         )?;
-        let asked = participants.publishers + participants.subscribers;
-        let joined = format!("{} of {asked} bots", participants.joined);
+        let asked = settings.publishers + settings.subscribers;
+        let joined = format!("{} of {asked} bots", self.participants);
         line(f, "joined", &joined)?;
         let delivered = format!(
             "{} packets, {:.2} Mbit/s; {} lost",
@@ -339,8 +327,8 @@ mod tests {
     fn report() -> Report {
         Report {
             schema: SCHEMA,
-            scenario: Scenario {
-                name: "1 to 5".to_owned(),
+            scenario: "1 to 5".to_owned(),
+            settings: Settings {
                 publishers: 1,
                 subscribers: 5,
                 camera_slots: 9,
@@ -349,12 +337,8 @@ mod tests {
                 warmup_seconds: 1.0,
                 existing_call: false,
             },
-            participants: Participants {
-                publishers: 1,
-                subscribers: 5,
-                joined: 6,
-                in_group: 6,
-            },
+            participants: 6,
+            group_members: 6,
             measured_seconds: 1.0,
             packets_delivered: 10,
             packets_sent: 2,
@@ -410,7 +394,7 @@ mod tests {
     #[test]
     fn a_publisher_alone_measures_what_it_sends() {
         let alone = |report: &mut Report| {
-            report.scenario.subscribers = 0;
+            report.settings.subscribers = 0;
             report.packets_delivered = 0;
             report.frames_opened = 0;
         };

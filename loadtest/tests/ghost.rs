@@ -296,7 +296,7 @@ async fn without_the_links_key_nobody_comes_into_the_group_or_hears() {
 
     assert_eq!(report.verdict, Verdict::Ok, "{report}");
     assert_eq!(report.commits_refused, 3, "every member refused, and told");
-    assert_eq!(report.participants.in_group, 3, "{report}");
+    assert_eq!(report.group_members, 3, "{report}");
     assert!(report.delivered_ratio.unwrap() > 0.99, "{report}");
     stage.strike().await;
 }
