@@ -70,6 +70,9 @@ pub enum DriveError {
     /// The bot itself is out of the call.
     #[error(transparent)]
     Bot(#[from] BotFailure),
+    /// The run ended first.
+    #[error("the run was ended before it was in the call")]
+    Stopped,
     /// Joining took too long.
     #[error("it was not in the call after {} s", JOIN_PATIENCE.as_secs())]
     TooSlow,
@@ -149,13 +152,13 @@ pub async fn run(
     let JoinTurn { permits, done } = turn;
     // The permits are withdrawn when the run ends before everyone is in.
     let Ok(permit) = permits.acquire().await else {
-        return failed(DriveError::TooSlow);
+        return failed(DriveError::Stopped);
     };
     let joining = async {
         let mut driver = Driver::connect(server, config, live).await?;
         while driver.outcome.join.is_none() {
             if *phase.borrow() == Phase::Leave {
-                return Err(DriveError::TooSlow);
+                return Err(DriveError::Stopped);
             }
             driver.step(&mut phase).await?;
         }

@@ -151,16 +151,20 @@ impl Ghost {
 
     /// The next thing that the server says; none once it has hung up.
     async fn hear(&mut self) -> Option<ServerMessage> {
-        loop {
-            let heard = timeout(Duration::from_secs(20), self.signal.next());
-            match heard.await.expect("the server said nothing") {
-                Some(Ok(Message::Text(text))) => {
-                    return Some(serde_json::from_str(&text).unwrap());
+        let hear = async {
+            loop {
+                match self.signal.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        return Some(serde_json::from_str(&text).unwrap());
+                    }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                    Some(Ok(_)) => {}
                 }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                Some(Ok(_)) => {}
             }
-        }
+        };
+        timeout(Duration::from_secs(10), hear)
+            .await
+            .expect("the ghost was let in: nobody threw it out")
     }
 
     /// Keeps the media connection going for a while and collects sounds.
