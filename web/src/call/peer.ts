@@ -11,6 +11,7 @@ import type { ControlRequest } from "../protocol/ControlRequest";
 import type { Mid } from "../protocol/Mid";
 import type { Source } from "../protocol/Source";
 import { layersFor } from "./layers";
+import { Turns } from "./turns";
 import type { Workers } from "./workers";
 
 /** The label that the server expects. */
@@ -53,6 +54,9 @@ export class Peer {
   readonly #connection: RTCPeerConnection;
   readonly #channel: RTCDataChannel;
   readonly #senders: ReadonlyMap<Source, RTCRtpTransceiver>;
+  readonly #tracks = new Turns((source: Source, track: MediaStreamTrack | null) =>
+    this.#put(source, track),
+  );
   readonly #workers: Workers;
   #closed = false;
   #lostTimer: ReturnType<typeof setTimeout> | undefined;
@@ -108,7 +112,11 @@ export class Peer {
   }
 
   /** Puts a track on a sending section, or takes it off. */
-  async send(source: Source, track: MediaStreamTrack | null): Promise<void> {
+  send(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    return this.#tracks.set(source, track);
+  }
+
+  async #put(source: Source, track: MediaStreamTrack | null): Promise<void> {
     const sender = this.#senders.get(source)?.sender;
     if (!sender || this.#closed || sender.track === track) return;
     if (source === "camera" && track) await setLayers(sender, track.getSettings().height);
