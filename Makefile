@@ -77,8 +77,9 @@ test-browsers: debug-binaries
 test-load: debug-binaries
 	scripts/netns.sh scripts/bench.sh debug 5 1:3 3:3
 
+# As the Rust tests build them: `cargo build` would choose other features and build anew.
 debug-binaries: $(PAGE) $(MEDIA)
-	cargo build --locked -p conclave-signalling -p conclave-loadtest
+	cargo test --workspace --locked --no-run
 
 # What is built once and again when its sources change.
 
