@@ -13,7 +13,8 @@ COPY --from=node /usr/local/bin/node /usr/local/bin/node
 COPY --from=node /usr/local/lib/node_modules /usr/local/lib/node_modules
 RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
     && rustup target add wasm32-unknown-unknown
-WORKDIR /src
+# A path that nothing else names, so that the check for it in scripts/wasm.sh says something.
+WORKDIR /build/conclave
 
 FROM tools AS web
 COPY . .
@@ -22,13 +23,13 @@ RUN make web
 
 FROM tools AS server
 COPY . .
-COPY --from=web /src/web/dist web/dist
+COPY --from=web /build/conclave/web/dist web/dist
 RUN cargo build --release --locked -p conclave-signalling
 
 FROM docker.io/library/debian:bookworm-slim
 RUN useradd --system --uid 10001 --no-create-home conclave \
     && install -d -o conclave -g conclave /var/lib/conclave
-COPY --from=server /src/target/release/conclave /usr/local/bin/conclave
+COPY --from=server /build/conclave/target/release/conclave /usr/local/bin/conclave
 USER conclave
 ENV CONCLAVE_LISTEN=0.0.0.0:8080 \
     CONCLAVE_MEDIA_PORT=3478 \
