@@ -25,6 +25,10 @@ bench: $(PAGE) $(MEDIA) ## Measure 1 to 50 and 10 to 10 people against a release
 	cargo build --release --locked -p conclave-signalling -p conclave-loadtest
 	scripts/netns.sh scripts/bench.sh release 15 1:50 10:10
 
+bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
+	@mkdir -p target/bench
+	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
+
 lint: lint-rust lint-web lint-house ## Check formatting, lints, types and the house rules
 
 fmt: $(MODULES) ## Format Rust and TypeScript
@@ -38,14 +42,14 @@ image: ## Lint the Dockerfile and build the image, with docker or buildah
 	scripts/image-check.sh
 
 screenshot: debug-binaries ## Take docs/screenshot.png from a real call
-	scripts/netns.sh env CONCLAVE_SCREENSHOT=1 npm --prefix web run --silent e2e
+	scripts/netns.sh env CONCLAVE_E2E=screenshot npm --prefix web run --silent e2e
 
 clean: ## Remove everything that was built
 	cargo clean
 	rm -rf web/dist web/src/wasm web/node_modules
 
 help: ## Say what can be made
-	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The steps of `make test`, in its order (scripts/test.sh).
 
@@ -99,5 +103,5 @@ $(MEDIA): scripts/media.sh
 	scripts/media.sh
 	@touch $@
 
-.PHONY: run test bench lint fmt web wasm image screenshot clean help setup debug-binaries \
+.PHONY: run test bench bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-browsers test-load

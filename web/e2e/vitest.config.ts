@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 // One browser test at a time: a call of three saturates two cores.
 export default defineConfig({
   test: {
-    include: [process.env.CONCLAVE_SCREENSHOT ? "e2e/screenshot.ts" : "e2e/*.test.ts"],
+    include: [process.env.CONCLAVE_E2E ? `e2e/${process.env.CONCLAVE_E2E}.ts` : "e2e/*.test.ts"],
     fileParallelism: false,
     maxWorkers: 1,
     isolate: false,
