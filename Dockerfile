@@ -27,7 +27,7 @@ COPY --from=web /build/conclave/web/dist web/dist
 RUN cargo build --release --locked -p conclave-signalling
 
 FROM docker.io/library/debian:bookworm-slim
-RUN useradd --system --uid 10001 --no-create-home conclave \
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin conclave \
     && install -d -o conclave -g conclave /var/lib/conclave
 COPY --from=server /build/conclave/target/release/conclave /usr/local/bin/conclave
 USER conclave
