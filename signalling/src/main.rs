@@ -18,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Group video calls, encrypted from end to end, on your own server.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "conclave", version)]
 struct Options {
     /// Address and TCP port for the web client and signalling.
     #[arg(
