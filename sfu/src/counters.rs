@@ -164,3 +164,21 @@ pub struct Population {
     /// Filled video slots.
     pub video_slots: u64,
 }
+
+impl Population {
+    fn slots(&mut self, is_video: bool) -> &mut u64 {
+        if is_video {
+            &mut self.video_slots
+        } else {
+            &mut self.audio_slots
+        }
+    }
+
+    pub(crate) fn slot_filled(&mut self, is_video: bool) {
+        *self.slots(is_video) += 1;
+    }
+
+    pub(crate) fn slot_emptied(&mut self, is_video: bool) {
+        *self.slots(is_video) -= 1;
+    }
+}

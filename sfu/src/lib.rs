@@ -11,6 +11,7 @@ mod layer;
 mod loudness;
 mod metrics;
 mod negotiation;
+mod packet;
 mod rewrite;
 pub mod shard;
 mod slot;

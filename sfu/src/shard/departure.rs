@@ -5,7 +5,7 @@ use std::time::Instant;
 use str0m::Output;
 
 use super::{
-    PeerKey, Shard, SlotRef, TrackRef,
+    PeerKey, Shard, SlotRef,
     peer::{Broken, Peer},
 };
 use crate::{LostReason, SfuEvent};
@@ -40,21 +40,11 @@ impl Shard {
         for (slot, outlet) in peer.outlets.iter().enumerate() {
             if let Some(filling) = &outlet.filling {
                 self.unsubscribe(filling.track, SlotRef { peer: key, slot });
+                self.population.slot_emptied(filling.source.is_video());
             }
         }
-        for (index, track) in peer.tracks.iter().enumerate() {
-            let track_ref = TrackRef {
-                peer: key,
-                track: index,
-            };
-            for subscriber in &track.subscribers {
-                if let Some(other) = self.peers.get_mut(subscriber.peer.0) {
-                    other.release(track_ref);
-                }
-            }
-            if let Some(room) = self.rooms.get_mut(peer.room.0) {
-                room.loudness.remove(track_ref);
-            }
+        for section in &peer.sections {
+            self.forget_track(section.track);
         }
         let Some(room) = self.rooms.get_mut(peer.room.0) else {
             return;
@@ -63,9 +53,6 @@ impl Shard {
         if room.members.is_empty() {
             let room = self.rooms.remove(peer.room.0);
             self.room_names.remove(&room.id);
-            self.count_population();
-        } else {
-            self.mark_room(peer.room);
         }
     }
 }

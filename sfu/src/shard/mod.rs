@@ -16,6 +16,9 @@ mod events;
 mod forward;
 mod outlet;
 mod peer;
+mod publish;
+mod refresh;
+mod roll;
 mod room;
 mod timers;
 mod track;
@@ -35,9 +38,10 @@ use str0m::{
 
 use self::{
     demux::{Demux, Protocol},
-    peer::{Broken, Peer},
-    room::Room,
-    timers::Timers,
+    peer::{Broken, Peer, Section},
+    room::{Room, Stale},
+    timers::{Deadline, Timers},
+    track::{Layer, Track, TrackKey},
 };
 use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
 
@@ -63,13 +67,6 @@ pub(crate) struct PeerKey(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RoomKey(usize);
 
-/// Names a track within the shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TrackRef {
-    peer: PeerKey,
-    track: usize,
-}
-
 /// Names a slot within the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SlotRef {
@@ -82,6 +79,8 @@ pub(crate) struct SlotRef {
 enum Due {
     Peer(PeerKey),
     Room(RoomKey),
+    /// A key-frame request.
+    Track(TrackKey),
 }
 
 /// A datagram as it came from the network.
@@ -100,6 +99,7 @@ pub struct Datagram<'a> {
 pub struct Shard {
     peers: Slab<Peer>,
     rooms: Slab<Room>,
+    tracks: Slab<Track>,
     participants: HashMap<ParticipantId, PeerKey>,
     room_names: HashMap<RoomId, RoomKey>,
     demux: Demux,
@@ -109,6 +109,7 @@ pub struct Shard {
     outbox: VecDeque<Transmit>,
     events: VecDeque<SfuEvent>,
     counters: Counters,
+    /// Of tracks and slots; the rest is counted when it is asked for.
     population: Population,
     /// An RTP packet came out of the state machine that was last driven.
     got_packet: bool,
@@ -137,13 +138,38 @@ impl Shard {
                 key
             }
         };
-        let peer = Peer::new(participant, room_key, negotiated, now);
-        let ufrag = peer.ufrag.clone();
-        let key = PeerKey(self.peers.insert(peer));
+        let mut negotiated = negotiated;
+        let offered = std::mem::take(&mut negotiated.tracks);
+        let ufrag = negotiated.ufrag.clone();
+        let entry = self.peers.vacant_entry();
+        let key = PeerKey(entry.key());
+        let sections = offered
+            .into_iter()
+            .map(|offered| {
+                let track = self.tracks.insert(Track {
+                    room: room_key,
+                    participant,
+                    source: offered.source,
+                    publisher: key,
+                    mid: offered.mid,
+                    layers: offered.layers.iter().copied().map(Layer::new).collect(),
+                    heard: false,
+                    is_on: false,
+                    subscribers: vec![],
+                    deadline: Deadline::default(),
+                });
+                Section {
+                    mid: offered.mid,
+                    source: offered.source,
+                    rids: offered.layers,
+                    track: TrackKey(track),
+                }
+            })
+            .collect();
+        entry.insert(Peer::new(participant, room_key, negotiated, sections, now));
         self.demux.add_user(ufrag, key);
         self.participants.insert(participant, key);
         self.rooms[room_key.0].members.push(key);
-        self.mark_room(room_key);
         self.mark_peer(key);
     }
 
@@ -231,6 +257,14 @@ impl Shard {
                         self.tick(now, key);
                     }
                 }
+                Due::Track(key) => {
+                    let Some(track) = self.tracks.get_mut(key.0) else {
+                        continue;
+                    };
+                    if self.timers.is_due(due, popped, &mut track.deadline, now) {
+                        self.repeat_key_frame_requests(now, key);
+                    }
+                }
             }
         }
         while !self.dirty_rooms.is_empty() || !self.dirty_peers.is_empty() {
@@ -267,7 +301,11 @@ impl Shard {
 
     /// How many rooms, participants, tracks and filled slots there are.
     pub fn population(&self) -> Population {
-        self.population
+        Population {
+            rooms: self.rooms.len() as u64,
+            participants: self.peers.len() as u64,
+            ..self.population
+        }
     }
 
     /// True when there is room for another participant.
@@ -284,12 +322,38 @@ impl Shard {
         }
     }
 
+    /// What is published or heard in a room has changed: everyone's slots are looked at.
     fn mark_room(&mut self, key: RoomKey) {
-        if let Some(room) = self.rooms.get_mut(key.0)
-            && !room.is_dirty
+        if let Some(room) = self.rooms.get_mut(key.0) {
+            if room.stale.is_nobody() {
+                self.dirty_rooms.push(key);
+            }
+            room.stale = Stale::All;
+        }
+    }
+
+    /// What a participant wants or can take has changed: its slots are looked at.
+    fn mark_slots(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(key.0) else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(peer.room.0) else {
+            return;
+        };
+        if room.stale.is_nobody() {
+            self.dirty_rooms.push(peer.room);
+        }
+        if let Stale::Some(members) = &mut room.stale
+            && !members.contains(&key)
         {
-            room.is_dirty = true;
-            self.dirty_rooms.push(key);
+            members.push(key);
+        }
+    }
+
+    fn mark_layers(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            peer.layers_stale = true;
+            self.mark_peer(key);
         }
     }
 
@@ -306,7 +370,7 @@ impl Shard {
             let Some(peer) = self.peers.get_mut(key.0) else {
                 return;
             };
-            peer.control.flush(&mut peer.rtc);
+            peer.speak(&self.rooms);
             if peer.advance(now).is_err() {
                 self.lose(now, key, LostReason::Failed);
                 return;
@@ -391,33 +455,7 @@ impl Shard {
             self.lose(now, key, LostReason::NeverConnected);
             return;
         }
-        self.repeat_key_frame_requests(now, key);
         self.drive(now, key);
         self.schedule(key);
-    }
-
-    fn count_population(&mut self) {
-        let mut population = Population {
-            rooms: self.rooms.len() as u64,
-            participants: self.peers.len() as u64,
-            ..Population::default()
-        };
-        for (_, peer) in &self.peers {
-            for (_, track) in peer.published() {
-                if track.source.is_video() {
-                    population.video_tracks += 1;
-                } else {
-                    population.audio_tracks += 1;
-                }
-            }
-            for outlet in peer.outlets.iter().filter(|o| o.filling.is_some()) {
-                if outlet.accepts.is_video() {
-                    population.video_slots += 1;
-                } else {
-                    population.audio_slots += 1;
-                }
-            }
-        }
-        self.population = population;
     }
 }

@@ -2,30 +2,40 @@
 
 use std::time::Instant;
 
-use conclave_protocol::signal::Source;
+use conclave_protocol::{ParticipantId, signal::Source};
 use str0m::{
     media::{Mid, Rid},
     rtp::Ssrc,
 };
 
-use super::SlotRef;
+use super::{PeerKey, RoomKey, SlotRef, timers::Deadline};
 use crate::{
     keyframe::KeyframeArbiter,
     layer::{LayerMeter, LayerState},
-    negotiation::NegotiatedTrack,
 };
+
+/// Names a track within the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TrackKey(pub(super) usize);
 
 /// One published track.
 #[derive(Debug)]
 pub(crate) struct Track {
+    pub(crate) room: RoomKey,
+    pub(crate) participant: ParticipantId,
     pub(crate) source: Source,
+    pub(crate) publisher: PeerKey,
     pub(crate) mid: Mid,
     /// Low to high.
     pub(crate) layers: Vec<Layer>,
     /// At least one packet came.
     pub(crate) heard: bool,
+    /// The room knows of it.
+    pub(crate) is_on: bool,
     /// The slots that carry it.
     pub(crate) subscribers: Vec<SlotRef>,
+    /// When a key-frame request has to be looked at.
+    pub(crate) deadline: Deadline,
 }
 
 /// One simulcast layer of a track, or all of a track that has none.
@@ -41,16 +51,6 @@ pub(crate) struct Layer {
 }
 
 impl Track {
-    pub(crate) fn new(negotiated: NegotiatedTrack) -> Self {
-        Self {
-            source: negotiated.source,
-            mid: negotiated.mid,
-            layers: negotiated.layers.into_iter().map(Layer::new).collect(),
-            heard: false,
-            subscribers: vec![],
-        }
-    }
-
     pub(crate) fn layer_states(&self, now: Instant) -> Vec<LayerState> {
         self.layers
             .iter()
@@ -71,7 +71,7 @@ impl Track {
 }
 
 impl Layer {
-    fn new(rid: Option<Rid>) -> Self {
+    pub(crate) fn new(rid: Option<Rid>) -> Self {
         Self {
             rid,
             ssrc: None,
