@@ -9,7 +9,7 @@ export interface Conditions {
   /** The quality that was chosen last time. */
   quality: "saver" | "standard" | "high";
   /** How many tiles were chosen for a page. */
-  tiles: "auto" | 9 | 25 | 49;
+  tiles: 9 | 25 | 49;
   /** The only video codec that the browser has, such as "VP9". */
   codec: string | undefined;
 }

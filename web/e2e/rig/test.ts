@@ -53,7 +53,7 @@ export const test = base.extend<Fixtures>({
   ],
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
-    await use(async (name, kind, { quality = "saver", tiles = "auto", codec, browser } = {}) => {
+    await use(async (name, kind, { quality = "saver", tiles = 25, codec, browser } = {}) => {
       const shared = kind === "chromium" ? chromium : firefox;
       const context = await (browser ?? shared).createBrowserContext();
       const page = await context.newPage();

@@ -8,11 +8,11 @@ export function TilesPicker({ media }: { media: Media }) {
       <span>People on a page</span>
       <select
         value={media.tiles.value}
-        onChange={({ currentTarget: { value } }) =>
-          media.chooseTiles(PAGE_SIZES.find((size) => String(size) === value) ?? "auto")
-        }
+        onChange={({ currentTarget: { value } }) => {
+          const chosen = PAGE_SIZES.find((size) => String(size) === value);
+          if (chosen) media.chooseTiles(chosen);
+        }}
       >
-        <option value="auto">As many as fit the window</option>
         {PAGE_SIZES.map((size) => (
           <option key={size} value={size}>
             At most {size}

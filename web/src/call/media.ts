@@ -20,7 +20,7 @@ import {
   speaking,
 } from "./binding";
 import type { Devices } from "./devices";
-import { PAGE_SIZES, type PageChoice, type PageSize, pageSizeFor, type View } from "./pages";
+import { PAGE_SIZES, type PageSize, slotsFor, type View } from "./pages";
 import { type InboundVideo, Peer } from "./peer";
 import { loadSettings, saveSettings } from "./settings";
 import { setStage, type TileSize, wishes } from "./stage";
@@ -64,8 +64,8 @@ export class Media {
   readonly stalled = signal<ReadonlySet<string>>(new Set());
   /** The tile that the person wants to see large. */
   readonly pinned = signal<string | undefined>(undefined);
-  /** How many tiles the person wants on a page. */
-  readonly tiles = signal<PageChoice>(loadSettings().tiles);
+  /** How many tiles the person wants on a page at most. */
+  readonly tiles = signal<PageSize>(loadSettings().tiles);
   /** The largest page for which the window has room. */
   readonly room = signal<PageSize>(PAGE_SIZES[0]);
   readonly paused = computed(() => pausedPictures(this.#filled.value, this.#group.roster.value));
@@ -92,9 +92,9 @@ export class Media {
 
   readonly #page = signal(0);
   readonly #view = computed((): View => {
-    const wanted = this.tiles.value === "auto" ? this.room.value : this.tiles.value;
-    const slots = this.peer.value?.cameras ?? wanted;
-    return { size: Math.min(wanted, slots), page: this.#page.value };
+    const slots = this.peer.value?.cameras ?? this.tiles.value;
+    const size = Math.min(this.tiles.value, this.room.value, slots);
+    return { size, page: this.#page.value };
   });
   readonly #bound = signal<readonly BoundSlot[]>([]);
   readonly #fillings = signal<readonly SlotFilling[]>([]);
@@ -145,7 +145,7 @@ export class Media {
   /** Makes a connection, in place of the one there is. */
   async connect(): Promise<void> {
     this.peer.value?.close();
-    const peer = new Peer(this.#workers, slotsFor(this.tiles.peek()), {
+    const peer = new Peer(this.#workers, slotsFor(this.tiles.peek(), window.screen), {
       notice: (notice) => this.peer.value === peer && this.#onNotice(notice),
       ready: () => {
         if (this.peer.value !== peer) return;
@@ -226,12 +226,12 @@ export class Media {
     this.#page.value = Math.min(Math.max(at + by, 0), of - 1);
   }
 
-  /** Changes how many tiles a page has. Slots for more take another connection. */
-  chooseTiles(tiles: PageChoice): void {
+  /** Changes how many tiles a page has at most. Slots for more take another connection. */
+  chooseTiles(tiles: PageSize): void {
     saveSettings({ tiles });
     this.tiles.value = tiles;
     const peer = this.peer.peek();
-    if (peer && peer.cameras < slotsFor(tiles)) void this.connect();
+    if (peer && peer.cameras < slotsFor(tiles, window.screen)) void this.connect();
   }
 
   /** A tile was laid out at this size, or is gone. */
@@ -367,11 +367,6 @@ export class Media {
     this.speakers.value = leaves;
     this.#lastSpoke.value = last;
   }
-}
-
-/** How many cameras to be ready for: those that this screen can ever show. */
-function slotsFor(tiles: PageChoice): PageSize {
-  return tiles === "auto" ? pageSizeFor(screen) : tiles;
 }
 
 function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {

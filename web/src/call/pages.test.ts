@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { pageOf, pageSizeFor } from "./pages";
+import { pageOf, pageSizeFor, slotsFor } from "./pages";
 
 const people = (count: number) => Array.from({ length: count }, (_, index) => index);
 
@@ -13,6 +13,12 @@ describe("the size of a page", () => {
   ])("fits %s", (_, area, size) => {
     expect(pageSizeFor(area)).toBe(size);
   });
+});
+
+it("a phone is not ready for more than it can show", () => {
+  expect(slotsFor(49, { width: 390, height: 844 })).toBe(9);
+  expect(slotsFor(49, { width: 1366, height: 768 })).toBe(49);
+  expect(slotsFor(25, { width: 2560, height: 1440 })).toBe(25);
 });
 
 describe("the pages", () => {

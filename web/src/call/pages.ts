@@ -9,9 +9,6 @@ export const PAGE_SIZES = [9, 25, 49] as const;
 
 export type PageSize = (typeof PAGE_SIZES)[number];
 
-/** What somebody chose: a number, or as many as can be told apart on their screen. */
-export type PageChoice = "auto" | PageSize;
-
 /** In the space between tiles, CSS pixels. */
 export const GAP = 10;
 
@@ -25,6 +22,9 @@ export interface View {
   readonly page: number;
 }
 
+/** What a page has at most until somebody chooses more: being ready for 49 delays the join. */
+export const USUAL_PAGE = 25 satisfies PageSize;
+
 /** The largest page that an area shows well; the smallest one in any case. */
 export function pageSizeFor(area: Area): PageSize {
   const fits = (size: PageSize) => {
@@ -32,6 +32,12 @@ export function pageSizeFor(area: Area): PageSize {
     return tileWidth >= SMALLEST.width && tileHeight >= SMALLEST.height;
   };
   return PAGE_SIZES.findLast(fits) ?? PAGE_SIZES[0];
+}
+
+/** For how many cameras to be ready where a page may have so many tiles; a phone shows few. */
+export function slotsFor(most: PageSize, screen: Area): PageSize {
+  const [smallest] = PAGE_SIZES;
+  return pageSizeFor(screen) === smallest ? smallest : most;
 }
 
 /** A page of those who stand in order. */

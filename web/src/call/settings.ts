@@ -1,6 +1,6 @@
 /** What a person chose last time. It stays in this browser and holds nothing about any call. */
 
-import { PAGE_SIZES, type PageChoice } from "./pages";
+import { PAGE_SIZES, type PageSize, USUAL_PAGE } from "./pages";
 
 export type Quality = "saver" | "standard" | "high";
 
@@ -12,7 +12,8 @@ export interface Settings {
   readonly cameraOn: boolean;
   readonly microphoneOn: boolean;
   readonly quality: Quality;
-  readonly tiles: PageChoice;
+  /** At most so many tiles on a page. */
+  readonly tiles: PageSize;
 }
 
 const KEY = "conclave.settings";
@@ -25,7 +26,7 @@ const DEFAULTS: Settings = {
   cameraOn: true,
   microphoneOn: true,
   quality: "high",
-  tiles: "auto",
+  tiles: USUAL_PAGE,
 };
 
 /** How large a picture is taken from the camera. */
