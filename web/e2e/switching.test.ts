@@ -49,7 +49,6 @@ for (const { codec, streams, fitting } of cases) {
     for (const viewer of viewers) {
       const { openFailures } = await viewer.stats();
       const watched = await watching(viewer, () => resizes(viewer, fitting));
-      console.log(codec, viewer.kind, JSON.stringify(watched));
       const changes = fitting === 360 ? [360] : [360, fitting, 360, fitting, 360];
       expect(watched.heights).toEqual(changes);
       expect(watched.longestStillnessMs).toBeLessThan(STILL_MS);
