@@ -12,6 +12,8 @@ mod loudness;
 mod metrics;
 mod negotiation;
 mod packet;
+#[allow(dead_code)]
+mod placement;
 mod rewrite;
 pub mod shard;
 mod slot;
