@@ -12,6 +12,7 @@ mod assignment;
 mod control;
 mod demux;
 mod departure;
+mod elsewhere;
 mod events;
 mod forward;
 mod outlet;
