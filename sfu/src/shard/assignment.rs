@@ -113,15 +113,17 @@ impl Shard {
                 outlet.filling = Some(Filling::new(*new, track.participant, track.source));
                 track.subscribers.push(slot_ref);
                 self.population.slot_filled(track.source.is_video());
+                self.mark_wants(*new);
             }
             self.mark_peer(key);
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, track: TrackKey, slot: SlotRef) {
-        if let Some(track) = self.tracks.get_mut(track.0) {
+    pub(super) fn unsubscribe(&mut self, key: TrackKey, slot: SlotRef) {
+        if let Some(track) = self.tracks.get_mut(key.0) {
             track.subscribers.retain(|subscriber| *subscriber != slot);
         }
+        self.mark_wants(key);
     }
 
     /// Chooses the layer of each of a subscriber's videos.
@@ -159,6 +161,7 @@ impl Shard {
             .collect();
         let chosen = allocate(estimate, &demands);
         let mut needed = vec![];
+        let mut moved = vec![];
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
         };
@@ -166,6 +169,9 @@ impl Shard {
             if let Some(filling) = &mut peer.outlets[*slot].filling {
                 let target = filling.gate.settle(now, choice);
                 let changed = filling.target != target || filling.current.is_none();
+                if filling.target != target {
+                    moved.push(*track);
+                }
                 filling.target = target;
                 if changed && filling.is_waiting_for(target) {
                     needed.push((*track, target));
@@ -173,6 +179,9 @@ impl Shard {
             }
         }
         peer.seek(desired(&demands));
+        for track in moved {
+            self.mark_wants(track);
+        }
         for (track, layer) in needed {
             self.want_key_frame(now, track, layer);
         }
@@ -195,8 +204,12 @@ impl Shard {
             self.timers
                 .set(Due::Room(key), &mut room.tick, Some(now + TICK));
         }
-        if room.ticks.is_multiple_of(LAYER_TICKS) {
-            for member in room.members.clone() {
+        let members = room.members.clone();
+        let look_at_layers = room.ticks.is_multiple_of(LAYER_TICKS);
+        self.tell_voices(key);
+        if look_at_layers {
+            self.tell_layers(now, key);
+            for member in members {
                 let watches = |peer: &Peer| {
                     peer.outlets
                         .iter()
