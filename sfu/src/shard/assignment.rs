@@ -43,11 +43,18 @@ impl Shard {
             .filter_map(|track| Some(self.tracks.get(track.0)?.participant))
             .take(MOST_SPEAKERS)
             .collect();
+        let version = room.roll.version();
         for member in members {
             self.seat(now, member, &sounds);
-            if let Some(peer) = self.peers.get_mut(member.0) {
+            let Some(peer) = self.peers.get_mut(member.0) else {
+                continue;
+            };
+            if std::mem::take(&mut peer.slots_untold) || !peer.control.knows_slots() {
                 peer.control.set_slots(peer.fillings());
-                peer.control.set_speakers(&speakers);
+            }
+            peer.control.set_speakers(&speakers);
+            // Who has nothing to hear is not woken.
+            if peer.control.has_news() || peer.told != Some(version) {
                 self.mark_peer(member);
             }
         }
@@ -103,6 +110,7 @@ impl Shard {
                 return;
             };
             peer.layers_stale = true;
+            peer.slots_untold = true;
             let outlet = &mut peer.outlets[slot];
             if let Some(filling) = outlet.filling.take() {
                 self.population.slot_emptied(filling.source.is_video());
