@@ -24,6 +24,31 @@ test("the pages of a large room show everyone, and only what shows is received",
   await bots.report;
 });
 
+test("more tiles than there are slots for take another connection, and nothing else", async ({
+  enter,
+  server,
+}) => {
+  const ada = await enter("Ada", "chromium", { tiles: 9 });
+  const link = await ada.startCall(server.url);
+  const bob = await enter("Bob", "firefox");
+  await bob.join(link);
+  await ada.sees("Bob");
+  await ada.press("Settings");
+  const picker = await ada.page.waitForSelector("::-p-aria(People on a page)");
+  await picker?.select("49");
+
+  const cameras = (): Promise<number> =>
+    ada.ask(async (connections) => {
+      const slots = connections.at(-1)?.getTransceivers() ?? [];
+      const receivers = slots.filter(({ direction }) => direction === "recvonly");
+      return receivers.filter(({ receiver }) => receiver.track.kind === "video").length - 1;
+    });
+  await expect.poll(cameras, patience).toBe(49);
+  await ada.sees("Bob");
+  await bob.sees("Ada");
+  expect(ada.console).toEqual([]);
+});
+
 async function turnsPages(viewer: Person): Promise<void> {
   const others = BOTS + 1;
   await isOnPage(viewer, "1 of 2", ON_PAGE);

@@ -112,7 +112,8 @@ function Settings({ call }: { call: Call }) {
             ["S", "Share the screen"],
             ["C", "Messages"],
             ["P", "People"],
-            ["PgUp, PgDn", "Turn the page of people"],
+            ["PgUp", "Previous page of people"],
+            ["PgDn", "Next page of people"],
             ["Space", "Hold to talk while muted"],
           ].map(([key, meaning]) => (
             <div key={key}>

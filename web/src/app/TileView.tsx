@@ -13,7 +13,8 @@ interface Props {
   size?: Area;
 }
 
-const PAUSED = "Paused: your connection is too slow for this picture";
+const PAUSED = "Paused";
+const WHY_PAUSED = "your connection is too slow for this picture";
 
 /** One person, or one screen, under the name that its keys prove. */
 export function TileView({ call, tile, size }: Props) {
@@ -31,7 +32,7 @@ export function TileView({ call, tile, size }: Props) {
     tile.self ? `${name} (you)` : name,
     screen && "shared screen",
     muted && "muted",
-    paused && PAUSED,
+    paused && `${PAUSED}: ${WHY_PAUSED}`,
   ];
   const pin = () => {
     call.media.pinned.value = pinned ? undefined : tile.key;
@@ -58,7 +59,10 @@ export function TileView({ call, tile, size }: Props) {
       {paused && (
         <div class="paused" data-paused="">
           {screen ? <Icon of={ScreenShare} size={34} /> : <Avatar name={name} />}
-          <p>{PAUSED}</p>
+          <p>
+            {PAUSED}
+            <span>: {WHY_PAUSED}</span>
+          </p>
         </div>
       )}
       {screen && tile.self && (

@@ -281,7 +281,8 @@ export class Media {
     return (Object.keys(sent) as Source[]).map((source) =>
       effect(() => {
         const track = this.#group.epoch.value === undefined ? null : sent[source]();
-        this.peer.value?.send(source, track).catch(() => {
+        this.peer.value?.send(source, track).catch((error: unknown) => {
+          console.warn(`${source} cannot be sent:`, error);
           this.#events.trouble("A device could not be sent to the others. Choose it again.");
         });
       }),

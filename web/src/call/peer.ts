@@ -62,6 +62,7 @@ export class Peer {
     this.#put(source, track),
   );
   readonly #workers: Workers;
+  #agreed = false;
   #closed = false;
   #lostTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -119,8 +120,9 @@ export class Peer {
   async accept(sdp: string): Promise<void> {
     if (this.#closed || this.#connection.signalingState !== "have-local-offer") return;
     await this.#connection.setRemoteDescription({ type: "answer", sdp });
-    // Now the codec is known. What was sent before goes on when it cannot be changed.
-    this.#tracks.again("camera").catch((error) => console.warn("encodings:", error));
+    this.#agreed = true;
+    // Fails as the track does that is put there next, and that is told.
+    this.#tracks.again("camera").catch((error: unknown) => console.warn(error));
   }
 
   /** Puts a track on a sending section, or takes it off. */
@@ -131,7 +133,11 @@ export class Peer {
   async #put(source: Source, track: MediaStreamTrack | null): Promise<void> {
     const sender = this.#senders.get(source)?.sender;
     if (!sender || this.#closed) return;
-    if (source === "camera" && track) await setEncodings(sender, track.getSettings().height);
+    // Until the answer the codec is not known, and browsers let nobody change parameters that
+    // they are changing themselves.
+    if (source === "camera" && track && this.#agreed) {
+      await setEncodings(sender, track.getSettings().height);
+    }
     if (sender.track !== track) await sender.replaceTrack(track);
   }
 
@@ -217,7 +223,6 @@ export interface InboundVideo {
 
 async function setEncodings(sender: RTCRtpSender, height = 720): Promise<void> {
   const parameters = sender.getParameters();
-  // Before the answer there is none: then the preferred one is the best guess.
   const codec = codecOfMime(parameters.codecs[0]?.mimeType ?? "") ?? "vp8";
   const described = parameters.headerExtensions.some(({ uri }) => uri === DEPENDENCY_DESCRIPTOR);
   const encodings = encodingsFor(codec, height, described);
