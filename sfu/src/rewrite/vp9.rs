@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn layers_and_sizes_are_read() {
-        let mut payload = vec![0xbe, 0x81, 0x02, 0b0101_0010, 9, 0b0011_0000];
+        let mut payload = vec![0xae, 0x81, 0x02, 0b0101_0010, 9, 0b0011_0000];
         for number in [320u16, 180, 640, 360] {
             payload.extend(number.to_be_bytes());
         }
