@@ -166,6 +166,15 @@ pub struct Population {
 }
 
 impl Population {
+    pub(crate) fn track_turned(&mut self, is_video: bool, on: bool) {
+        let tracks = if is_video {
+            &mut self.video_tracks
+        } else {
+            &mut self.audio_tracks
+        };
+        *tracks = if on { *tracks + 1 } else { *tracks - 1 };
+    }
+
     fn slots(&mut self, is_video: bool) -> &mut u64 {
         if is_video {
             &mut self.video_slots

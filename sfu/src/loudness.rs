@@ -71,6 +71,26 @@ impl<K: Copy + Eq + Hash> Loudness<K> {
         }
     }
 
+    /// Takes over a level, in dBov, that was smoothed elsewhere.
+    pub(crate) fn set(&mut self, now: Instant, key: K, level_db: f32) {
+        let voice = self.voices.entry(key).or_insert_with(|| {
+            self.ranking.push(key);
+            Voice {
+                level_db,
+                speaking: false,
+                heard: now,
+            }
+        });
+        voice.level_db = level_db;
+        voice.heard = now;
+    }
+
+    /// All voices with their levels in dBov, the loudest first.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = (K, f32)> + '_ {
+        let level = |key: &K| self.voices.get(key).map_or(SILENCE_DB, |v| v.level_db);
+        self.ranking.iter().map(move |key| (*key, level(key)))
+    }
+
     /// Forgets a voice.
     pub(crate) fn remove(&mut self, key: K) {
         if self.voices.remove(&key).is_some() {

@@ -57,6 +57,17 @@ impl Packet {
             payload: Arc::clone(&packet.payload),
         }
     }
+
+    /// A copy that shares nothing with this one, for another core: no two count one
+    /// reference.
+    pub(crate) fn detached(&self) -> Self {
+        let copy = |descriptor: &Arc<RawDescriptor>| RawDescriptor::new(descriptor.bytes());
+        Self {
+            dependency: self.dependency.as_ref().map(copy).map(Arc::new),
+            payload: Arc::from(&self.payload[..]),
+            ..self.clone()
+        }
+    }
 }
 
 impl Extensions {

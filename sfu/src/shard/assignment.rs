@@ -131,15 +131,17 @@ impl Shard {
                 ));
                 track.subscribers.push(slot_ref);
                 self.population.slot_filled(track.source.is_video());
+                self.mark_wants(*new);
             }
             self.mark_peer(key);
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, track: TrackKey, slot: SlotRef) {
-        if let Some(track) = self.tracks.get_mut(track.0) {
+    pub(super) fn unsubscribe(&mut self, key: TrackKey, slot: SlotRef) {
+        if let Some(track) = self.tracks.get_mut(key.0) {
             track.subscribers.retain(|subscriber| *subscriber != slot);
         }
+        self.mark_wants(key);
     }
 
     /// Chooses the layer of each of a subscriber's videos.
@@ -184,6 +186,7 @@ impl Shard {
             .collect();
         let chosen = allocate(estimate, &demands);
         let mut needed = vec![];
+        let mut moved = vec![];
         let mut paused_or_resumed = false;
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
@@ -191,6 +194,9 @@ impl Shard {
         for (watched, choice) in watched.iter().zip(chosen) {
             if let Some(filling) = &mut peer.outlets[watched.slot].filling {
                 let target = filling.gate.settle(now, choice);
+                if filling.target() != target {
+                    moved.push(watched.track);
+                }
                 let needs_key_frame = filling.head_for(target);
                 paused_or_resumed |= filling.is_paused() != watched.paused;
                 if needs_key_frame && let Some(stream) = filling.target_stream() {
@@ -202,6 +208,9 @@ impl Shard {
             peer.control.set_slots(peer.fillings());
         }
         peer.seek(desired(&demands));
+        for track in moved {
+            self.mark_wants(track);
+        }
         for (track, layer) in needed {
             self.want_key_frame(now, track, layer);
         }
@@ -227,8 +236,12 @@ impl Shard {
             self.timers
                 .set(Due::Room(key), &mut room.tick, Some(now + TICK));
         }
-        if room.ticks.is_multiple_of(LAYER_TICKS) {
-            for member in room.members.clone() {
+        let members = room.members.clone();
+        let look_at_layers = room.ticks.is_multiple_of(LAYER_TICKS);
+        self.tell_voices(key);
+        if look_at_layers {
+            self.tell_layers(now, key);
+            for member in members {
                 let watches = |peer: &Peer| {
                     peer.outlets
                         .iter()

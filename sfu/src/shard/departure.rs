@@ -7,6 +7,7 @@ use str0m::Output;
 use super::{
     PeerKey, Shard, SlotRef,
     peer::{Broken, Peer},
+    track::TrackKey,
 };
 use crate::{LostReason, SfuEvent};
 
@@ -37,6 +38,9 @@ impl Shard {
         }
         self.participants.remove(&peer.participant);
         self.demux.remove(key, &peer.ufrag, &peer.addresses);
+        for address in std::mem::take(&mut peer.addresses) {
+            self.address_gone(address);
+        }
         for (slot, outlet) in peer.outlets.iter().enumerate() {
             if let Some(filling) = &outlet.filling {
                 self.unsubscribe(filling.track, SlotRef { peer: key, slot });
@@ -44,15 +48,21 @@ impl Shard {
             }
         }
         for section in &peer.sections {
-            self.forget_track(section.track);
+            self.forget_track(now, section.track);
         }
         let Some(room) = self.rooms.get_mut(peer.room.0) else {
             return;
         };
         room.members.retain(|member| *member != key);
         if room.members.is_empty() {
+            // What other shards publish in it concerns nobody here any more.
+            let elsewhere: Vec<TrackKey> = room.roll.tracks().collect();
+            for track in elsewhere {
+                self.forget_track(now, track);
+            }
             let room = self.rooms.remove(peer.room.0);
             self.room_names.remove(&room.id);
+            self.room_closed(&room.id);
         }
     }
 }

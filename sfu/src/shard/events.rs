@@ -34,7 +34,7 @@ impl Shard {
             }
             // What is still to be said is said when the participant is driven.
             Event::ChannelBufferedAmountLow(_) => self.mark_peer(key),
-            Event::Connected => self.connected(key),
+            Event::Connected => self.connected(now, key),
             // Before the first connection more candidates may turn up.
             Event::IceConnectionStateChange(IceConnectionState::Disconnected)
                 if self.peers.get(key.0).is_some_and(|peer| peer.connected) =>
@@ -59,7 +59,7 @@ impl Shard {
         peer.map_or(0, |peer| peer.newly_nacked(stream, total))
     }
 
-    fn connected(&mut self, key: PeerKey) {
+    fn connected(&mut self, now: Instant, key: PeerKey) {
         if let Some(profile) = srtp_profile::take_noted() {
             self.counters.handshake(profile);
         }
@@ -72,7 +72,7 @@ impl Shard {
         let participant = peer.participant;
         self.counters.connected += 1;
         self.events.push_back(SfuEvent::Connected { participant });
-        self.update_published(key);
+        self.update_published(now, key);
         self.mark_slots(key);
     }
 
@@ -155,7 +155,7 @@ impl Shard {
                     peer.control.refuse(detail);
                 } else {
                     peer.publishing = Some(sources);
-                    self.update_published(key);
+                    self.update_published(now, key);
                 }
             }
             None => {}

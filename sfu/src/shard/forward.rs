@@ -5,7 +5,7 @@ use std::time::Instant;
 use str0m::{format::Codec, format::PayloadParams, rtp::RtpPacket};
 
 use super::{
-    Due, PeerKey, Shard, SlotRef, TICK,
+    PeerKey, Shard, SlotRef,
     outlet::{Arrival, Outcome},
     track::TrackKey,
 };
@@ -41,7 +41,7 @@ impl Shard {
             .of(published.source.is_video())
             .add(packet.payload.len());
         if !std::mem::replace(&mut published.heard, true) {
-            self.update_published(from);
+            self.update_published(now, from);
         }
         self.forward(now, track, layer, &Packet::new(packet, format));
     }
@@ -79,26 +79,27 @@ impl Shard {
             if intake.woke && is_video {
                 self.mark_layers(subscriber.peer);
             }
-            self.hand_to(*subscriber, &arrival, is_video);
+            self.hand_to(key, *subscriber, &arrival, is_video);
         }
         if let Some(track) = self.tracks.get_mut(key.0) {
             track.subscribers = subscribers;
         }
 
-        if let Some(room) = self.rooms.get_mut(room_key.0) {
-            room.last_packet = Some(now);
-            if is_voice {
-                let level = packet.extensions.audio_level;
-                room.loudness.observe(now, key, level);
-            }
-            if !room.tick.is_set() {
-                self.timers
-                    .set(Due::Room(room_key), &mut room.tick, Some(now + TICK));
-            }
+        self.relay_packet(key, layer_index, packet);
+        if is_voice && let Some(room) = self.rooms.get_mut(room_key.0) {
+            let level = packet.extensions.audio_level;
+            room.loudness.observe(now, key, level);
         }
+        self.wake_room(now, room_key);
     }
 
-    fn hand_to(&mut self, subscriber: SlotRef, arrival: &Arrival<'_>, is_video: bool) {
+    fn hand_to(
+        &mut self,
+        track: TrackKey,
+        subscriber: SlotRef,
+        arrival: &Arrival<'_>,
+        is_video: bool,
+    ) {
         let Some(peer) = self.peers.get_mut(subscriber.peer.0) else {
             return;
         };
@@ -110,17 +111,14 @@ impl Shard {
                 return;
             }
             Outcome::Sent | Outcome::Filled => {}
-            Outcome::Switched {
-                from: Some(from),
-                to,
-            } => {
-                if from < to {
-                    self.counters.layer_upgrades += 1;
-                } else {
-                    self.counters.layer_downgrades += 1;
+            Outcome::Switched { from, to } => {
+                match from {
+                    Some(from) if from < to => self.counters.layer_upgrades += 1,
+                    Some(from) if from > to => self.counters.layer_downgrades += 1,
+                    _ => {}
                 }
+                self.mark_wants(track);
             }
-            Outcome::Switched { from: None, .. } => {}
         }
         self.counters
             .forwarded

@@ -12,12 +12,14 @@ mod assignment;
 mod control;
 mod demux;
 mod departure;
+mod elsewhere;
 mod events;
 mod forward;
 mod outlet;
 mod peer;
 mod publish;
 mod refresh;
+mod relay;
 mod roll;
 mod room;
 mod timers;
@@ -37,12 +39,16 @@ use str0m::{
 };
 
 use self::{
-    demux::{Demux, Protocol},
+    demux::{Demux, Owner, Protocol},
     peer::{Broken, Peer, Section},
+    relay::{HandedOver, Outgoing, TrackName},
     room::{Room, Stale},
-    timers::{Deadline, Timers},
-    track::{Layer, Track, TrackKey},
+    timers::Timers,
+    track::{Layer, Origin, Track, TrackKey},
 };
+
+pub use relay::{Relay, ShardId};
+
 use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
 
 /// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
@@ -97,6 +103,7 @@ pub struct Datagram<'a> {
 /// Rooms and participants, and all that passes between them.
 #[derive(Debug, Default)]
 pub struct Shard {
+    id: ShardId,
     peers: Slab<Peer>,
     rooms: Slab<Room>,
     tracks: Slab<Track>,
@@ -108,6 +115,11 @@ pub struct Shard {
     dirty_rooms: Vec<RoomKey>,
     outbox: VecDeque<Transmit>,
     events: VecDeque<SfuEvent>,
+    outgoing: Outgoing,
+    /// The shard that handed over the datagram at hand.
+    handed_by: Option<ShardId>,
+    tracks_elsewhere: HashMap<TrackName, TrackKey>,
+    stale_wants: Vec<TrackKey>,
     counters: Counters,
     /// Of tracks and slots; the rest is counted when it is asked for.
     population: Population,
@@ -116,9 +128,18 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard with nobody in it.
+    /// A shard with nobody in it, the only one.
     pub fn new() -> Self {
-        Self::default()
+        Self::one_of(ShardId::default(), 1)
+    }
+
+    /// A shard with nobody in it, one of so many: their numbers are those below `shards`.
+    pub fn one_of(id: ShardId, shards: u8) -> Self {
+        Self {
+            id,
+            outgoing: Outgoing::new(shards),
+            ..Self::default()
+        }
     }
 
     /// Takes a participant in. A participant that is here already is replaced.
@@ -134,6 +155,7 @@ impl Shard {
             Some(key) => *key,
             None => {
                 let key = RoomKey(self.rooms.insert(Room::new(room.clone())));
+                self.room_opened(&room);
                 self.room_names.insert(room, key);
                 key
             }
@@ -146,18 +168,18 @@ impl Shard {
         let sections = offered
             .into_iter()
             .map(|offered| {
-                let track = self.tracks.insert(Track {
-                    room: room_key,
+                let name = TrackName {
                     participant,
                     source: offered.source,
+                };
+                let origin = Origin::Here {
                     publisher: key,
                     mid: offered.mid,
-                    layers: offered.layers.iter().copied().map(Layer::new).collect(),
-                    heard: false,
-                    is_on: false,
-                    subscribers: vec![],
-                    deadline: Deadline::default(),
-                });
+                };
+                let layers = offered.layers.iter().copied().map(Layer::new).collect();
+                let track = self
+                    .tracks
+                    .insert(Track::new(room_key, name, origin, layers));
                 Section {
                     mid: offered.mid,
                     source: offered.source,
@@ -201,7 +223,28 @@ impl Shard {
             return Err(DropReason::TooLong);
         }
         let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
-        let key = self.demux.find(protocol, datagram.source, contents)?;
+        let key = match self
+            .demux
+            .find(self.id, protocol, datagram.source, contents)?
+        {
+            Owner::Here(key) => key,
+            // Handed on once at most: two shards that disagree would do so for ever.
+            Owner::Shard(_) if self.handed_by.is_some() => {
+                return Err(DropReason::UnknownSource);
+            }
+            Owner::Shard(shard) => {
+                let handed = HandedOver {
+                    source: datagram.source,
+                    destination: datagram.destination,
+                    contents: contents.to_vec(),
+                };
+                return if self.outgoing.hand_over(shard, handed) {
+                    Ok(())
+                } else {
+                    Err(DropReason::UnknownUser)
+                };
+            }
+        };
         let receive = Receive::new(
             Transport::Udp,
             datagram.source,
@@ -277,6 +320,7 @@ impl Shard {
                 self.drive(now, key);
             }
         }
+        self.tell_wants();
     }
 
     /// When [`Self::flush`] has something to do of its own accord.
@@ -427,8 +471,12 @@ impl Shard {
         match Protocol::of(&transmit.contents) {
             // An ICE-lite agent sends nothing but answers to checks that proved themselves.
             Some(Protocol::Stun) => {
-                self.demux
-                    .learn(transmit.destination, key, &mut peer.addresses);
+                let address = transmit.destination;
+                let forgotten = self.demux.learn(address, key, &mut peer.addresses);
+                self.address_proven(address);
+                if let Some(forgotten) = forgotten {
+                    self.address_gone(forgotten);
+                }
             }
             Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
                 self.counters.resends_out += 1;

@@ -134,6 +134,11 @@ impl Filling {
         changed && (current.layer != stream || current.selector.awaits_key_frame())
     }
 
+    /// What is to be sent as soon as the stream allows it.
+    pub(crate) fn target(&self) -> Option<LayerId> {
+        self.target
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         self.target.is_none()
     }
@@ -152,6 +157,12 @@ impl Filling {
         } else {
             0
         })
+    }
+
+    /// The simulcast layers that are needed: the one that is sent and the one headed for.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = usize> {
+        let current = self.current.as_ref().map(|current| current.layer);
+        current.into_iter().chain(self.target_stream())
     }
 
     /// What is wanted of that layer.

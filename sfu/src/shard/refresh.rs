@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Due, Shard, track::TrackKey};
+use super::{
+    Due, Shard,
+    track::{Origin, TrackKey},
+};
 use crate::keyframe::Verdict;
 
 impl Shard {
@@ -25,7 +28,15 @@ impl Shard {
         let Some(track) = self.tracks.get(key.0) else {
             return;
         };
-        let (publisher, mid, rid) = (track.publisher, track.mid, track.layers[layer].rid);
+        let (publisher, mid) = match track.origin {
+            Origin::Here { publisher, mid } => (publisher, mid),
+            Origin::Shard(owner) => {
+                let name = track.name();
+                self.relay_key_frame_wish(owner, name, layer);
+                return;
+            }
+        };
+        let rid = track.layers[layer].rid;
         let Some(peer) = self.peers.get_mut(publisher.0) else {
             return;
         };
@@ -40,7 +51,7 @@ impl Shard {
         let Some(track) = self.tracks.get_mut(key.0) else {
             return;
         };
-        let is_watched = !track.subscribers.is_empty();
+        let is_watched = !track.subscribers.is_empty() || !track.wanted_by.is_empty();
         let mut again = vec![];
         for (layer, state) in track.layers.iter_mut().enumerate() {
             if !is_watched {

@@ -48,7 +48,10 @@ impl Roll {
             return;
         };
         let gone = self.published.remove(at);
-        self.places.remove(&(gone.participant, gone.source));
+        let place = (gone.participant, gone.source);
+        if self.places.get(&place) == Some(&track) {
+            self.places.remove(&place);
+        }
         self.changed(gone.participant);
     }
 
@@ -66,6 +69,10 @@ impl Roll {
 
     pub(crate) fn of(&self, source: Source) -> impl Iterator<Item = &Published> {
         self.published.iter().filter(move |p| p.source == source)
+    }
+
+    pub(crate) fn tracks(&self) -> impl Iterator<Item = TrackKey> + '_ {
+        self.published.iter().map(|published| published.track)
     }
 
     pub(crate) fn sounds(&self) -> impl Iterator<Item = &Published> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use conclave_protocol::RoomId;
 
-use super::{PeerKey, roll::Roll, timers::Deadline, track::TrackKey};
+use super::{PeerKey, relay::ShardId, roll::Roll, timers::Deadline, track::TrackKey};
 use crate::loudness::Loudness;
 
 /// One room.
@@ -13,6 +13,8 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     /// In order of arrival.
     pub(crate) members: Vec<PeerKey>,
+    /// The other shards that have members of it.
+    pub(crate) spans: Vec<ShardId>,
     pub(crate) roll: Roll,
     pub(crate) loudness: Loudness<TrackKey>,
     /// The next look at who speaks and which layers sleep.
@@ -38,6 +40,7 @@ impl Room {
         Self {
             id,
             members: vec![],
+            spans: vec![],
             roll: Roll::default(),
             loudness: Loudness::default(),
             tick: Deadline::default(),

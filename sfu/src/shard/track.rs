@@ -2,13 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use conclave_protocol::{ParticipantId, signal::Source};
 use str0m::{
     media::{Mid, Rid},
     rtp::Ssrc,
 };
 
-use super::{PeerKey, RoomKey, SlotRef, timers::Deadline};
+use conclave_protocol::{ParticipantId, signal::Source};
+
+use super::{
+    PeerKey, RoomKey, SlotRef,
+    relay::{Layers, ShardId, TrackName},
+    timers::Deadline,
+};
 use crate::{
     keyframe::KeyframeArbiter,
     layer::{BitRate, LayerState, MOST_SPATIAL, MOST_TEMPORAL, StreamMeter},
@@ -32,18 +37,33 @@ pub(crate) struct Track {
     pub(crate) room: RoomKey,
     pub(crate) participant: ParticipantId,
     pub(crate) source: Source,
-    pub(crate) publisher: PeerKey,
-    pub(crate) mid: Mid,
+    pub(crate) origin: Origin,
     /// Its simulcast layers, low to high; one when there is no simulcast.
     pub(crate) layers: Vec<Layer>,
+    /// What the owning shard says of its sizes, when that is another one.
+    pub(crate) reported: Vec<LayerState>,
     /// At least one packet came.
     pub(crate) heard: bool,
     /// The room knows of it.
     pub(crate) is_on: bool,
     /// The slots that carry it.
     pub(crate) subscribers: Vec<SlotRef>,
+    /// The other shards that carry it to theirs, and which layers they need.
+    pub(crate) wanted_by: Vec<(ShardId, Layers)>,
+    /// The layers that the owning shard was last asked for.
+    pub(crate) wants: Layers,
+    pub(crate) wants_stale: bool,
     /// When a key-frame request has to be looked at.
     pub(crate) deadline: Deadline,
+}
+
+/// Where a track comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A section of a participant of this shard.
+    Here { publisher: PeerKey, mid: Mid },
+    /// A participant of that shard.
+    Shard(ShardId),
 }
 
 /// One simulcast layer of a track, or all of a track that has none. It may have spatial and
@@ -76,8 +96,36 @@ pub(crate) struct Intake {
 }
 
 impl Track {
+    pub(crate) fn new(room: RoomKey, name: TrackName, origin: Origin, layers: Vec<Layer>) -> Self {
+        Self {
+            room,
+            participant: name.participant,
+            source: name.source,
+            origin,
+            layers,
+            reported: vec![],
+            heard: false,
+            is_on: false,
+            subscribers: vec![],
+            wanted_by: vec![],
+            wants: Layers::default(),
+            wants_stale: false,
+            deadline: Deadline::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> TrackName {
+        TrackName {
+            participant: self.participant,
+            source: self.source,
+        }
+    }
+
     /// The sizes that can be had, low to high.
     pub(crate) fn layer_states(&self, now: Instant) -> Vec<LayerState> {
+        if let Origin::Shard(_) = self.origin {
+            return self.reported.clone();
+        }
         match self.layers.as_slice() {
             [only] => (0..only.spatial_layers())
                 .map(|spatial| only.spatial_state(now, spatial))
