@@ -74,11 +74,17 @@ impl Outgoing {
         outgoing
     }
 
+    /// In bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
     /// Writes the descriptor; none when there is no room for it.
     pub(crate) fn write(&self, buffer: &mut [u8]) -> Option<usize> {
         let bytes = self.raw.bytes();
         let Some(extended) = &self.extended else {
-            buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            let buffer = buffer.get_mut(..bytes.len())?;
+            buffer.copy_from_slice(bytes);
             buffer
                 .get_mut(1..MANDATORY_BYTES)?
                 .copy_from_slice(&self.number.to_be_bytes());
@@ -129,6 +135,6 @@ impl ExtensionSerializer for Serializer {
 
     fn requires_two_byte_form(&self, ev: &ExtensionValues) -> bool {
         let outgoing = ev.user_values.get::<Outgoing>();
-        outgoing.is_some_and(|o| o.length > LONGEST_ONE_BYTE_FORM)
+        outgoing.is_some_and(|o| o.length() > LONGEST_ONE_BYTE_FORM)
     }
 }

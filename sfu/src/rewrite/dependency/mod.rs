@@ -13,7 +13,10 @@ mod bits;
 mod extension;
 mod structure;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+#[path = "../../../tests/simulation/dependency.rs"]
+pub(crate) mod written;
 
 use std::{ops::Range, sync::Arc};
 
