@@ -20,7 +20,10 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use crate::{Answer, Candidates, ConnectError, Offer, StartError, shard::ShardId, srtp_profile};
+use crate::{
+    Answer, Candidates, ConnectError, Offer, StartError,
+    rewrite::dependency::dependency_descriptor, shard::ShardId, srtp_profile,
+};
 
 const LONGEST_SDP: usize = 256 * 1024;
 const MOST_SECTIONS: usize = 64;
@@ -34,6 +37,10 @@ const RESEND_SHARE: f32 = 0.5;
 
 /// What a subscriber's network is supposed to carry until it is known better.
 pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
+
+/// One that str0m's own extensions leave free. Clients offer, so theirs is the one that is
+/// used (RFC 8285 §6).
+const DEPENDENCY_DESCRIPTOR_ID: u8 = 12;
 
 /// How often a connection tells how many losses were reported.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -109,7 +116,8 @@ impl Negotiator {
             .enable_opus(true, false)
             .enable_vp8(true)
             .enable_vp9(true)
-            .enable_av1(true);
+            .enable_av1(true)
+            .set_extension(DEPENDENCY_DESCRIPTOR_ID, dependency_descriptor());
         Ok(Self {
             config,
             candidates,
