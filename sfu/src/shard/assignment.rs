@@ -131,12 +131,8 @@ impl Shard {
                 && let Some(track) = self.tracks.get_mut(new.0)
             {
                 let is_simulcast = track.layers.len() > 1;
-                outlet.filling = Some(Filling::new(
-                    *new,
-                    track.participant,
-                    track.source,
-                    is_simulcast,
-                ));
+                let filling = Filling::new(*new, track.participant, track.source, is_simulcast);
+                outlet.fill(&mut peer.rtc, filling);
                 track.subscribers.push(slot_ref);
                 self.population.slot_filled(track.source.is_video());
                 self.mark_wants(*new);
