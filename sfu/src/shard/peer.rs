@@ -210,7 +210,7 @@ impl Peer {
                     mid: outlet.mid.clone(),
                     participant: filling.participant,
                     source: filling.source,
-                    paused: false,
+                    paused: filling.is_paused(),
                 })
             })
             .collect()
