@@ -24,8 +24,6 @@ export function arriving(person: Person): Promise<number> {
 export interface Watched {
   /** The longest time in which no frame was decoded of a video that was there all the time. */
   longestStillnessMs: number;
-  /** By the browser's own count, which Firefox does not keep. */
-  frozenMs: number;
   /** Heights of the decoded pictures, in the order in which they came. */
   heights: number[];
 }
@@ -37,7 +35,6 @@ export async function watching(person: Person, step: () => Promise<void>): Promi
       id: string;
       framesDecoded?: number;
       frameHeight?: number;
-      totalFreezesDuration?: number;
     }
     const streams = async (): Promise<Stream[]> => {
       const reports = await Promise.all(connections.map((connection) => connection.getStats()));
@@ -45,18 +42,15 @@ export async function watching(person: Person, step: () => Promise<void>): Promi
         .flatMap((report) => [...report.values()])
         .filter((report) => report.type === "inbound-rtp" && report.kind === "video");
     };
-    const frozen = (all: Stream[]): number =>
-      1000 * all.reduce((sum, stream) => sum + (stream.totalFreezesDuration ?? 0), 0);
     const first = await streams();
     const frames = new Map(first.map(({ id, framesDecoded }) => [id, framesDecoded]));
-    const watched: Watched = { longestStillnessMs: 0, frozenMs: 0, heights: [] };
+    const watched: Watched = { longestStillnessMs: 0, heights: [] };
     let since = performance.now();
     const look = async (): Promise<void> => {
       const now = await streams();
       const time = performance.now();
       const moving = now.find(({ id, framesDecoded }) => framesDecoded !== frames.get(id));
       for (const { id, framesDecoded } of now) frames.set(id, framesDecoded);
-      watched.frozenMs = frozen(now) - frozen(first);
       watched.longestStillnessMs = Math.max(watched.longestStillnessMs, time - since);
       if (!moving) return;
       since = time;

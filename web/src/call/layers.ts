@@ -12,7 +12,7 @@ import type { Codec } from "../crypto/codec";
 const RIDS = ["q", "h", "f"] as const;
 
 export interface Encoding {
-  readonly rid: (typeof RIDS)[number];
+  readonly rid?: (typeof RIDS)[number];
   readonly active: boolean;
   readonly scaleResolutionDownBy: number;
   readonly maxBitrate: number;
@@ -55,14 +55,14 @@ export function simulcast(height: number): Encoding[] {
  */
 export function scalable(height: number, spatial: boolean): Encoding[] {
   const sizes = spatial ? sizesFor(height) : 1;
-  const scalabilityMode = sizes > 1 ? `L${sizes}T3_KEY` : "L1T3";
-  return RIDS.map((rid, index) => ({
-    rid,
-    active: index === 0,
-    scaleResolutionDownBy: 1,
-    maxBitrate: bitrateFor(height),
-    scalabilityMode,
-  }));
+  return [
+    {
+      active: true,
+      scaleResolutionDownBy: 1,
+      maxBitrate: bitrateFor(height),
+      scalabilityMode: sizes > 1 ? `L${sizes}T3_KEY` : "L1T3",
+    },
+  ];
 }
 
 /**

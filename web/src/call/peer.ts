@@ -3,14 +3,14 @@
  * four sending sections and as many receiving slots as the screen can show. Afterwards only tracks are
  * replaced, so there is no second round of offer and answer.
  */
-import { codecOfMime, payloadTypesOf } from "../crypto/codec";
+import { type Codec, codecOfMime, payloadTypesOf } from "../crypto/codec";
 import type { TransformOptions } from "../crypto/messages";
 import type { ClientMessage } from "../protocol/ClientMessage";
 import type { ControlNotice } from "../protocol/ControlNotice";
 import type { ControlRequest } from "../protocol/ControlRequest";
 import type { Mid } from "../protocol/Mid";
 import type { Source } from "../protocol/Source";
-import { encodingsFor, simulcast } from "./layers";
+import { encodingsFor } from "./layers";
 import { Turns } from "./turns";
 import type { Workers } from "./workers";
 
@@ -27,8 +27,8 @@ const SLOTS = { microphone: 4, screen: 1 } as const;
 const VIDEO_CODECS = ["video/VP8", "video/VP9", "video/AV1", "video/rtx"];
 const AUDIO_CODECS = ["audio/opus"];
 
-/** As for the largest picture; the camera's real one and the agreed codec set them anew. */
-const CAMERA_ENCODINGS = simulcast(720);
+/** As for the largest picture; the camera's real one sets the encodings anew. */
+const USUAL_HEIGHT = 720;
 
 /** Tells of each packet which layer its frame is of (AV1 RTP, appendix A). */
 const DEPENDENCY_DESCRIPTOR =
@@ -80,7 +80,7 @@ export class Peer {
 
     this.#senders = new Map<Source, RTCRtpTransceiver>([
       ["microphone", this.#sending("microphone", [{ maxBitrate: 48_000 }])],
-      ["camera", this.#sending("camera", CAMERA_ENCODINGS)],
+      ["camera", this.#sending("camera", encodingsFor(likelyCodec(), USUAL_HEIGHT, true))],
       ["screen", this.#sending("screen", [{ maxBitrate: 2_500_000 }])],
       ["screen_sound", this.#sending("screen_sound", [{ maxBitrate: 96_000 }])],
     ]);
@@ -188,7 +188,7 @@ export class Peer {
       direction: "sendonly",
       sendEncodings,
     });
-    prefer(transceiver, kind, RTCRtpSender.getCapabilities(kind));
+    transceiver.setCodecPreferences(preferred(kind, RTCRtpSender.getCapabilities(kind)));
     if (kind === "video") describe(transceiver);
     transceiver.sender.transform = this.#transform({ side: "send", peer: this.number, source });
     return transceiver;
@@ -197,7 +197,7 @@ export class Peer {
   #receiving(accepts: Slot["accepts"], index: number): Slot {
     const kind = accepts === "microphone" ? "audio" : "video";
     const transceiver = this.#connection.addTransceiver(kind, { direction: "recvonly" });
-    prefer(transceiver, kind, RTCRtpReceiver.getCapabilities(kind));
+    transceiver.setCodecPreferences(preferred(kind, RTCRtpReceiver.getCapabilities(kind)));
     if (kind === "video") describe(transceiver);
     const key = `${accepts}-${index}`;
     transceiver.receiver.transform = this.#transform({
@@ -221,13 +221,19 @@ export interface InboundVideo {
   readonly frameHeight?: number;
 }
 
-async function setEncodings(sender: RTCRtpSender, height = 720): Promise<void> {
+/** The codec that will be agreed upon: the server takes every one that we offer. */
+function likelyCodec(): Codec {
+  const [first] = preferred("video", RTCRtpSender.getCapabilities("video"));
+  return codecOfMime(first?.mimeType ?? "") ?? "vp8";
+}
+
+async function setEncodings(sender: RTCRtpSender, height = USUAL_HEIGHT): Promise<void> {
   const parameters = sender.getParameters();
-  const codec = codecOfMime(parameters.codecs[0]?.mimeType ?? "") ?? "vp8";
+  const codec = codecOfMime(parameters.codecs[0]?.mimeType ?? "") ?? likelyCodec();
   const described = parameters.headerExtensions.some(({ uri }) => uri === DEPENDENCY_DESCRIPTOR);
   const encodings = encodingsFor(codec, height, described);
   for (const [index, encoding] of parameters.encodings.entries()) {
-    Object.assign(encoding, encodings[index]);
+    Object.assign(encoding, encodings[index] ?? { active: false });
   }
   await sender.setParameters(parameters);
 }
@@ -252,14 +258,13 @@ function midOf(transceiver: RTCRtpTransceiver): Mid {
   return transceiver.mid;
 }
 
-function prefer(
-  transceiver: RTCRtpTransceiver,
+/** The codecs that we can use, the best first. */
+function preferred(
   kind: "audio" | "video",
   capabilities: RTCRtpCapabilities | null,
-): void {
+): RTCRtpCodec[] {
   const wanted = (kind === "audio" ? AUDIO_CODECS : VIDEO_CODECS).map((mime) => mime.toLowerCase());
   const rank = (codec: RTCRtpCodec) => wanted.indexOf(codec.mimeType.toLowerCase());
   const codecs = (capabilities?.codecs ?? []).filter((codec) => rank(codec) >= 0);
-  codecs.sort((a, b) => rank(a) - rank(b));
-  transceiver.setCodecPreferences(codecs);
+  return codecs.sort((a, b) => rank(a) - rank(b));
 }
