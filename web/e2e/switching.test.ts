@@ -48,7 +48,6 @@ for (const { codec, streams } of cases) {
     for (const viewer of viewers) {
       const { openFailures } = await viewer.stats();
       const watched = await watching(viewer, () => resizes(viewer));
-      console.log(codec, viewer.kind, JSON.stringify(watched));
       expect(new Set(watched.heights)).toEqual(new Set([180, 360]));
       expect(watched.longestStillnessMs).toBeLessThan(STILL_MS);
       expect((await viewer.stats()).openFailures).toEqual(openFailures);
