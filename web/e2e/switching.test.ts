@@ -45,13 +45,14 @@ for (const { codec, streams } of cases) {
     }
     expect(await modes(ada)).toEqual(streams);
 
-    for (const viewer of viewers) {
+    const follow = async (viewer: Person): Promise<void> => {
       const { openFailures } = await viewer.stats();
       const watched = await watching(viewer, () => resizes(viewer));
       expect(new Set(watched.heights)).toEqual(new Set([180, 360]));
       expect(watched.longestStillnessMs).toBeLessThan(STILL_MS);
       expect((await viewer.stats()).openFailures).toEqual(openFailures);
-    }
+    };
+    await Promise.all(viewers.map(follow));
 
     const before = await Promise.all(viewers.map((viewer) => viewer.stats()));
     for (const [gone, come] of [
