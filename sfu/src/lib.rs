@@ -15,6 +15,7 @@ mod rewrite;
 pub mod shard;
 mod slot;
 mod srtp_profile;
+mod transport;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,18 +28,25 @@ use conclave_protocol::{
     ParticipantId, RoomId,
     signal::{OfferedSlot, OfferedTrack},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+};
 
 use crate::{
-    endpoint::{Command, Endpoint},
+    endpoint::{Command, Endpoint, Sockets},
     metrics::Metrics,
 };
 
 pub use candidates::Candidates;
 pub use counters::{ByKind, Counters, DropReason, Population, Traffic};
-pub use error::{ConnectError, StartError};
+pub use error::{ConnectError, Refused, StartError};
 pub use negotiation::{Negotiated, Negotiator};
 pub use srtp_profile::SrtpProfile;
+pub use transport::Transport;
+
+/// TCP connections that wait for a media thread to take them over.
+const CALLER_QUEUE: usize = 64;
 
 /// Events wait here for the receiver; more wait in the media thread.
 const EVENT_QUEUE: usize = 256;
@@ -46,9 +54,9 @@ const EVENT_QUEUE: usize = 256;
 /// Where the SFU listens and what it tells clients about that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SfuConfig {
-    /// The address to listen on; unspecified means all.
-    pub listen: IpAddr,
-    /// The one UDP port for all media; 0 takes any free one.
+    /// The address to listen on; none means every address of the machine, of both families.
+    pub listen: Option<IpAddr>,
+    /// The one port for all media, over UDP and TCP; 0 takes any free one.
     pub media_port: u16,
     /// The addresses that clients are told to send to. When empty: every address of this
     /// machine that the socket can be reached at, loopback included.
@@ -119,19 +127,21 @@ impl Sfu {
     /// Opens the socket and starts the media thread. The receiver tells what becomes of
     /// the connections.
     pub fn start(
-        config: SfuConfig,
+        config: &SfuConfig,
         metrics: &prometheus::Registry,
     ) -> Result<(Self, mpsc::Receiver<SfuEvent>), StartError> {
-        let address = SocketAddr::new(config.listen, config.media_port);
-        let refused = |source| StartError::Bind { address, source };
-        let socket = endpoint::bind(address).map_err(refused)?;
-        let media_address = socket.local_addr().map_err(refused)?;
-        let candidates = Candidates::new(config, media_address)?;
+        let Sockets {
+            address,
+            tcp,
+            mut udp,
+        } = endpoint::open(config.listen, config.media_port, 1)?;
+        let candidates = Candidates::new(&config.public_addresses, address)?;
         let negotiator = Arc::new(Negotiator::new(candidates.clone())?);
-        let metrics = Metrics::new(metrics, "0")?;
+        let metrics = Metrics::new(metrics)?;
 
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let (callers, caller_receiver) = mpsc::channel(CALLER_QUEUE);
         let (ending, ended) = watch::channel(());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -140,8 +150,19 @@ impl Sfu {
             .map_err(StartError::Thread)?;
         let endpoint = {
             let _within = runtime.enter();
-            Endpoint::new(socket, candidates, metrics, command_receiver, event_sender)
-                .map_err(refused)?
+            let connections = metrics.connections.clone();
+            let listener = TcpListener::from_std(tcp).map_err(StartError::Thread)?;
+            runtime.spawn(endpoint::listen(listener, connections.clone(), callers));
+            Endpoint::new(
+                udp.remove(0),
+                candidates,
+                metrics.worker("0")?,
+                connections,
+                caller_receiver,
+                command_receiver,
+                event_sender,
+            )
+            .map_err(StartError::Thread)?
         };
         thread::Builder::new()
             .name("conclave-media".into())
@@ -151,7 +172,7 @@ impl Sfu {
             })
             .map_err(StartError::Thread)?;
         let sfu = Self {
-            media_address,
+            media_address: address,
             negotiator,
             commands,
             ended,

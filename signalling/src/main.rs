@@ -29,7 +29,7 @@ struct Options {
     )]
     listen: SocketAddr,
 
-    /// UDP port for all media. 0 takes any free one.
+    /// Port for all media, over UDP and, where that does not pass, TCP. 0 takes any free one.
     #[arg(
         long,
         env = "CONCLAVE_MEDIA_PORT",
@@ -125,7 +125,7 @@ fn announce(server: &Server) -> io::Result<()> {
     writeln!(out, "Conclave {} is ready.", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  open     http://{open}/")?;
     writeln!(out, "  metrics  http://{open}/metrics")?;
-    writeln!(out, "  media    UDP port {}", media.port())?;
+    writeln!(out, "  media    UDP and TCP port {}", media.port())?;
     writeln!(out, "Ctrl-C stops it.")?;
     out.flush()
 }

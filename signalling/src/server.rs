@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -39,8 +39,8 @@ const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
 pub struct ServerConfig {
     /// Address and TCP port of the front door; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The UDP port for media, at the address of the front door or, when that is loopback,
-    /// at every address; 0 takes any free one.
+    /// The UDP and TCP port for media, at the address of the front door or, when that is loopback
+    /// or unspecified, at every address; 0 takes any free one.
     pub media_port: u16,
     /// The addresses that clients are told to send media to. When empty: those of this
     /// machine.
@@ -92,14 +92,11 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where media is received. A front door on loopback has a proxy before it, or people who
-/// try things out; the proxy passes no media, and Firefox pairs no loopback candidates.
-fn media_listen(front_door: IpAddr) -> IpAddr {
-    match front_door {
-        IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::UNSPECIFIED.into(),
-        named => named,
-    }
+/// Where media is received; none for everywhere. A front door on loopback has a proxy before
+/// it, or people who try things out; the proxy passes no media, and Firefox pairs no loopback
+/// candidates.
+fn media_listen(front_door: IpAddr) -> Option<IpAddr> {
+    (!front_door.is_loopback() && !front_door.is_unspecified()).then_some(front_door)
 }
 
 /// A running server.
@@ -138,7 +135,7 @@ impl Server {
             media_port: config.media_port,
             public_addresses: config.public_addresses,
         };
-        let (sfu, events) = Sfu::start(sfu_config, &published)?;
+        let (sfu, events) = Sfu::start(&sfu_config, &published)?;
         let media_address = sfu.media_address();
 
         let limits = Arc::new(limits);
@@ -292,15 +289,11 @@ mod tests {
 
     #[test]
     fn media_is_received_everywhere_when_the_front_door_is_on_loopback() {
-        for (front_door, media) in [
-            ("127.0.0.1", "0.0.0.0"),
-            ("::1", "::"),
-            ("0.0.0.0", "0.0.0.0"),
-            ("192.0.2.7", "192.0.2.7"),
-        ] {
-            let listen = media_listen(front_door.parse().unwrap());
-            assert_eq!(listen, media.parse::<IpAddr>().unwrap());
+        for everywhere in ["127.0.0.1", "::1", "0.0.0.0", "::"] {
+            assert_eq!(media_listen(everywhere.parse().unwrap()), None);
         }
+        let named: IpAddr = "192.0.2.7".parse().unwrap();
+        assert_eq!(media_listen(named), Some(named));
     }
 
     fn loopback() -> ServerConfig {

@@ -1,11 +1,17 @@
 //! Whose datagram is this? RFC 7983 tells the protocols apart by their first byte.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+};
 
 use str0m::ice::StunMessage;
 
 use super::PeerKey;
-use crate::DropReason;
+use crate::{
+    DropReason,
+    transport::{Transport, TransportAddress},
+};
 
 /// The protocol of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +47,17 @@ const MOST_ADDRESSES: usize = 8;
 /// to it, that is after it saw the right password: from then on it stands for the owner.
 #[derive(Debug, Default)]
 pub(crate) struct Demux {
-    by_address: HashMap<SocketAddr, PeerKey>,
+    by_address: HashMap<TransportAddress, PeerKey>,
     by_ufrag: HashMap<String, PeerKey>,
+    /// TCP connections that were someone's and are nobody's any more.
+    hangups: VecDeque<SocketAddr>,
 }
 
 impl Demux {
     pub(crate) fn find(
         &self,
         protocol: Protocol,
-        source: SocketAddr,
+        source: TransportAddress,
         datagram: &[u8],
     ) -> Result<PeerKey, DropReason> {
         let known = || self.by_address.get(&source).copied();
@@ -71,9 +79,9 @@ impl Demux {
     /// Takes note that `address` is the peer's. `addresses` are those it has so far.
     pub(crate) fn learn(
         &mut self,
-        address: SocketAddr,
+        address: TransportAddress,
         peer: PeerKey,
-        addresses: &mut Vec<SocketAddr>,
+        addresses: &mut Vec<TransportAddress>,
     ) {
         if addresses.contains(&address) && self.by_address.get(&address) == Some(&peer) {
             return;
@@ -87,16 +95,24 @@ impl Demux {
         self.by_address.insert(address, peer);
     }
 
-    pub(crate) fn remove(&mut self, peer: PeerKey, ufrag: &str, addresses: &[SocketAddr]) {
+    pub(crate) fn remove(&mut self, peer: PeerKey, ufrag: &str, addresses: &[TransportAddress]) {
         self.by_ufrag.remove(ufrag);
         for address in addresses {
             self.unlearn(*address, peer);
         }
     }
 
-    fn unlearn(&mut self, address: SocketAddr, peer: PeerKey) {
+    /// The next TCP connection, by its remote address, that stands for nobody any more.
+    pub(crate) fn poll_hangup(&mut self) -> Option<SocketAddr> {
+        self.hangups.pop_front()
+    }
+
+    fn unlearn(&mut self, address: TransportAddress, peer: PeerKey) {
         if self.by_address.get(&address) == Some(&peer) {
             self.by_address.remove(&address);
+            if address.transport == Transport::Tcp {
+                self.hangups.push_back(address.address);
+            }
         }
     }
 }
@@ -105,8 +121,18 @@ impl Demux {
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
+    fn address(port: u16) -> TransportAddress {
+        TransportAddress {
+            transport: Transport::Udp,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+        }
+    }
+
+    fn over_tcp(port: u16) -> TransportAddress {
+        TransportAddress {
+            transport: Transport::Tcp,
+            ..address(port)
+        }
     }
 
     #[test]
@@ -133,6 +159,31 @@ mod tests {
         demux.remove(PeerKey(2), "v", &second);
         let found = demux.find(Protocol::Dtls, address(1), &[22]);
         assert_eq!(found, Err(DropReason::UnknownSource));
+    }
+
+    #[test]
+    fn the_same_port_over_udp_and_tcp_are_two_clients() {
+        let mut demux = Demux::default();
+        let (mut first, mut second) = (vec![], vec![]);
+        demux.learn(address(1), PeerKey(1), &mut first);
+        demux.learn(over_tcp(1), PeerKey(2), &mut second);
+        let found = demux.find(Protocol::Dtls, address(1), &[22]);
+        assert_eq!(found, Ok(PeerKey(1)));
+        let found = demux.find(Protocol::Dtls, over_tcp(1), &[22]);
+        assert_eq!(found, Ok(PeerKey(2)));
+    }
+
+    #[test]
+    fn only_a_connection_that_is_nobodys_any_more_is_hung_up() {
+        let mut demux = Demux::default();
+        let (mut first, mut second) = (vec![], vec![]);
+        demux.learn(address(1), PeerKey(1), &mut first);
+        demux.learn(over_tcp(1), PeerKey(1), &mut first);
+        demux.learn(over_tcp(2), PeerKey(1), &mut first);
+        demux.learn(over_tcp(2), PeerKey(2), &mut second);
+        demux.remove(PeerKey(1), "u", &first);
+        assert_eq!(demux.poll_hangup(), Some(over_tcp(1).address));
+        assert_eq!(demux.poll_hangup(), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use conclave_protocol::{ParticipantId, RoomId};
 use slab::Slab;
 use str0m::{
     Output,
-    net::{Protocol as Transport, Receive, Transmit},
+    net::{Receive, Transmit},
 };
 
 use self::{
@@ -39,10 +39,13 @@ use self::{
     room::Room,
     timers::Timers,
 };
-use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
+use crate::{
+    Counters, DropReason, LostReason, Population, SfuEvent, Transport, negotiation::Negotiated,
+    transport::TransportAddress,
+};
 
 /// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
-const LONGEST_DATAGRAM: usize = 1_500;
+pub(crate) const LONGEST_DATAGRAM: usize = 1_500;
 
 /// A state machine that is due over and over at the same moment is left alone until time
 /// has moved by this much.
@@ -87,6 +90,8 @@ enum Due {
 /// A datagram as it came from the network.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
+    /// What it came over.
+    pub transport: Transport,
     /// Who sent it.
     pub source: SocketAddr,
     /// The candidate that it was sent to.
@@ -175,9 +180,13 @@ impl Shard {
             return Err(DropReason::TooLong);
         }
         let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
-        let key = self.demux.find(protocol, datagram.source, contents)?;
+        let source = TransportAddress {
+            transport: datagram.transport,
+            address: datagram.source,
+        };
+        let key = self.demux.find(protocol, source, contents)?;
         let receive = Receive::new(
-            Transport::Udp,
+            datagram.transport.into(),
             datagram.source,
             datagram.destination,
             contents,
@@ -258,6 +267,11 @@ impl Shard {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<SfuEvent> {
         self.events.pop_front()
+    }
+
+    /// The next TCP connection, by its remote address, that no participant has any more.
+    pub fn poll_hangup(&mut self) -> Option<SocketAddr> {
+        self.demux.poll_hangup()
     }
 
     /// What was counted since it was last reset by the reader.
@@ -360,12 +374,18 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
         };
+        let transport = transmit.proto.into();
         match Protocol::of(&transmit.contents) {
             // An ICE-lite agent sends nothing but answers to checks that proved themselves.
             Some(Protocol::Stun) => {
-                self.demux
-                    .learn(transmit.destination, key, &mut peer.addresses);
+                let address = TransportAddress {
+                    transport,
+                    address: transmit.destination,
+                };
+                self.demux.learn(address, key, &mut peer.addresses);
             }
+            // All but checks take the pair that the client chose.
+            Some(Protocol::Dtls) => peer.transport = Some(transport),
             Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
                 self.counters.resends_out += 1;
             }
@@ -387,7 +407,8 @@ impl Shard {
             return;
         };
         if !peer.connected && now >= peer.connect_by {
-            self.counters.never_connected += 1;
+            let checked = peer.addresses.last().map(|a| a.transport);
+            self.counters.time_out(checked);
             self.lose(now, key, LostReason::NeverConnected);
             return;
         }

@@ -1,7 +1,6 @@
 //! One participant's connection: its WebRTC state machine, what it sends and what it gets.
 
 use std::{
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -21,8 +20,10 @@ use str0m::{
 
 use super::{RoomKey, TrackRef, control::Control, outlet::Outlet, timers::Deadline, track::Track};
 use crate::{
+    Transport,
     layer::BitRate,
     negotiation::{FIRST_ESTIMATE, Negotiated},
+    transport::TransportAddress,
 };
 
 /// A connection that has not come about by then never will.
@@ -55,7 +56,9 @@ pub(crate) struct Peer {
     pub(crate) room: RoomKey,
     pub(crate) rtc: Rtc,
     pub(crate) ufrag: String,
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<TransportAddress>,
+    /// What carries everything but checks, once the client has chosen.
+    pub(crate) transport: Option<Transport>,
     pub(crate) resend_types: u128,
     pub(crate) tracks: Vec<Track>,
     pub(crate) outlets: Vec<Outlet>,
@@ -95,6 +98,7 @@ impl Peer {
             rtc: negotiated.rtc,
             ufrag: negotiated.ufrag,
             addresses: vec![],
+            transport: None,
             resend_types: negotiated.resend_types,
             tracks: negotiated.tracks.into_iter().map(Track::new).collect(),
             outlets: negotiated.slots.into_iter().map(Outlet::new).collect(),
