@@ -20,10 +20,10 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 /// Long enough for whatever the server does of its own accord.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn over_tcp(config: ClientConfig) -> ClientConfig {
+fn over_tcp(config: &ClientConfig) -> ClientConfig {
     ClientConfig {
         transport: Protocol::Tcp,
-        ..config
+        ..config.clone()
     }
 }
 
@@ -44,7 +44,7 @@ async fn one_comes_over_udp_and_two_over_tcp_and_all_see_and_hear_each_other() {
     let (sfu, _events) = Sfu::start(&config(None), &registry).unwrap();
     let room: RoomId = "r".parse().unwrap();
     let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    let tcp = over_tcp(ClientConfig::default());
+    let tcp = over_tcp(&ClientConfig::default());
     let mut peers = vec![
         join(&sfu, &room, 0, ClientConfig::default()).await,
         join_at(&sfu, &room, 1, &tcp, LOCALHOST).await,
@@ -142,7 +142,7 @@ async fn a_check_for_someone_unknown_or_with_a_wrong_password_is_not_answered() 
     let registry = Registry::new();
     let (sfu, _events) = Sfu::start(&config(Some(LOCALHOST)), &registry).unwrap();
     let room: RoomId = "r".parse().unwrap();
-    let mut ada = join(&sfu, &room, 0, over_tcp(ClientConfig::viewer())).await;
+    let mut ada = join(&sfu, &room, 0, over_tcp(&ClientConfig::viewer())).await;
     run_until(std::slice::from_mut(&mut ada), "Ada is in", |ada| {
         ada[0].client.is_ready()
     })
@@ -167,7 +167,7 @@ async fn a_member_that_sends_frames_longer_than_datagrams_is_cut_off() {
     let registry = Registry::new();
     let (sfu, _events) = Sfu::start(&config(Some(LOCALHOST)), &registry).unwrap();
     let room: RoomId = "r".parse().unwrap();
-    let mut ada = join(&sfu, &room, 0, over_tcp(ClientConfig::viewer())).await;
+    let mut ada = join(&sfu, &room, 0, over_tcp(&ClientConfig::viewer())).await;
     run_until(std::slice::from_mut(&mut ada), "Ada is in", |ada| {
         ada[0].client.is_ready()
     })

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -52,7 +51,7 @@ pub(crate) async fn listen(
     metrics: ConnectionMetrics,
     callers: mpsc::Sender<Caller>,
 ) {
-    let places = Places::default();
+    let mut places = Places::new(metrics.clone());
     let mut knocking = JoinSet::new();
     while !callers.is_closed() {
         while knocking.try_join_next().is_some() {}
@@ -65,7 +64,7 @@ pub(crate) async fn listen(
             }
         };
         let remote = super::canonical(remote);
-        match places.take(remote.ip(), metrics.clone()) {
+        match places.take(remote.ip()) {
             Ok(place) => {
                 knocking.spawn(knock(
                     stream,
@@ -145,66 +144,75 @@ fn caller(
     })
 }
 
-/// How many connections there are. Only their beginnings and ends touch it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<Taken>>);
-
-#[derive(Debug, Default)]
-struct Taken {
+/// How many connections there are, all and by source. The listener keeps it; connections,
+/// wherever they are, give their places back.
+#[derive(Debug)]
+pub(crate) struct Places {
     all: usize,
     by_source: HashMap<IpAddr, usize>,
+    /// Holds no more than there are places.
+    returned: mpsc::UnboundedReceiver<IpAddr>,
+    returning: mpsc::UnboundedSender<IpAddr>,
+    metrics: ConnectionMetrics,
 }
 
 impl Places {
-    pub(crate) fn take(
-        &self,
-        ip: IpAddr,
-        metrics: ConnectionMetrics,
-    ) -> Result<Place, ConnectionEnd> {
+    pub(crate) fn new(metrics: ConnectionMetrics) -> Self {
+        let (returning, returned) = mpsc::unbounded_channel();
+        Self {
+            all: 0,
+            by_source: HashMap::new(),
+            returned,
+            returning,
+            metrics,
+        }
+    }
+
+    pub(crate) fn take(&mut self, ip: IpAddr) -> Result<Place, ConnectionEnd> {
+        while let Ok(source) = self.returned.try_recv() {
+            self.give_back(source);
+        }
         let source = source(ip);
-        let mut taken = self.taken();
-        if taken.all >= MOST_CONNECTIONS {
+        let from_here = self.by_source.get(&source).copied().unwrap_or_default();
+        if self.all >= MOST_CONNECTIONS {
             return Err(ConnectionEnd::Full);
         }
-        let from_here = taken.by_source.entry(source).or_default();
-        if *from_here >= MOST_FROM_ONE {
+        if from_here >= MOST_FROM_ONE {
             return Err(ConnectionEnd::FullForSource);
         }
-        *from_here += 1;
-        taken.all += 1;
-        drop(taken);
-        metrics.opened();
+        self.by_source.insert(source, from_here + 1);
+        self.all += 1;
+        self.metrics.opened();
         Ok(Place {
-            places: self.clone(),
             source,
-            metrics,
+            returning: self.returning.clone(),
+            metrics: self.metrics.clone(),
         })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        // Every change leaves it whole, even before a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn give_back(&mut self, source: IpAddr) {
+        self.all -= 1;
+        if let Some(count) = self.by_source.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_source.remove(&source);
+            }
+        }
     }
 }
 
 /// One connection's place, until dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    places: Places,
     source: IpAddr,
+    returning: mpsc::UnboundedSender<IpAddr>,
     metrics: ConnectionMetrics,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
-        taken.all -= 1;
-        if let Some(count) = taken.by_source.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                taken.by_source.remove(&self.source);
-            }
-        }
+        // Without a listener nobody counts.
+        let _ = self.returning.send(self.source);
         self.metrics.closed();
     }
 }
@@ -232,38 +240,35 @@ mod tests {
 
     #[test]
     fn one_source_cannot_take_the_places_of_all() {
-        let places = Places::default();
-        let metrics = metrics();
-        let take = |ip: &str| places.take(ip.parse().unwrap(), metrics.clone());
+        let mut places = Places::new(metrics());
+        let mut take = |ip: &str| places.take(ip.parse().unwrap());
         let mut held: Vec<_> = (0..MOST_FROM_ONE)
             .map(|i| take(&format!("2001:db8::{i:x}")).unwrap())
             .collect();
-        assert_eq!(
-            take("2001:db8::ffff").unwrap_err(),
-            ConnectionEnd::FullForSource
-        );
-        let other = take("2001:db8:0:1::1").unwrap();
-        held.pop();
+        let refused = take("2001:db8::ffff").unwrap_err();
+        assert_eq!(refused, ConnectionEnd::FullForSource);
+        held.push(take("2001:db8:0:1::1").unwrap());
+        held.remove(0);
         held.push(take("2001:db8::ffff").unwrap());
-        drop((held, other));
-        assert_eq!(places.taken().all, 0);
-        assert!(places.taken().by_source.is_empty());
+        drop(held);
+        let last = take("192.0.2.1").unwrap();
+        assert_eq!((places.all, places.by_source.len()), (1, 1));
+        drop(last);
     }
 
     #[test]
     fn all_sources_together_are_bounded() {
-        let places = Places::default();
-        let metrics = metrics();
+        let mut places = Places::new(metrics());
         let held: Vec<_> = (0..MOST_CONNECTIONS)
             .map(|i| {
                 let ip = IpAddr::from([10, 0, (i >> 8) as u8, i as u8]);
-                places.take(ip, metrics.clone()).unwrap()
+                places.take(ip).unwrap()
             })
             .collect();
-        let refused = places.take([192, 0, 2, 1].into(), metrics.clone());
+        let refused = places.take([192, 0, 2, 1].into());
         assert_eq!(refused.unwrap_err(), ConnectionEnd::Full);
         drop(held);
-        assert!(places.take([192, 0, 2, 1].into(), metrics).is_ok());
+        assert!(places.take([192, 0, 2, 1].into()).is_ok());
     }
 
     #[test]

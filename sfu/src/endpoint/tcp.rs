@@ -385,9 +385,7 @@ mod tests {
             local: remote.ip(),
             first: Bytes::from_static(b"a check"),
             read: BytesMut::from(&[0, 1, 7][..]),
-            place: Places::default()
-                .take(remote.ip(), metrics.clone())
-                .unwrap(),
+            place: Places::new(metrics.clone()).take(remote.ip()).unwrap(),
         };
         let mut connections = Connections::new(metrics);
         let first = connections.admit(caller).unwrap();
