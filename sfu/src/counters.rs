@@ -26,13 +26,15 @@ pub enum DropReason {
     BeforeSwitch,
     /// The system would not take it, or the TCP connection is gone.
     NotSent,
+    /// On the way to another media thread, which does not keep up.
+    BusyWorker,
     /// The client does not read from its TCP connection as fast as it is sent to.
     SlowReader,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::TooLong,
         Self::UnknownSource,
@@ -43,6 +45,7 @@ impl DropReason {
         Self::UnknownCodec,
         Self::BeforeSwitch,
         Self::NotSent,
+        Self::BusyWorker,
         Self::SlowReader,
     ];
 
@@ -59,6 +62,7 @@ impl DropReason {
             Self::UnknownCodec => "unknown_codec",
             Self::BeforeSwitch => "before_switch",
             Self::NotSent => "not_sent",
+            Self::BusyWorker => "busy_worker",
             Self::SlowReader => "slow_reader",
         }
     }
@@ -135,6 +139,10 @@ pub struct Counters {
 impl Counters {
     pub(crate) fn drop_one(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
+    }
+
+    pub(crate) fn drop_many(&mut self, reason: DropReason, count: usize) {
+        self.dropped[reason as usize] += count as u64;
     }
 
     /// A connection came about over this transport.

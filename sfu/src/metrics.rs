@@ -72,6 +72,7 @@ pub(crate) struct Metrics {
     resends_out: IntCounter,
     busy: CounterVec,
     cpu: CounterVec,
+    queue: IntGaugeVec,
     latency: Histogram,
     batch: Histogram,
     pub(crate) connections: ConnectionMetrics,
@@ -83,6 +84,7 @@ pub(crate) struct WorkerMetrics {
     shared: Metrics,
     busy: Counter,
     cpu: Counter,
+    queue: IntGauge,
     pub(crate) latency: LocalHistogram,
     pub(crate) batch: LocalHistogram,
     population: Population,
@@ -223,6 +225,11 @@ impl Metrics {
             "conclave_worker_cpu_seconds_total",
             "CPU time that a media thread used.",
         )?;
+        let queue = make.gauges(
+            "conclave_worker_queue_depth",
+            "Messages from other media threads that wait for a media thread.",
+            &["worker"],
+        )?;
         let latency = make.histogram(
             "conclave_forward_latency_seconds",
             "From reading a batch of datagrams to handing each batch that it led to to the system.",
@@ -250,7 +257,7 @@ impl Metrics {
         )?;
         let track = |direction, kind| tracks.get_metric_with_label_values(&[direction, kind]);
         Ok(Self {
-            rooms: make.gauge("conclave_media_rooms", "Rooms with media connections.")?,
+            rooms: make.gauge("conclave_media_rooms", "Rooms with media connections; a room counts once for each media thread that it is on.")?,
             participants: make.gauge("conclave_participants", "Media connections.")?,
             audio_tracks: track("in", "audio")?,
             video_tracks: track("in", "video")?,
@@ -280,6 +287,7 @@ impl Metrics {
             resends_out: one(&resends, "out")?,
             busy,
             cpu,
+            queue,
             latency,
             batch,
             connections: ConnectionMetrics {
@@ -300,6 +308,7 @@ impl Metrics {
         Ok(WorkerMetrics {
             busy: self.busy.get_metric_with_label_values(&[worker])?,
             cpu: self.cpu.get_metric_with_label_values(&[worker])?,
+            queue: self.queue.get_metric_with_label_values(&[worker])?,
             latency: self.latency.local(),
             batch: self.batch.local(),
             population: Population::default(),
@@ -366,6 +375,10 @@ impl WorkerMetrics {
             self.shared.populate(self.population, population);
             self.population = population;
         }
+    }
+
+    pub(crate) fn queue(&self, depth: usize) {
+        self.queue.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
     /// Adds time spent awake, and CPU time used, in seconds.

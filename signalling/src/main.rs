@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     path::PathBuf,
     process::ExitCode,
 };
@@ -47,6 +48,10 @@ struct Options {
         value_delimiter = ','
     )]
     public_addresses: Vec<IpAddr>,
+
+    /// Threads that carry media, up to 255. When left out, one for each core.
+    #[arg(long, env = "CONCLAVE_MEDIA_THREADS", value_name = "COUNT")]
+    media_threads: Option<NonZeroU8>,
 
     /// Folder for what must outlive the process. It is made if it is not there; this
     /// version keeps nothing in it yet: calls end when the server does.
@@ -106,6 +111,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         listen: options.listen,
         media_port: options.media_port,
         public_addresses: options.public_addresses,
+        media_threads: options.media_threads,
         data_dir: options.data,
     })?;
     announce(&server).context("cannot write to standard output")?;

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -31,7 +32,7 @@ use crate::{
 /// How long connections may take to end when the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the media thread may take to end.
+/// How long the media threads may take to end.
 const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Where the server listens and what it tells clients about that.
@@ -45,6 +46,8 @@ pub struct ServerConfig {
     /// The addresses that clients are told to send media to. When empty: those of this
     /// machine.
     pub public_addresses: Vec<IpAddr>,
+    /// How many threads carry media; none means one for each core.
+    pub media_threads: Option<NonZeroU8>,
     /// Where to keep what must outlive the process. Made if it is not there.
     pub data_dir: Option<PathBuf>,
 }
@@ -134,6 +137,7 @@ impl Server {
             listen: media_listen(config.listen.ip()),
             media_port: config.media_port,
             public_addresses: config.public_addresses,
+            media_threads: config.media_threads,
         };
         let (sfu, events) = Sfu::start(&sfu_config, &published)?;
         let media_address = sfu.media_address();
@@ -161,7 +165,7 @@ impl Server {
         tokio::spawn(async move {
             media.watch(events).await;
             if !stopping.is_cancelled() {
-                tracing::error!("the media thread has ended: restart the server");
+                tracing::error!("the media threads have ended: restart the server");
             }
         });
         door.tasks.spawn(accept(Arc::clone(&door), listener));
@@ -183,7 +187,7 @@ impl Server {
         self.media_address
     }
 
-    /// Tells the clients, closes the sockets and ends the media thread, within a bounded
+    /// Tells the clients, closes the sockets and ends the media threads, within a bounded
     /// time.
     pub async fn shutdown(self) {
         self.door.metrics.draining.set(1);
@@ -200,7 +204,7 @@ impl Server {
         }
         let media = self.door.media.shutdown();
         if timeout(MEDIA_STOP_DEADLINE, media).await.is_err() {
-            tracing::warn!("the media thread did not end in time");
+            tracing::warn!("the media threads did not end in time");
         }
     }
 }
@@ -301,6 +305,7 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             media_port: 0,
             public_addresses: Vec::new(),
+            media_threads: None,
             data_dir: None,
         }
     }

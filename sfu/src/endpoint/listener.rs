@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,10 @@ use tokio::{
 };
 
 use super::{framing, tcp::ConnectionEnd};
-use crate::{metrics::ConnectionMetrics, shard::LONGEST_DATAGRAM};
+use crate::{
+    metrics::ConnectionMetrics,
+    shard::{LONGEST_DATAGRAM, ShardId},
+};
 
 /// Open connections, of all clients. A client opens one for each address that it is given.
 const MOST_CONNECTIONS: usize = 4_096;
@@ -45,15 +49,17 @@ pub(crate) struct Caller {
     pub(crate) place: Place,
 }
 
-/// Accepts connections until nobody takes callers any more.
+/// Accepts connections and hands each to the media thread whose participant it is of, until
+/// it is dropped.
 pub(crate) async fn listen(
     listener: TcpListener,
     metrics: ConnectionMetrics,
-    callers: mpsc::Sender<Caller>,
+    threads: Vec<mpsc::Sender<Caller>>,
 ) {
+    let threads: Arc<[_]> = threads.into();
     let mut places = Places::new(metrics.clone());
     let mut knocking = JoinSet::new();
-    while !callers.is_closed() {
+    loop {
         while knocking.try_join_next().is_some() {}
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -66,13 +72,12 @@ pub(crate) async fn listen(
         let remote = super::canonical(remote);
         match places.take(remote.ip()) {
             Ok(place) => {
-                knocking.spawn(knock(
-                    stream,
-                    remote,
-                    place,
-                    metrics.clone(),
-                    callers.clone(),
-                ));
+                let (threads, metrics) = (Arc::clone(&threads), metrics.clone());
+                knocking.spawn(async move {
+                    if let Err(end) = knock(stream, remote, place, &threads).await {
+                        metrics.ended(end);
+                    }
+                });
             }
             Err(full) => metrics.ended(full),
         }
@@ -83,22 +88,18 @@ async fn knock(
     stream: TcpStream,
     remote: SocketAddr,
     place: Place,
-    metrics: ConnectionMetrics,
-    callers: mpsc::Sender<Caller>,
-) {
+    threads: &[mpsc::Sender<Caller>],
+) -> Result<(), ConnectionEnd> {
     // What takes longer than a check may is too much for one as well.
     let mut stream = stream.take((framing::HEADER + LONGEST_DATAGRAM) as u64);
     let heard = timeout(CHECK_TIME, first_frame(&mut stream)).await;
-    let caller = match heard.unwrap_or(Err(ConnectionEnd::Silent)) {
-        Ok((first, _)) if !is_check(&first) => Err(ConnectionEnd::NotACheck),
-        Ok((first, read)) => caller(stream.into_inner(), remote, first, read, place),
-        Err(end) => Err(end),
-    };
-    match caller {
-        // When nobody takes it, everything ends.
-        Ok(caller) => callers.send(caller).await.unwrap_or_default(),
-        Err(end) => metrics.ended(end),
-    }
+    let (first, read) = heard.unwrap_or(Err(ConnectionEnd::Silent))?;
+    let owner = threads.get(owner(&first)?.number());
+    let owner = owner.ok_or(ConnectionEnd::Unanswered)?;
+    let caller = caller(stream.into_inner(), remote, first, read, place)?;
+    // When nobody takes it, everything ends.
+    let _ = owner.send(caller).await;
+    Ok(())
 }
 
 async fn first_frame(stream: &mut Take<TcpStream>) -> Result<(Bytes, BytesMut), ConnectionEnd> {
@@ -118,11 +119,16 @@ async fn first_frame(stream: &mut Take<TcpStream>) -> Result<(Bytes, BytesMut), 
     }
 }
 
-/// True for an ICE check: a binding request that names one of our users (RFC 8445 §7.2.2).
-/// Whether we know the user, and whether it knows the password, the owner finds out.
-fn is_check(frame: &[u8]) -> bool {
-    StunMessage::parse(frame)
-        .is_ok_and(|message| message.is_binding_request() && message.split_username().is_some())
+/// The shard of the user whom an ICE check names: a binding request (RFC 8445 §7.2.2).
+/// Whether there is such a user, and whether it knows the password, the shard finds out.
+fn owner(frame: &[u8]) -> Result<ShardId, ConnectionEnd> {
+    let message = StunMessage::parse(frame).map_err(|_| ConnectionEnd::NotACheck)?;
+    match message.split_username() {
+        Some((ours, _)) if message.is_binding_request() => {
+            ShardId::of_ufrag(ours).ok_or(ConnectionEnd::Unanswered)
+        }
+        _ => Err(ConnectionEnd::NotACheck),
+    }
 }
 
 fn caller(
@@ -274,7 +280,7 @@ mod tests {
     #[test]
     fn only_a_check_opens_the_door() {
         for nonsense in [&b"GET / HTTP/1.1\r\n"[..], &[0; 20], &[]] {
-            assert!(!is_check(nonsense));
+            assert_eq!(owner(nonsense), Err(ConnectionEnd::NotACheck));
         }
     }
 }

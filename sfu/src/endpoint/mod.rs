@@ -4,6 +4,7 @@
 mod egress;
 mod framing;
 mod listener;
+mod relays;
 mod sockets;
 mod tcp;
 
@@ -21,12 +22,13 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     io::Interest,
     net::UdpSocket,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time,
 };
 
 pub(crate) use self::{
     listener::{Caller, listen},
+    relays::Relays,
     sockets::{Sockets, open},
     tcp::ConnectionEnd,
 };
@@ -38,7 +40,7 @@ use self::{
 use crate::{
     Candidates, ConnectError, DropReason, Negotiated, SfuEvent, Transport,
     metrics::{ConnectionMetrics, WorkerMetrics},
-    shard::{Datagram, Shard},
+    shard::{Datagram, Relay, Shard, ShardId},
 };
 
 /// Each buffer holds what the kernel may put together out of one sender's datagrams.
@@ -49,6 +51,12 @@ const MOST_READS: usize = 16;
 
 /// After so many commands other things get their turn.
 const MOST_COMMANDS: usize = 64;
+
+/// After so many relays other things get their turn.
+const MOST_RELAYS: usize = 256;
+
+/// How long what another thread has no room for waits until it is tried again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// How many connections one media thread carries.
 const MOST_PARTICIPANTS: usize = 10_000;
@@ -79,7 +87,26 @@ enum Woken {
     Caller(Caller),
     /// Someone who did says something.
     Heard(Heard),
+    /// Another media thread says something.
+    Relay(ShardId, Relay),
     NobodyListens,
+    /// Another media thread has ended.
+    Stopped,
+}
+
+/// What an endpoint is given and connected with.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    pub(crate) shard: Shard,
+    pub(crate) candidates: Candidates,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) connections: ConnectionMetrics,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) callers: mpsc::Receiver<Caller>,
+    pub(crate) events: mpsc::Sender<SfuEvent>,
+    pub(crate) relays: Relays,
+    /// Changes when any media thread has ended.
+    pub(crate) stopped: watch::Receiver<()>,
 }
 
 /// The loop and all that it owns.
@@ -90,12 +117,14 @@ pub(crate) struct Endpoint {
     port: u16,
     candidates: Candidates,
     shard: Shard,
+    relays: Relays,
     connections: Connections,
     callers: mpsc::Receiver<Caller>,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<SfuEvent>,
     /// Events that the receiver has not made room for yet.
     untold: VecDeque<SfuEvent>,
+    stopped: watch::Receiver<()>,
     metrics: WorkerMetrics,
     egress: Egress,
     buffers: Vec<u8>,
@@ -106,15 +135,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// To be called within the runtime.
-    pub(crate) fn new(
-        socket: std::net::UdpSocket,
-        candidates: Candidates,
-        metrics: WorkerMetrics,
-        connections: ConnectionMetrics,
-        callers: mpsc::Receiver<Caller>,
-        commands: mpsc::UnboundedReceiver<Command>,
-        events: mpsc::Sender<SfuEvent>,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(socket: std::net::UdpSocket, wiring: Wiring) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let socket = UdpSocket::from_std(socket)?;
         let offload = UdpSocketState::new(UdpSockRef::from(&socket))?;
@@ -123,14 +144,16 @@ impl Endpoint {
             offload,
             is_ipv6: address.is_ipv6(),
             port: address.port(),
-            candidates,
-            shard: Shard::new(),
-            connections: Connections::new(connections),
-            callers,
-            commands,
-            events,
+            candidates: wiring.candidates,
+            shard: wiring.shard,
+            relays: wiring.relays,
+            connections: Connections::new(wiring.connections),
+            callers: wiring.callers,
+            commands: wiring.commands,
+            events: wiring.events,
+            stopped: wiring.stopped,
+            metrics: wiring.metrics,
             untold: VecDeque::new(),
-            metrics,
             egress: Egress::default(),
             buffers: vec![0; BUFFER * BATCH_SIZE],
             cpu_read: Instant::now(),
@@ -142,11 +165,14 @@ impl Endpoint {
     /// Runs until told to stop or until nobody is left to tell it anything.
     pub(crate) async fn run(mut self) {
         while !self.is_over {
-            let deadline = self.shard.poll_timeout();
+            let retry = self.relays.is_waiting().then(|| Instant::now() + RETRY);
+            let deadline = self.shard.poll_timeout().into_iter().chain(retry).min();
             let woken = tokio::select! {
                 _ = self.socket.readable() => Woken::Io,
                 command = self.commands.recv() => Woken::Command(command),
                 Some(caller) = self.callers.recv() => Woken::Caller(caller),
+                Some((from, relay)) = self.relays.receive() => Woken::Relay(from, relay),
+                _ = self.stopped.changed() => Woken::Stopped,
                 Some(heard) = self.connections.hear() => Woken::Heard(heard),
                 () = sleep_until(deadline), if deadline.is_some() => Woken::Io,
                 permit = self.events.reserve(), if !self.untold.is_empty() => {
@@ -187,13 +213,26 @@ impl Endpoint {
                     self.hear(started, &heard);
                 }
             }
+            Woken::Relay(from, relay) => {
+                received = Some(started);
+                self.shard.handle_relay(started, from, relay);
+            }
             Woken::NobodyListens => self.untold.clear(),
+            Woken::Stopped => self.is_over = true,
         }
+        self.metrics.queue(self.relays.depth());
         for _ in 0..MOST_COMMANDS {
             match self.commands.try_recv() {
                 Ok(command) => self.obey(started, command),
                 Err(_) => break,
             }
+        }
+        for _ in 0..MOST_RELAYS {
+            let Some((from, relay)) = self.relays.try_receive() else {
+                break;
+            };
+            received = Some(started);
+            self.shard.handle_relay(started, from, relay);
         }
         for _ in 0..MOST_READS {
             let Some(heard) = self.connections.try_hear() else {
@@ -213,6 +252,7 @@ impl Endpoint {
             }
         }
         self.shard.flush(Instant::now());
+        self.relay();
         self.transmit(received);
         self.connections.settle();
         while let Some(remote) = self.shard.poll_hangup() {
@@ -303,6 +343,15 @@ impl Endpoint {
         Ok(now)
     }
 
+    fn relay(&mut self) {
+        self.relays.retry();
+        while let Some((to, relay)) = self.shard.poll_relay() {
+            let lost = self.relays.send(to, relay);
+            let counters = self.shard.counters();
+            counters.drop_many(DropReason::BusyWorker, lost);
+        }
+    }
+
     fn transmit(&mut self, received: Option<Instant>) {
         let most = self.offload.max_gso_segments();
         while let Some(transmit) = self.shard.poll_transmit() {
@@ -352,9 +401,8 @@ impl Endpoint {
         if let Err(error) = result {
             // Repaired by retransmission, as any loss.
             tracing::debug!(%error, count, "datagrams not sent");
-            for _ in 0..count {
-                self.shard.counters().drop_one(DropReason::NotSent);
-            }
+            let counters = self.shard.counters();
+            counters.drop_many(DropReason::NotSent, count);
         }
     }
 

@@ -28,11 +28,7 @@ pub(crate) struct Sockets {
 }
 
 /// Opens the port at one address, or at every one of the machine; port 0 takes a free one.
-pub(crate) fn open(
-    listen: Option<IpAddr>,
-    port: u16,
-    threads: usize,
-) -> Result<Sockets, StartError> {
+pub(crate) fn open(listen: Option<IpAddr>, port: u16, threads: u8) -> Result<Sockets, StartError> {
     let Some(ip) = listen else {
         // An IPv6 socket takes both. Only a kernel without IPv6 has no such thing.
         let everywhere = open_at(Ipv6Addr::UNSPECIFIED.into(), port, threads);
@@ -47,7 +43,7 @@ pub(crate) fn open(
     open_at(ip, port, threads)
 }
 
-fn open_at(ip: IpAddr, port: u16, threads: usize) -> Result<Sockets, StartError> {
+fn open_at(ip: IpAddr, port: u16, threads: u8) -> Result<Sockets, StartError> {
     let mut tries = if port == 0 { TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -58,7 +54,7 @@ fn open_at(ip: IpAddr, port: u16, threads: usize) -> Result<Sockets, StartError>
     }
 }
 
-fn open_both(asked: SocketAddr, threads: usize) -> Result<Sockets, StartError> {
+fn open_both(asked: SocketAddr, threads: u8) -> Result<Sockets, StartError> {
     // First, since a second process cannot share it, as it could the UDP port.
     let tcp = listen_tcp(asked).map_err(|source| Refused::tcp(asked, source))?;
     let address = tcp

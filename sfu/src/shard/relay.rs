@@ -139,6 +139,23 @@ impl Relay {
     }
 }
 
+#[cfg(test)]
+impl Relay {
+    pub(crate) fn address_mine_for_test(port: u16) -> Self {
+        Self(Message::AddressMine(([127, 0, 0, 1], port).into()))
+    }
+
+    pub(crate) fn datagrams_for_test(count: usize) -> Self {
+        let datagram = || HandedOver {
+            source: ([127, 0, 0, 1], 1).into(),
+            destination: ([127, 0, 0, 1], 2).into(),
+            contents: vec![7],
+        };
+        let datagrams = std::iter::repeat_with(datagram).take(count);
+        Self(Message::Datagrams(datagrams.collect()))
+    }
+}
+
 /// Only UDP's are told of: a TCP connection is handed to its owner as a whole.
 fn over_udp(address: SocketAddr) -> TransportAddress {
     let transport = Transport::Udp;

@@ -23,6 +23,7 @@ pub(crate) fn config(listen: Option<IpAddr>) -> SfuConfig {
         listen,
         media_port: 0,
         public_addresses: vec![],
+        media_threads: None,
     }
 }
 
