@@ -55,11 +55,18 @@ impl Shard {
             .filter_map(|track| Some(self.tracks.get(track.0)?.participant))
             .take(MOST_SPEAKERS)
             .collect();
+        let version = room.roll.version();
         for member in members {
             self.seat(now, member, &sounds);
-            if let Some(peer) = self.peers.get_mut(member.0) {
+            let Some(peer) = self.peers.get_mut(member.0) else {
+                continue;
+            };
+            if std::mem::take(&mut peer.slots_untold) || !peer.control.knows_slots() {
                 peer.control.set_slots(peer.fillings());
-                peer.control.set_speakers(&speakers);
+            }
+            peer.control.set_speakers(&speakers);
+            // Who has nothing to hear is not woken.
+            if peer.control.has_news() || peer.told != Some(version) {
                 self.mark_peer(member);
             }
         }
@@ -115,6 +122,7 @@ impl Shard {
                 return;
             };
             peer.layers_stale = true;
+            peer.slots_untold = true;
             let outlet = &mut peer.outlets[slot];
             if let Some(filling) = outlet.filling.take() {
                 self.population.slot_emptied(filling.source.is_video());
@@ -123,12 +131,8 @@ impl Shard {
                 && let Some(track) = self.tracks.get_mut(new.0)
             {
                 let is_simulcast = track.layers.len() > 1;
-                outlet.filling = Some(Filling::new(
-                    *new,
-                    track.participant,
-                    track.source,
-                    is_simulcast,
-                ));
+                let filling = Filling::new(*new, track.participant, track.source, is_simulcast);
+                outlet.fill(&mut peer.rtc, filling);
                 track.subscribers.push(slot_ref);
                 self.population.slot_filled(track.source.is_video());
                 self.mark_wants(*new);

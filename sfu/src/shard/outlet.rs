@@ -1,6 +1,6 @@
 //! A subscriber's slot: one outgoing stream, fed by whatever track fills it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use conclave_protocol::{Mid, ParticipantId, signal::Source};
 use str0m::{
@@ -28,6 +28,12 @@ use crate::{
 const VIDEO_CLOCK: u32 = 90_000;
 const OPUS_CLOCK: u32 = 48_000;
 
+/// Lost packets are sent again from the last second of each slot.
+const RESEND_PACKETS: usize = 512;
+const RESEND_AGE: Duration = Duration::from_secs(1);
+/// No more than this part of what a slot sends may be repetitions.
+const RESEND_SHARE: f32 = 0.5;
+
 /// One receiving section of a subscriber.
 #[derive(Debug)]
 pub(crate) struct Outlet {
@@ -36,6 +42,8 @@ pub(crate) struct Outlet {
     pub(crate) accepts: Source,
     pub(crate) filling: Option<Filling>,
     ssrc: Ssrc,
+    resends: Option<Ssrc>,
+    has_stream: bool,
     /// The payload types that the client takes here.
     types: Vec<Pt>,
     sequencer: Sequencer,
@@ -223,11 +231,26 @@ impl Outlet {
             accepts: negotiated.accepts,
             filling: None,
             ssrc: negotiated.ssrc,
+            resends: negotiated.resends,
+            has_stream: false,
             types: negotiated.types,
             sequencer: Sequencer::default(),
             ids: IdRewriter::default(),
             frame_numbers: FrameNumbers::default(),
         }
+    }
+
+    /// Puts a track into this slot.
+    pub(crate) fn fill(&mut self, rtc: &mut Rtc, filling: Filling) {
+        self.filling = Some(filling);
+        if std::mem::replace(&mut self.has_stream, true) {
+            return;
+        }
+        let mut direct = rtc.direct_api();
+        let stream = direct.declare_stream_tx(self.ssrc, self.resends, self.sdp_mid, None);
+        stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE));
+        // Senders pace what they send. Pacing it again would only add delay.
+        stream.set_unpaced(true);
     }
 
     /// Takes a packet of the track that fills this slot.

@@ -91,6 +91,8 @@ pub(crate) struct Peer {
     pub(crate) is_dirty: bool,
     /// The choice of layers has to be made anew.
     pub(crate) layers_stale: bool,
+    /// The client has not been told what fills its slots now.
+    pub(crate) slots_untold: bool,
     streams: Vec<(Ssrc, TrackKey, usize)>,
     /// How many reports of losses were counted so far.
     nacked: Vec<(NackedStream, u64)>,
@@ -125,6 +127,7 @@ impl Peer {
             told: None,
             is_dirty: false,
             layers_stale: false,
+            slots_untold: false,
             streams: vec![],
             nacked: vec![],
         }
