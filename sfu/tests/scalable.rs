@@ -96,6 +96,19 @@ fn each_subscriber_gets_the_size_that_its_tile_needs() {
             assert_decodable(layering, &video(&world, client));
         }
         let steady = world.now - SECOND;
+        if layering == Layering::Av1(L3T3) {
+            let told = |client| {
+                let received = video(&world, client).into_iter();
+                let descriptors = received.filter(|r| r.at >= steady).map(|r| r.dependency);
+                let tells = descriptors.map(|d| d.unwrap().get(3).is_some_and(|b| b & 0x40 != 0));
+                tells.collect::<Vec<_>>()
+            };
+            assert!(
+                told(narrow).iter().all(|told| *told),
+                "which targets it gets"
+            );
+            assert!(told(wide).iter().all(|told| !*told), "it gets them all");
+        }
         for (client, _) in tiles {
             let mut received = video(&world, client);
             received.retain(|r| r.at >= steady);
@@ -164,6 +177,25 @@ fn temporal_layers_are_left_out_without_a_trace() {
         assert!(seen.len() < 3 && seen.contains(&(0, 0)), "{seen:?}");
         world.clients[client].forget();
         world.run(3 * SECOND);
+        let received = video(&world, client);
+        // The path loses packets too. What follows on each other must not show what was
+        // left out between.
+        let adjacent = received
+            .windows(2)
+            .filter(|p| p[1].sequence == p[0].sequence + 1);
+        let mut pictures = 0;
+        for pair in adjacent {
+            let (a, b) = (&pair[0], &pair[1]);
+            let step = b.picture.unwrap().wrapping_sub(a.picture.unwrap());
+            let is_new = a.stamp.frame != b.stamp.frame;
+            pictures += u32::from(b.stamp.frame > a.stamp.frame + 1);
+            if layering == Layering::Vp8 {
+                assert_eq!(step & 0x7fff, u16::from(is_new), "{a:?} then {b:?}");
+            }
+        }
+        assert!(pictures > 5, "pictures were left out");
+        let seen = lately(&world, client);
+        assert!(seen.len() < 3, "{seen:?}");
         world.paths[client].capacity = None;
         world.run(20 * SECOND);
         assert_eq!(lately(&world, client), [(0, 0), (0, 1), (0, 2)]);
