@@ -198,10 +198,7 @@ impl Selector {
     /// the sender produces.
     pub(crate) fn narrowed(&self, frame: &DependencyFrame, position: Position) -> Option<u32> {
         let target = self.selection_at(position.sequence).target;
-        let structure = &frame.structure;
-        let kept = (0..structure.targets().len())
-            .filter(|t| structure.is_part_of(*t, target))
-            .fold(0, |mask, target| mask | 1 << target);
+        let kept = frame.structure.parts_of(target);
         (frame.active & kept != frame.active).then_some(frame.active & kept)
     }
 
