@@ -45,6 +45,24 @@ const LOSS_STEP: Duration = Duration::from_millis(5);
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
 
+/// A client that gets less than it wants is probed this often. WebRTC's own interval for
+/// senders that do not fill their path.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Seeking so much more, in bits a second, makes the estimator probe; in the end it begins
+/// anew.
+const PROBE_STEP: u64 = 1_000;
+const MOST_PROBE_STEPS: u64 = 64_000;
+
+/// What the estimator was told to find out about.
+#[derive(Debug, Clone, Copy)]
+struct Sought {
+    rate: BitRate,
+    /// On top of that, in bits a second.
+    more: u64,
+    since: Instant,
+}
+
 /// The state machine failed beyond repair, by an error or a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
@@ -88,7 +106,7 @@ pub(crate) struct Peer {
     /// What the client wants to see; until it says so, everyone as they came.
     pub(crate) wishes: Option<Vec<VideoWish>>,
     pub(crate) estimate: Option<BitRate>,
-    sought: Option<BitRate>,
+    sought: Option<Sought>,
     pub(crate) connected: bool,
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
@@ -270,16 +288,34 @@ impl Peer {
     /// Has the estimator find out whether the path carries this much. It probes at up to
     /// twice the rate and takes the result for the truth, so it must not be told to seek
     /// less than what the path is supposed to carry anyway.
-    pub(crate) fn seek(&mut self, rate: BitRate) {
+    ///
+    /// `is_short` when the client gets less than it wants. The estimate hardly rises beyond
+    /// what is sent, so a path that has recovered would not be noticed for a long time: the
+    /// estimator is made to probe again and again, which it does whenever it is told to seek
+    /// more than before.
+    pub(crate) fn seek(&mut self, now: Instant, rate: BitRate, is_short: bool) {
         let rate = rate.max(BitRate(FIRST_ESTIMATE.as_u64()));
-        let matters = self
-            .sought
-            .is_none_or(|old| old.0.abs_diff(rate.0) > old.0 / 10);
-        if matters {
-            self.sought = Some(rate);
-            let wanted = Bitrate::bps(rate.0);
-            self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
-        }
+        let next = match self.sought {
+            Some(old) if old.rate.0.abs_diff(rate.0) <= old.rate.0 / 10 => {
+                let waited = now.saturating_duration_since(old.since);
+                if !is_short || waited < PROBE_INTERVAL {
+                    return;
+                }
+                Sought {
+                    rate: old.rate,
+                    more: (old.more + PROBE_STEP) % MOST_PROBE_STEPS,
+                    since: now,
+                }
+            }
+            _ => Sought {
+                rate,
+                more: 0,
+                since: now,
+            },
+        };
+        self.sought = Some(next);
+        let wanted = Bitrate::bps(next.rate.0 + next.more);
+        self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
     }
 
     /// How many of a stream's reports of losses are new.

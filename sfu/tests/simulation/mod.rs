@@ -8,7 +8,9 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod dependency;
 pub(crate) mod media;
+pub(crate) mod scalable;
 mod sending;
 
 use std::{
