@@ -189,6 +189,7 @@ impl Shard {
             })
             .collect();
         let chosen = allocate(estimate, &demands);
+        let is_short = demands.iter().zip(&chosen).any(|(d, c)| *c != d.best());
         let mut needed = vec![];
         let mut moved = vec![];
         let mut paused_or_resumed = false;
@@ -211,7 +212,7 @@ impl Shard {
         if paused_or_resumed {
             peer.control.set_slots(peer.fillings());
         }
-        peer.seek(desired(&demands));
+        peer.seek(now, desired(&demands), is_short);
         for track in moved {
             self.mark_wants(track);
         }

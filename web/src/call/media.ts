@@ -179,9 +179,7 @@ export class Media {
   renew(): void {
     if (this.#renewTimer !== undefined) return;
     if (this.#attempt === PATIENCE) {
-      this.#events.trouble(
-        "Sound and pictures do not get through. A firewall may block them (UDP).",
-      );
+      this.#events.trouble("Sound and pictures do not get through. A firewall may block them.");
     }
     const wait = backoff(this.#attempt, Math.random());
     this.#attempt += 1;
