@@ -20,7 +20,6 @@ mod metrics;
 mod negotiation;
 mod packet;
 mod placement;
-#[allow(dead_code)]
 mod recent;
 mod rewrite;
 pub mod shard;

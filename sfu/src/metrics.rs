@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     key_frames_asked: IntCounter,
     key_frames_requested: IntCounter,
     key_frames_suppressed: IntCounter,
+    key_frames_kept: IntCounter,
     connected: Vec<(Transport, IntCounter)>,
     timed_out: Vec<(Transport, IntCounter)>,
     never_checked: IntCounter,
@@ -188,7 +189,7 @@ impl Metrics {
         let key_frames = make.counters(
             "conclave_keyframe_requests_total",
             "Key frames that subscribers asked for (received), requests to publishers (sent), \
-             wishes that shared one (suppressed).",
+             wishes that shared one (suppressed), newcomers who got a recent one (kept).",
             &["action"],
         )?;
         let ice = make.counters(
@@ -272,6 +273,7 @@ impl Metrics {
             key_frames_asked: one(&key_frames, "received")?,
             key_frames_requested: one(&key_frames, "sent")?,
             key_frames_suppressed: one(&key_frames, "suppressed")?,
+            key_frames_kept: one(&key_frames, "kept")?,
             connected: connections("connected")?,
             timed_out: connections("timed_out")?,
             never_checked: ice.get_metric_with_label_values(&["none", "timed_out"])?,
@@ -330,6 +332,7 @@ impl Metrics {
             .inc_by(counters.key_frames_requested);
         self.key_frames_suppressed
             .inc_by(counters.key_frames_suppressed);
+        self.key_frames_kept.inc_by(counters.key_frames_kept);
         for (transport, metric) in &self.connected {
             metric.inc_by(counters.connected(*transport));
         }

@@ -205,7 +205,7 @@ impl Shard {
                 let needs_key_frame = filling.head_for(target);
                 paused_or_resumed |= filling.is_paused() != watched.paused;
                 if needs_key_frame && let Some(stream) = filling.target_stream() {
-                    needed.push((watched.track, stream));
+                    needed.push((watched.slot, watched.track, stream));
                 }
             }
         }
@@ -216,8 +216,11 @@ impl Shard {
         for track in moved {
             self.mark_wants(track);
         }
-        for (track, layer) in needed {
-            self.want_key_frame(now, track, layer);
+        for (slot, track, layer) in needed {
+            let slot = SlotRef { peer: key, slot };
+            if !self.serve_recent(now, slot, track, layer) {
+                self.want_key_frame(now, track, layer);
+            }
         }
         if paused_or_resumed {
             self.mark_peer(key);
