@@ -112,6 +112,14 @@ impl Negotiator {
         Ok(Self { config, candidates })
     }
 
+    /// Without an estimate of what a client's network carries, everyone gets the layer that
+    /// fits the tile. It is what the estimate costs that this is for.
+    #[must_use]
+    pub fn without_estimation(mut self) -> Self {
+        self.config = self.config.enable_bwe(None);
+        self
+    }
+
     /// Answers an offer.
     pub fn negotiate(&self, offer: &Offer, now: Instant) -> Result<Negotiated, ConnectError> {
         check_size(&offer.sdp)?;
