@@ -1,33 +1,63 @@
 //! Measures what the SFU costs. `make bench-sfu` runs it.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod client;
+mod clients;
 mod clock;
+mod figures;
+mod floor;
 mod in_process;
+mod load;
+mod machine;
+mod page;
 mod room;
+mod scenario;
+mod sockets;
 mod video;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use in_process::Shape;
-use room::Estimation;
-use video::Frame;
+use clap::{Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Measures what the SFU costs.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measures the SFU without and with sockets.
+    Sfu {
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+        /// Only the parts whose names hold this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// Puts the load test's findings on a page.
+    Load {
+        /// What `conclave-loadtest --json` wrote.
+        findings: Vec<PathBuf>,
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
+    /// Plays the clients of a call, at the other end of pipes.
+    #[command(hide = true)]
+    Clients { scenario: String },
+}
+
 fn main() -> Result<()> {
-    for estimation in [Estimation::Off, Estimation::On] {
-        for shape in [Shape::OneTo(10), Shape::OneTo(50), Shape::OneTo(100), Shape::AllOf(10)] {
-            let mut room = in_process::settled(shape, estimation)?;
-            println!("{shape} {estimation:?} paced {}", in_process::paced(&mut room)?);
-            for n in [1, 6, 24] {
-                println!("{shape} {estimation:?} {n} {}", in_process::saturated(&mut room, shape, Frame::of(n))?);
-            }
-        }
+    match Arguments::parse().task {
+        Task::Sfu { page, only } => page::put(page.as_deref(), "sfu", &figures::measure(&only)?),
+        Task::Load { findings, page } => page::put(page.as_deref(), "load", &load::table(&findings)?),
+        Task::Clients { scenario } => clients::run(serde_json::from_str(&scenario)?),
     }
-    println!("gallery {}", in_process::gallery(50)?);
-    for (size, spread) in in_process::joins(&[10, 100, 300, 500])? {
-        println!("join at {size}: {spread} ms");
-    }
-    Ok(())
 }
