@@ -26,12 +26,6 @@ const LONGEST_SDP: usize = 256 * 1024;
 const MOST_SECTIONS: usize = 64;
 const MOST_LAYERS: usize = 3;
 
-/// Lost packets are sent again from the last second of each slot.
-const RESEND_PACKETS: usize = 512;
-const RESEND_AGE: Duration = Duration::from_secs(1);
-/// No more than this part of what a slot sends may be repetitions.
-const RESEND_SHARE: f32 = 0.5;
-
 /// What a subscriber's network is supposed to carry until it is known better.
 pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
 
@@ -75,6 +69,8 @@ pub(crate) struct NegotiatedSlot {
     pub(crate) sdp_mid: SdpMid,
     pub(crate) accepts: Source,
     pub(crate) ssrc: Ssrc,
+    /// The stream that repeats what was lost (RFC 4588).
+    pub(crate) resend_ssrc: Option<Ssrc>,
     /// The payload types that the client takes in this section.
     pub(crate) types: Vec<Pt>,
 }
@@ -274,14 +270,16 @@ fn negotiated_slot(rtc: &mut Rtc, slot: &OfferedSlot) -> Result<NegotiatedSlot, 
     let stream = direct.stream_tx_by_mid(mid, None).ok_or_else(|| {
         ConnectError::Unacceptable(format!("section {} cannot be sent to", slot.mid))
     })?;
-    stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE));
-    // Senders pace what they send. Pacing it again would only add delay.
-    stream.set_unpaced(true);
+    let (ssrc, resend_ssrc) = (stream.ssrc(), stream.rtx());
+    // Every stream costs time whenever the connection is driven. It is declared again when
+    // the slot has something to send.
+    direct.remove_stream_tx(ssrc);
     Ok(NegotiatedSlot {
         mid: slot.mid.clone(),
         sdp_mid: mid,
         accepts: slot.accepts,
-        ssrc: stream.ssrc(),
+        ssrc,
+        resend_ssrc,
         types,
     })
 }

@@ -1,6 +1,6 @@
 //! A subscriber's slot: one outgoing stream, fed by whatever track fills it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use conclave_protocol::{Mid, ParticipantId, signal::Source};
 use str0m::{
@@ -23,6 +23,12 @@ use crate::{
 const VIDEO_CLOCK: u32 = 90_000;
 const OPUS_CLOCK: u32 = 48_000;
 
+/// Lost packets are sent again from the last second of each slot.
+const RESEND_PACKETS: usize = 512;
+const RESEND_AGE: Duration = Duration::from_secs(1);
+/// No more than this part of what a slot sends may be repetitions.
+const RESEND_SHARE: f32 = 0.5;
+
 /// One receiving section of a subscriber.
 #[derive(Debug)]
 pub(crate) struct Outlet {
@@ -31,6 +37,10 @@ pub(crate) struct Outlet {
     pub(crate) accepts: Source,
     pub(crate) filling: Option<Filling>,
     ssrc: Ssrc,
+    resend_ssrc: Option<Ssrc>,
+    /// The connection knows the streams. Once declared they stay: declared anew, the stream
+    /// of repetitions would count from the beginning and use its SRTP nonces again.
+    is_declared: bool,
     /// The payload types that the client takes here.
     types: Vec<Pt>,
     sequencer: Sequencer,
@@ -101,6 +111,8 @@ impl Outlet {
             accepts: negotiated.accepts,
             filling: None,
             ssrc: negotiated.ssrc,
+            resend_ssrc: negotiated.resend_ssrc,
+            is_declared: false,
             types: negotiated.types,
             sequencer: Sequencer::default(),
             ids: IdRewriter::default(),
@@ -139,6 +151,13 @@ impl Outlet {
         };
         let rewritten = descriptor.with_ids(&packet.payload, self.ids.place(descriptor.ids()));
         let mut direct = rtc.direct_api();
+        if !std::mem::replace(&mut self.is_declared, true) {
+            let stream =
+                direct.declare_stream_tx(self.ssrc, self.resend_ssrc, self.sdp_mid, None);
+            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE));
+            // Senders pace what they send. Pacing it again would only add delay.
+            stream.set_unpaced(true);
+        }
         let Some(stream) = direct.stream_tx(&self.ssrc) else {
             return Outcome::Dropped(DropReason::Refused);
         };
