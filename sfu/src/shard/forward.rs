@@ -25,6 +25,7 @@ impl Shard {
             self.counters.drop_one(DropReason::NotOffered);
             return;
         };
+        peer.last_media = Some(now);
         if packet.payload.len() > LONGEST_PAYLOAD {
             self.counters.drop_one(DropReason::TooLong);
             return;
@@ -120,8 +121,9 @@ impl Shard {
                 self.counters.drop_one(reason);
                 return;
             }
-            Outcome::Sent => {}
+            Outcome::Sent => peer.last_media = Some(arrival.packet.arrived),
             Outcome::Switched { from } => {
+                peer.last_media = Some(arrival.packet.arrived);
                 match from {
                     Some(from) if from < arrival.layer => self.counters.layer_upgrades += 1,
                     Some(from) if from > arrival.layer => self.counters.layer_downgrades += 1,

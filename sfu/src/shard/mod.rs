@@ -57,6 +57,10 @@ const LONGEST_DATAGRAM: usize = 1_500;
 /// has moved by this much.
 const LEAST_SLEEP: Duration = Duration::from_millis(1);
 
+/// What is due within this time is due now. str0m's pacer asks for a microsecond between
+/// packets.
+const SAME_MOMENT: Duration = Duration::from_micros(2);
+
 /// A state machine that wants to be called again at once is called at most so often in one
 /// flush. With bandwidth estimation each call releases one packet.
 const MOST_ROUNDS: usize = 4_096;
@@ -409,12 +413,14 @@ impl Shard {
         if std::mem::take(&mut peer.layers_stale) {
             self.choose_layers(now, key);
         }
+        // The pacer lets one packet go at a time and wants the next moment for the next.
+        let mut moment = now;
         for _ in 0..MOST_ROUNDS {
             let Some(peer) = self.peers.get_mut(key.0) else {
                 return;
             };
             peer.speak(&self.rooms);
-            if peer.advance(now).is_err() {
+            if peer.advance(moment).is_err() {
                 self.lose(now, key, LostReason::Failed);
                 return;
             }
@@ -424,18 +430,17 @@ impl Shard {
                 return;
             };
             peer.is_dirty = false;
-            if peer.rtc_due > now {
+            if peer.rtc_due > moment + SAME_MOMENT {
                 return;
             }
             if self.outbox.len() == sent_before {
                 // Due at once, with nothing to show for it: time has to move first.
-                peer.rtc_due = now + LEAST_SLEEP;
-                self.schedule(key);
-                return;
+                break;
             }
+            moment = peer.rtc_due.max(moment);
         }
         if let Some(peer) = self.peers.get_mut(key.0) {
-            peer.rtc_due = now + LEAST_SLEEP;
+            peer.rtc_due = moment + LEAST_SLEEP;
             self.schedule(key);
         }
     }
@@ -488,6 +493,12 @@ impl Shard {
     fn schedule(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key.0) {
             let due = peer.due();
+            // Handshakes are few and someone waits for them.
+            let due = if peer.connected {
+                self.timers.on_grid(due)
+            } else {
+                due
+            };
             self.timers
                 .set(Due::Peer(key), &mut peer.deadline, Some(due));
         }

@@ -32,8 +32,11 @@ use crate::{
 /// A connection that has not come about by then never will.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
 
-/// How often one that sends nothing is called for its pacer's sake.
-const IDLE_STEP: Duration = Duration::from_millis(500);
+/// Without a packet of media in either direction for this long, a connection is quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a quiet one is called for the sake of its pacer and its estimate.
+const QUIET_STEP: Duration = Duration::from_millis(500);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
@@ -84,6 +87,10 @@ pub(crate) struct Peer {
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
+    /// When it was last told the time.
+    advanced: Instant,
+    /// When a packet of media last came or went.
+    pub(crate) last_media: Option<Instant>,
     pub(crate) deadline: Deadline,
     /// How far the client has been told what others publish.
     pub(crate) told: Option<Version>,
@@ -121,6 +128,8 @@ impl Peer {
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
+            advanced: now,
+            last_media: None,
             deadline: Deadline::default(),
             told: None,
             is_dirty: false,
@@ -137,6 +146,7 @@ impl Peer {
     }
 
     pub(crate) fn advance(&mut self, now: Instant) -> Result<(), Broken> {
+        self.advanced = now;
         contained(|| self.rtc.handle_input(Input::Timeout(now)))?.map_err(|_| Broken)
     }
 
@@ -149,13 +159,22 @@ impl Peer {
         contained(|| self.rtc.close())?.map_err(|_| Broken)
     }
 
-    /// Takes note of when the state machine wants to be called. The pacer of one that sends
-    /// nothing would have itself called many times a second, to keep up a stream of padding.
+    /// Takes note of when the state machine wants to be called. The pacer and the estimator
+    /// of a quiet one would have themselves called many times a second, for nothing but a
+    /// stream of padding.
     pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
-        let is_pacer = matches!(self.rtc.last_timeout_reason(), Reason::Pacer(_));
-        let sends = self.outlets.iter().any(|outlet| outlet.filling.is_some());
-        self.rtc_due = if self.connected && is_pacer && !sends {
-            at.max(now + IDLE_STEP)
+        let for_sending = matches!(
+            self.rtc.last_timeout_reason(),
+            Reason::Pacer(_)
+                | Reason::BweDelayControl
+                | Reason::BweProbeControl
+                | Reason::BweProbeEstimator
+        );
+        let is_quiet = self
+            .last_media
+            .is_none_or(|last| now.saturating_duration_since(last) > QUIET_AFTER);
+        self.rtc_due = if self.connected && for_sending && is_quiet {
+            at.max(self.advanced + QUIET_STEP)
         } else {
             at
         };
