@@ -263,7 +263,12 @@ impl Peer {
     /// twice the rate and takes the result for the truth, so it must not be told to seek
     /// less than what the path is supposed to carry anyway.
     pub(crate) fn seek(&mut self, rate: BitRate) {
-        let rate = rate.max(BitRate(FIRST_ESTIMATE.as_u64()));
+        // Who watches nothing has no use for the answer.
+        let rate = if rate > BitRate(0) {
+            rate.max(BitRate(FIRST_ESTIMATE.as_u64()))
+        } else {
+            rate
+        };
         let matters = self
             .sought
             .is_none_or(|old| old.0.abs_diff(rate.0) > old.0 / 10);
