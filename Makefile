@@ -81,6 +81,9 @@ test-browsers: debug-binaries
 test-load: debug-binaries
 	scripts/netns.sh scripts/bench.sh debug 5 1:3 3:3
 
+test-nat: debug-binaries
+	scripts/netns.sh scripts/nat-test.sh debug
+
 # As the Rust tests build them: `cargo build` would choose other features and build anew.
 debug-binaries: $(PAGE) $(MEDIA)
 	cargo test --workspace --locked --no-run
@@ -104,4 +107,4 @@ $(MEDIA): scripts/media.sh
 	@touch $@
 
 .PHONY: run test bench bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \
-	lint-rust lint-web lint-house test-rust test-web test-browsers test-load
+	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-nat

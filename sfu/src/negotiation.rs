@@ -12,7 +12,7 @@ use conclave_protocol::{
     signal::{OfferedSlot, OfferedTrack, Source},
 };
 use str0m::{
-    Candidate, IceCreds, Rtc, RtcConfig,
+    IceCreds, Rtc, RtcConfig,
     bwe::Bitrate,
     change::SdpOffer,
     config::DtlsVersion,
@@ -20,7 +20,10 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use crate::{Answer, Candidates, ConnectError, Offer, StartError, shard::ShardId, srtp_profile};
+use crate::{
+    Answer, Candidates, ConnectError, Offer, StartError,
+    rewrite::dependency::dependency_descriptor, shard::ShardId, srtp_profile,
+};
 
 const LONGEST_SDP: usize = 256 * 1024;
 const MOST_SECTIONS: usize = 64;
@@ -28,6 +31,10 @@ const MOST_LAYERS: usize = 3;
 
 /// What a subscriber's network is supposed to carry until it is known better.
 pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
+
+/// One that str0m's own extensions leave free. Clients offer, so theirs is the one that is
+/// used (RFC 8285 §6).
+const DEPENDENCY_DESCRIPTOR_ID: u8 = 12;
 
 /// How often a connection tells how many losses were reported.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -69,8 +76,8 @@ pub(crate) struct NegotiatedSlot {
     pub(crate) sdp_mid: SdpMid,
     pub(crate) accepts: Source,
     pub(crate) ssrc: Ssrc,
-    /// The stream that repeats what was lost (RFC 4588).
-    pub(crate) resend_ssrc: Option<Ssrc>,
+    /// The stream on which lost packets are sent again (RFC 4588).
+    pub(crate) resends: Option<Ssrc>,
     /// The payload types that the client takes in this section.
     pub(crate) types: Vec<Pt>,
 }
@@ -105,7 +112,8 @@ impl Negotiator {
             .enable_opus(true, false)
             .enable_vp8(true)
             .enable_vp9(true)
-            .enable_av1(true);
+            .enable_av1(true)
+            .set_extension(DEPENDENCY_DESCRIPTOR_ID, dependency_descriptor());
         Ok(Self {
             config,
             candidates,
@@ -119,14 +127,6 @@ impl Negotiator {
             shard,
             ..self.clone()
         }
-    }
-
-    /// Without an estimate of what a client's network carries, everyone gets the layer that
-    /// fits the tile. It is what the estimate costs that this is for.
-    #[must_use]
-    pub fn without_estimation(mut self) -> Self {
-        self.config = self.config.enable_bwe(None);
-        self
     }
 
     /// Answers an offer.
@@ -150,15 +150,18 @@ impl Negotiator {
         let ufrag = credentials.ufrag.clone();
         let config = self.config.clone().set_local_ice_credentials(credentials);
         let mut rtc = config.build(now);
-        for address in self.candidates.addresses() {
-            let candidate = Candidate::host(*address, "udp").map_err(|e| unacceptable(&e))?;
-            rtc.add_local_candidate(candidate);
+        for candidate in self.candidates.told() {
+            rtc.add_local_candidate(candidate.clone());
         }
         let answer = rtc
             .sdp_api()
             .accept_offer(sdp)
             .map_err(|e| unacceptable(&e))?
             .to_sdp_string();
+        // Too late for the answer, in time for the first check.
+        for candidate in self.candidates.hidden() {
+            rtc.add_local_candidate(candidate.clone());
+        }
         let tracks = offer
             .tracks
             .iter()
@@ -270,16 +273,16 @@ fn negotiated_slot(rtc: &mut Rtc, slot: &OfferedSlot) -> Result<NegotiatedSlot, 
     let stream = direct.stream_tx_by_mid(mid, None).ok_or_else(|| {
         ConnectError::Unacceptable(format!("section {} cannot be sent to", slot.mid))
     })?;
-    let (ssrc, resend_ssrc) = (stream.ssrc(), stream.rtx());
-    // Every stream costs time whenever the connection is driven. It is declared again when
-    // the slot has something to send.
+    let (ssrc, resends) = (stream.ssrc(), stream.rtx());
+    // Every stream costs something at every turn of the state machine. A slot's is made
+    // again when the slot is first filled.
     direct.remove_stream_tx(ssrc);
     Ok(NegotiatedSlot {
         mid: slot.mid.clone(),
         sdp_mid: mid,
         accepts: slot.accepts,
         ssrc,
-        resend_ssrc,
+        resends,
         types,
     })
 }

@@ -70,7 +70,9 @@ impl Shard {
             return;
         }
         let participant = peer.participant;
-        self.counters.connected += 1;
+        if let Some(transport) = peer.transport {
+            self.counters.connect(transport);
+        }
         self.events.push_back(SfuEvent::Connected { participant });
         self.update_published(now, key);
         self.mark_slots(key);
@@ -88,8 +90,8 @@ impl Shard {
             .and_then(|outlet| outlet.filling.as_ref());
         if let Some(filling) = filling
             && filling.source.is_video()
+            && let Some(layer) = filling.stream()
         {
-            let layer = filling.current.unwrap_or(filling.target);
             let track = filling.track;
             self.want_key_frame(now, track, layer);
         }

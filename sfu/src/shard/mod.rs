@@ -12,6 +12,7 @@ mod assignment;
 mod control;
 mod demux;
 mod departure;
+mod elsewhere;
 mod events;
 mod forward;
 mod outlet;
@@ -34,7 +35,7 @@ use conclave_protocol::{ParticipantId, RoomId};
 use slab::Slab;
 use str0m::{
     Output,
-    net::{Protocol as Transport, Receive, Transmit},
+    net::{Receive, Transmit},
 };
 
 use self::{
@@ -48,22 +49,25 @@ use self::{
 
 pub use relay::{Relay, ShardId};
 
-use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
+use crate::{
+    Counters, DropReason, LostReason, Population, SfuEvent, Transport, negotiation::Negotiated,
+    transport::TransportAddress,
+};
 
 /// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
-const LONGEST_DATAGRAM: usize = 1_500;
+pub(crate) const LONGEST_DATAGRAM: usize = 1_500;
 
 /// A state machine that is due over and over at the same moment is left alone until time
 /// has moved by this much.
 const LEAST_SLEEP: Duration = Duration::from_millis(1);
 
-/// What is due within this time is due now. str0m's pacer asks for a microsecond between
-/// packets.
-const SAME_MOMENT: Duration = Duration::from_micros(2);
-
 /// A state machine that wants to be called again at once is called at most so often in one
 /// flush. With bandwidth estimation each call releases one packet.
 const MOST_ROUNDS: usize = 4_096;
+
+/// After each packet the pacer asks to be called a microsecond later. Waiting for that would
+/// break up what can leave together, and no timer is so exact.
+const AT_ONCE: Duration = Duration::from_micros(1);
 
 /// The look at speakers and layers of a room in which packets flow.
 const TICK: Duration = Duration::from_millis(200);
@@ -95,6 +99,8 @@ enum Due {
 /// A datagram as it came from the network.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
+    /// What it came over.
+    pub transport: Transport,
     /// Who sent it.
     pub source: SocketAddr,
     /// The candidate that it was sent to.
@@ -226,13 +232,15 @@ impl Shard {
             return Err(DropReason::TooLong);
         }
         let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
-        let key = match self
-            .demux
-            .find(self.id, protocol, datagram.source, contents)?
-        {
+        let source = TransportAddress {
+            transport: datagram.transport,
+            address: datagram.source,
+        };
+        let key = match self.demux.find(self.id, protocol, source, contents)? {
             Owner::Here(key) => key,
-            // Handed on once at most: two shards that disagree would do so for ever.
-            Owner::Shard(_) if self.handed_by.is_some() => {
+            // Handed on once at most: two shards that disagree would do so for ever. And a
+            // TCP connection stays with the thread that has it.
+            Owner::Shard(_) if self.handed_by.is_some() || datagram.transport == Transport::Tcp => {
                 return Err(DropReason::UnknownSource);
             }
             Owner::Shard(shard) => {
@@ -249,7 +257,7 @@ impl Shard {
             }
         };
         let receive = Receive::new(
-            Transport::Udp,
+            datagram.transport.into(),
             datagram.source,
             datagram.destination,
             contents,
@@ -341,6 +349,11 @@ impl Shard {
         self.events.pop_front()
     }
 
+    /// The next TCP connection, by its remote address, that no participant has any more.
+    pub fn poll_hangup(&mut self) -> Option<SocketAddr> {
+        self.demux.poll_hangup()
+    }
+
     /// What was counted since it was last reset by the reader.
     pub fn counters(&mut self) -> &mut Counters {
         &mut self.counters
@@ -413,14 +426,12 @@ impl Shard {
         if std::mem::take(&mut peer.layers_stale) {
             self.choose_layers(now, key);
         }
-        // The pacer lets one packet go at a time and wants the next moment for the next.
-        let mut moment = now;
         for _ in 0..MOST_ROUNDS {
             let Some(peer) = self.peers.get_mut(key.0) else {
                 return;
             };
             peer.speak(&self.rooms);
-            if peer.advance(moment).is_err() {
+            if peer.advance(now).is_err() {
                 self.lose(now, key, LostReason::Failed);
                 return;
             }
@@ -430,17 +441,18 @@ impl Shard {
                 return;
             };
             peer.is_dirty = false;
-            if peer.rtc_due > moment + SAME_MOMENT {
+            if peer.rtc_due > now + AT_ONCE {
                 return;
             }
             if self.outbox.len() == sent_before {
                 // Due at once, with nothing to show for it: time has to move first.
-                break;
+                peer.rtc_due = now + LEAST_SLEEP;
+                self.schedule(key);
+                return;
             }
-            moment = peer.rtc_due.max(moment);
         }
         if let Some(peer) = self.peers.get_mut(key.0) {
-            peer.rtc_due = moment + LEAST_SLEEP;
+            peer.rtc_due = now + LEAST_SLEEP;
             self.schedule(key);
         }
     }
@@ -472,16 +484,22 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
         };
+        let transport = transmit.proto.into();
         match Protocol::of(&transmit.contents) {
             // An ICE-lite agent sends nothing but answers to checks that proved themselves.
             Some(Protocol::Stun) => {
-                let address = transmit.destination;
+                let address = TransportAddress {
+                    transport,
+                    address: transmit.destination,
+                };
                 let forgotten = self.demux.learn(address, key, &mut peer.addresses);
                 self.address_proven(address);
                 if let Some(forgotten) = forgotten {
                     self.address_gone(forgotten);
                 }
             }
+            // All but checks take the pair that the client chose.
+            Some(Protocol::Dtls) => peer.transport = Some(transport),
             Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
                 self.counters.resends_out += 1;
             }
@@ -509,7 +527,8 @@ impl Shard {
             return;
         };
         if !peer.connected && now >= peer.connect_by {
-            self.counters.never_connected += 1;
+            let checked = peer.addresses.last().map(|a| a.transport);
+            self.counters.time_out(checked);
             self.lose(now, key, LostReason::NeverConnected);
             return;
         }

@@ -1,7 +1,6 @@
 //! One participant's connection: its WebRTC state machine, what it sends and what it gets.
 
 use std::{
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -25,8 +24,10 @@ use super::{
     track::TrackKey,
 };
 use crate::{
+    Transport,
     layer::BitRate,
     negotiation::{FIRST_ESTIMATE, Negotiated},
+    transport::TransportAddress,
 };
 
 /// A connection that has not come about by then never will.
@@ -35,8 +36,14 @@ pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
 /// Without a packet of media in either direction for this long, a connection is quiet.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
-/// How often a quiet one is called for the sake of its pacer and its estimate.
-const QUIET_STEP: Duration = Duration::from_millis(500);
+/// How often a quiet one is called for the sake of pacing and estimates.
+const IDLE_STEP: Duration = Duration::from_millis(500);
+
+/// What is not urgent waits for so long, since a packet for the same client most often
+/// comes along by then and takes it with it.
+const ESTIMATE_STEP: Duration = Duration::from_millis(50);
+const REPORT_STEP: Duration = Duration::from_millis(20);
+const LOSS_STEP: Duration = Duration::from_millis(5);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
@@ -72,7 +79,9 @@ pub(crate) struct Peer {
     pub(crate) room: RoomKey,
     pub(crate) rtc: Rtc,
     pub(crate) ufrag: String,
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<TransportAddress>,
+    /// What carries everything but checks, once the client has chosen.
+    pub(crate) transport: Option<Transport>,
     pub(crate) resend_types: u128,
     pub(crate) sections: Vec<Section>,
     pub(crate) outlets: Vec<Outlet>,
@@ -87,7 +96,7 @@ pub(crate) struct Peer {
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
-    /// When it was last told the time.
+    /// When it was last called.
     advanced: Instant,
     /// When a packet of media last came or went.
     pub(crate) last_media: Option<Instant>,
@@ -98,6 +107,8 @@ pub(crate) struct Peer {
     pub(crate) is_dirty: bool,
     /// The choice of layers has to be made anew.
     pub(crate) layers_stale: bool,
+    /// The client has not been told what fills its slots now.
+    pub(crate) slots_untold: bool,
     streams: Vec<(Ssrc, TrackKey, usize)>,
     /// How many reports of losses were counted so far.
     nacked: Vec<(NackedStream, u64)>,
@@ -117,6 +128,7 @@ impl Peer {
             rtc: negotiated.rtc,
             ufrag: negotiated.ufrag,
             addresses: vec![],
+            transport: None,
             resend_types: negotiated.resend_types,
             sections,
             outlets: negotiated.slots.into_iter().map(Outlet::new).collect(),
@@ -134,6 +146,7 @@ impl Peer {
             told: None,
             is_dirty: false,
             layers_stale: false,
+            slots_untold: false,
             streams: vec![],
             nacked: vec![],
         }
@@ -159,25 +172,40 @@ impl Peer {
         contained(|| self.rtc.close())?.map_err(|_| Broken)
     }
 
-    /// Takes note of when the state machine wants to be called. The pacer and the estimator
-    /// of a quiet one would have themselves called many times a second, for nothing but a
-    /// stream of padding.
+    /// Takes note of when the state machine wants to be called.
     pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
-        let for_sending = matches!(
-            self.rtc.last_timeout_reason(),
-            Reason::Pacer(_)
-                | Reason::BweDelayControl
-                | Reason::BweProbeControl
-                | Reason::BweProbeEstimator
-        );
+        self.rtc_due = at;
+        if self.connected {
+            // Counted from when it was last called: counted from now, packets that keep
+            // coming would put it off for ever.
+            self.rtc_due = at.max(self.advanced + self.least_sleep(now));
+        }
+    }
+
+    /// How long what the state machine waits for may wait at least. Otherwise each client
+    /// would be called a hundred times a second, mostly for nothing.
+    fn least_sleep(&self, now: Instant) -> Duration {
         let is_quiet = self
             .last_media
             .is_none_or(|last| now.saturating_duration_since(last) > QUIET_AFTER);
-        self.rtc_due = if self.connected && for_sending && is_quiet {
-            at.max(self.advanced + QUIET_STEP)
-        } else {
-            at
-        };
+        match self.rtc.last_timeout_reason() {
+            Reason::Pacer(_)
+            | Reason::BweDelayControl
+            | Reason::BweProbeControl
+            | Reason::BweProbeEstimator
+                if is_quiet =>
+            {
+                IDLE_STEP
+            }
+            Reason::BweDelayControl => ESTIMATE_STEP,
+            Reason::BweProbeControl
+            | Reason::BweProbeEstimator
+            | Reason::Stats
+            | Reason::Feedback
+            | Reason::PauseCheck => REPORT_STEP,
+            Reason::Nack | Reason::Twcc => LOSS_STEP,
+            _ => Duration::ZERO,
+        }
     }
 
     /// When anything about this peer has to be looked at.
@@ -226,7 +254,7 @@ impl Peer {
                     mid: outlet.mid.clone(),
                     participant: filling.participant,
                     source: filling.source,
-                    paused: false,
+                    paused: filling.is_paused(),
                 })
             })
             .collect()

@@ -21,7 +21,7 @@ use str0m::{
     media::{
         Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Rid, Simulcast, SimulcastLayer,
     },
-    net::{Protocol, Receive},
+    net::{Protocol, Receive, TcpType},
 };
 
 use super::{
@@ -43,6 +43,8 @@ pub(crate) struct ClientConfig {
     /// The video codec that the client knows.
     pub(crate) codec: Codec,
     pub(crate) level: i8,
+    /// What the client's packets go over.
+    pub(crate) transport: Protocol,
 }
 
 impl Default for ClientConfig {
@@ -54,6 +56,7 @@ impl Default for ClientConfig {
             audio_slots: 4,
             codec: Codec::Vp8,
             level: -30,
+            transport: Protocol::Udp,
         }
     }
 }
@@ -101,6 +104,8 @@ pub(crate) struct Client {
     pub(crate) layers_on: [bool; 3],
     pub(crate) level: i8,
     pub(crate) camera_slot_mids: Vec<String>,
+    transport: Protocol,
+    server_ufrag: String,
     pending: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
     pub(super) video: Vec<Sender>,
@@ -131,7 +136,16 @@ impl Client {
             .enable_vp8(config.codec == Codec::Vp8)
             .enable_vp9(config.codec == Codec::Vp9);
         let mut rtc = rtc_config.build(now);
-        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let candidate = match config.transport {
+            Protocol::Udp => Candidate::host(address, "udp"),
+            // The client opens the connections (RFC 6544 §4.1).
+            _ => Candidate::builder()
+                .tcp()
+                .host(address)
+                .tcptype(TcpType::Active)
+                .build(),
+        };
+        rtc.add_local_candidate(candidate.unwrap());
 
         let mut api = rtc.sdp_api();
         let mut tracks = vec![];
@@ -224,6 +238,8 @@ impl Client {
             layers_on: [true; 3],
             level: config.level,
             camera_slot_mids,
+            transport: config.transport,
+            server_ufrag: String::new(),
             pending: Some(pending),
             channel: None,
             video,
@@ -237,9 +253,17 @@ impl Client {
     }
 
     pub(crate) fn accept(&mut self, answer: &str) {
+        let ufrag = answer.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"));
+        self.server_ufrag = ufrag.unwrap().to_owned();
         let answer = SdpAnswer::from_sdp_string(answer).unwrap();
         let pending = self.pending.take().unwrap();
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+    }
+
+    /// Whom the client's checks name: the SFU's user name fragment and its own.
+    pub(crate) fn checked_user(&mut self) -> String {
+        let ours = self.rtc.direct_api().local_ice_credentials().ufrag;
+        format!("{}:{ours}", self.server_ufrag)
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -284,7 +308,7 @@ impl Client {
         if self.is_gone {
             return;
         }
-        let receive = Receive::new(Protocol::Udp, source, self.address, contents).unwrap();
+        let receive = Receive::new(self.transport, source, self.address, contents).unwrap();
         let _ = self.rtc.handle_input(Input::Receive(now, receive));
         self.poll(now);
     }

@@ -20,7 +20,7 @@ use std::{
 
 use conclave_protocol::{ParticipantId, RoomId};
 use conclave_sfu::{
-    Candidates, ConnectError, Negotiator, SfuConfig, SfuEvent,
+    Candidates, ConnectError, Negotiator, SfuEvent, Transport,
     shard::{Datagram, Shard},
 };
 
@@ -90,12 +90,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let config = SfuConfig {
-            listen: server_address().ip(),
-            media_port: server_address().port(),
-            public_addresses: vec![server_address().ip()],
-        };
-        let candidates = Candidates::new(config, server_address()).unwrap();
+        let candidates = Candidates::new(&[], server_address()).unwrap();
         let now = Instant::now();
         Self {
             now,
@@ -219,6 +214,7 @@ impl World {
         self.shard.handle_datagram(
             self.now,
             Datagram {
+                transport: Transport::Udp,
                 source,
                 destination: server_address(),
                 contents,
@@ -239,6 +235,7 @@ impl World {
                 Destination::Server => self.shard.handle_datagram(
                     self.now,
                     Datagram {
+                        transport: Transport::Udp,
                         source: packet.source,
                         destination: server_address(),
                         contents: &packet.contents,

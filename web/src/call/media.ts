@@ -143,7 +143,7 @@ export class Media {
     if (this.#renewTimer !== undefined) return;
     if (this.#attempt === PATIENCE) {
       this.#events.trouble(
-        "Sound and pictures do not get through. A firewall may block them (UDP).",
+        "Sound and pictures do not get through. A firewall may block them.",
       );
     }
     const wait = backoff(this.#attempt, Math.random());
