@@ -84,7 +84,11 @@ pub(crate) fn run(scenario: Scenario) -> Result<()> {
         ..
     } = clients.scenario;
     // Before saturation, estimates settle at what cameras send.
-    let usual = if load == Load::Idle { load } else { Load::Paced };
+    let usual = if load == Load::Idle {
+        load
+    } else {
+        Load::Paced
+    };
     clients.run_for(warm_up, usual)?;
     clients.run_for(window / 2, load)?;
     for _ in 0..repetitions {
@@ -122,8 +126,7 @@ impl Clients {
             cameras: self.scenario.cameras,
         };
         let now = Instant::now();
-        let (mut client, offer) =
-            Client::new(socket.local_addr()?, self.server, sections, now)?;
+        let (mut client, offer) = Client::new(socket.local_addr()?, self.server, sections, now)?;
         tell(&Told::Offer {
             index,
             sdp: offer.sdp,

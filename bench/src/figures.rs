@@ -25,6 +25,9 @@ const SHAPES: [Shape; 4] = [
 /// The slots for cameras that the web client offers, and the most that a page shows.
 const PAGES: [usize; 3] = [9, 25, 49];
 
+/// Measures something and writes it down.
+type Part = fn(&mut Figures) -> Result<()>;
+
 /// What is gathered on the way to the page.
 #[derive(Default)]
 struct Figures {
@@ -35,7 +38,7 @@ struct Figures {
 /// Runs every part whose name holds `only`.
 pub(crate) fn measure(only: &str) -> Result<String> {
     let mut figures = Figures::default();
-    let parts: [(&str, fn(&mut Figures) -> Result<()>); 5] = [
+    let parts: [(&str, Part); 5] = [
         // Memory comes first: a process does not give back what it once had.
         ("gallery", gallery),
         ("sockets", calls),

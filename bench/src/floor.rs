@@ -32,7 +32,9 @@ pub(crate) enum Receivers {
 /// Nanoseconds for each packet that is copied, sealed with AES-GCM and sent over loopback in
 /// bursts of so many to each of 50 receivers.
 pub(crate) fn measure(burst: usize, receivers: Receivers) -> Result<Spread> {
-    let key = UnboundKey::new(&AES_256_GCM, &[7; 32]).ok().context("a key")?;
+    let key = UnboundKey::new(&AES_256_GCM, &[7; 32])
+        .ok()
+        .context("a key")?;
     let key = LessSafeKey::new(key);
     let payload = [0xaa; PACKET];
     let segment = HEADER.len() + PACKET + TAG;

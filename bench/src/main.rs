@@ -57,7 +57,9 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Sfu { page, only } => page::put(page.as_deref(), "sfu", &figures::measure(&only)?),
-        Task::Load { findings, page } => page::put(page.as_deref(), "load", &load::table(&findings)?),
+        Task::Load { findings, page } => {
+            page::put(page.as_deref(), "load", &load::table(&findings)?)
+        }
         Task::Clients { scenario } => clients::run(serde_json::from_str(&scenario)?),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use conclave_protocol::RoomId;
 use conclave_sfu::{
-    Candidates, Negotiator, SfuConfig,
+    Candidates, Negotiator, Transport,
     shard::{Datagram, Shard},
 };
 
@@ -76,12 +76,7 @@ fn server_address() -> SocketAddr {
 
 impl Room {
     pub(crate) fn new(estimation: Estimation) -> Result<Self> {
-        let config = SfuConfig {
-            listen: server_address().ip(),
-            media_port: server_address().port(),
-            public_addresses: vec![server_address().ip()],
-        };
-        let candidates = Candidates::new(config, server_address())?;
+        let candidates = Candidates::new(&[], server_address())?;
         let negotiator = Negotiator::new(candidates)?;
         Ok(Self {
             now: Instant::now(),
@@ -129,8 +124,7 @@ impl Room {
         let index = self.clients.len();
         let [high, low] = u16::try_from(index)?.to_be_bytes();
         let address = SocketAddr::from(([10, 1, high, low], 5000));
-        let (mut client, offer) =
-            Client::new(address, server_address(), sections, self.now)?;
+        let (mut client, offer) = Client::new(address, server_address(), sections, self.now)?;
         let mut negotiated = self.negotiator.negotiate(&offer, self.now)?;
         client.accept(&negotiated.take_answer().sdp)?;
         let (now, name) = (self.now, self.name.clone());
@@ -303,6 +297,7 @@ impl Room {
                 shard.handle_datagram(
                     now,
                     Datagram {
+                        transport: Transport::Udp,
                         source: *source,
                         destination: server_address(),
                         contents,

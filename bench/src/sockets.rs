@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{IpAddr, Ipv4Addr},
+    num::NonZeroU8,
     process::{Command, Stdio},
 };
 
@@ -54,11 +55,12 @@ pub(crate) fn measure(scenario: &Scenario) -> Result<Cost> {
     let registry = prometheus::Registry::new();
     pin(0)?;
     let config = SfuConfig {
-        listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        listen: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         media_port: 0,
         public_addresses: vec![],
+        media_threads: Some(NonZeroU8::MIN),
     };
-    let (sfu, events) = Sfu::start(config, &registry)?;
+    let (sfu, events) = Sfu::start(&config, &registry)?;
     drop(events);
     pin(1)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -110,7 +112,10 @@ impl Cost {
             .iter()
             .map(|(a, b)| (b.at - a.at).as_secs_f64())
             .sum();
-        let user: u64 = windows.iter().map(|(a, b)| b.user_ticks - a.user_ticks).sum();
+        let user: u64 = windows
+            .iter()
+            .map(|(a, b)| b.user_ticks - a.user_ticks)
+            .sum();
         let system: u64 = windows
             .iter()
             .map(|(a, b)| b.system_ticks - a.system_ticks)
@@ -231,10 +236,6 @@ fn pin(core: usize) -> Result<()> {
 /// Bytes of memory that this process has.
 fn resident() -> Result<u64> {
     let statm = fs::read_to_string("/proc/self/statm")?;
-    let pages: u64 = statm
-        .split(' ')
-        .nth(1)
-        .context("resident pages")?
-        .parse()?;
+    let pages: u64 = statm.split(' ').nth(1).context("resident pages")?.parse()?;
     Ok(pages * rustix::param::page_size() as u64)
 }
