@@ -21,9 +21,14 @@ run: ## Build everything and serve on http://localhost:8080
 test: ## Run every test: lints, Rust, TypeScript, browsers, load test
 	@scripts/test.sh
 
-bench: $(PAGE) $(MEDIA) ## Measure 1 to 50 and 10 to 10 people against a release server
+bench: $(PAGE) $(MEDIA) bench-sfu ## Measure the SFU, then calls of 1 to 50 and 10 to 10; rewrite docs/performance.md
 	cargo build --release --locked -p conclave-signalling -p conclave-loadtest
 	scripts/netns.sh scripts/bench.sh release 15 1:50 10:10
+	target/release/conclave-bench load --page docs/performance.md target/bench/1-to-50.json target/bench/10-to-10.json
+
+bench-sfu: ## Measure the SFU alone; rewrite its part of docs/performance.md
+	cargo build --release --locked -p conclave-bench
+	scripts/netns.sh target/release/conclave-bench sfu --page docs/performance.md
 
 bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
 	@mkdir -p target/bench
@@ -106,5 +111,5 @@ $(MEDIA): scripts/media.sh
 	scripts/media.sh
 	@touch $@
 
-.PHONY: run test bench bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \
+.PHONY: run test bench bench-sfu bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-nat

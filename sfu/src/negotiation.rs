@@ -121,6 +121,14 @@ impl Negotiator {
         })
     }
 
+    /// Without an estimate of what a client's network carries: everyone gets the layer that
+    /// fits the tile. For finding out what the estimate costs.
+    #[must_use]
+    pub fn without_estimation(mut self) -> Self {
+        self.config = self.config.enable_bwe(None);
+        self
+    }
+
     /// The same for participants of another shard than the first.
     pub fn at(&self, shard: ShardId) -> Self {
         Self {

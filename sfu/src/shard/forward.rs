@@ -25,6 +25,7 @@ impl Shard {
             self.counters.drop_one(DropReason::NotOffered);
             return;
         };
+        peer.last_media = Some(now);
         if packet.payload.len() > LONGEST_PAYLOAD {
             self.counters.drop_one(DropReason::TooLong);
             return;
@@ -113,8 +114,9 @@ impl Shard {
                 self.counters.drop_one(reason);
                 return;
             }
-            Outcome::Sent | Outcome::Filled => {}
+            Outcome::Sent | Outcome::Filled => peer.last_media = Some(arrival.packet.arrived),
             Outcome::Switched { from, to } => {
+                peer.last_media = Some(arrival.packet.arrived);
                 match from {
                     Some(from) if from < to => self.counters.layer_upgrades += 1,
                     Some(from) if from > to => self.counters.layer_downgrades += 1,

@@ -511,6 +511,12 @@ impl Shard {
     fn schedule(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key.0) {
             let due = peer.due();
+            // Handshakes are few and someone waits for them.
+            let due = if peer.connected {
+                self.timers.on_grid(due)
+            } else {
+                due
+            };
             self.timers
                 .set(Due::Peer(key), &mut peer.deadline, Some(due));
         }

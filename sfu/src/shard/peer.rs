@@ -33,7 +33,10 @@ use crate::{
 /// A connection that has not come about by then never will.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
 
-/// How often one that sends nothing is called for the sake of pacing and estimates.
+/// Without a packet of media in either direction for this long, a connection is quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a quiet one is called for the sake of pacing and estimates.
 const IDLE_STEP: Duration = Duration::from_millis(500);
 
 /// What is not urgent waits for so long, since a packet for the same client most often
@@ -111,6 +114,10 @@ pub(crate) struct Peer {
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
+    /// When it was last called.
+    advanced: Instant,
+    /// When a packet of media last came or went.
+    pub(crate) last_media: Option<Instant>,
     pub(crate) deadline: Deadline,
     /// How far the client has been told what others publish.
     pub(crate) told: Option<Version>,
@@ -151,6 +158,8 @@ impl Peer {
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
+            advanced: now,
+            last_media: None,
             deadline: Deadline::default(),
             told: None,
             is_dirty: false,
@@ -168,6 +177,7 @@ impl Peer {
     }
 
     pub(crate) fn advance(&mut self, now: Instant) -> Result<(), Broken> {
+        self.advanced = now;
         contained(|| self.rtc.handle_input(Input::Timeout(now)))?.map_err(|_| Broken)
     }
 
@@ -184,23 +194,33 @@ impl Peer {
     pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
         self.rtc_due = at;
         if self.connected {
-            self.rtc_due = at.max(now + self.least_sleep());
+            // Counted from when it was last called: counted from now, packets that keep
+            // coming would put it off for ever.
+            self.rtc_due = at.max(self.advanced + self.least_sleep(now));
         }
     }
 
     /// How long what the state machine waits for may wait at least. Otherwise each client
     /// would be called a hundred times a second, mostly for nothing.
-    fn least_sleep(&self) -> Duration {
-        let sends = || self.outlets.iter().any(|outlet| outlet.filling.is_some());
+    fn least_sleep(&self, now: Instant) -> Duration {
+        let is_quiet = self
+            .last_media
+            .is_none_or(|last| now.saturating_duration_since(last) > QUIET_AFTER);
         match self.rtc.last_timeout_reason() {
-            Reason::Pacer(_) if sends() => Duration::ZERO,
-            Reason::BweDelayControl if sends() => ESTIMATE_STEP,
-            Reason::BweProbeControl | Reason::BweProbeEstimator if sends() => REPORT_STEP,
             Reason::Pacer(_)
             | Reason::BweDelayControl
             | Reason::BweProbeControl
-            | Reason::BweProbeEstimator => IDLE_STEP,
-            Reason::Stats | Reason::Feedback | Reason::PauseCheck => REPORT_STEP,
+            | Reason::BweProbeEstimator
+                if is_quiet =>
+            {
+                IDLE_STEP
+            }
+            Reason::BweDelayControl => ESTIMATE_STEP,
+            Reason::BweProbeControl
+            | Reason::BweProbeEstimator
+            | Reason::Stats
+            | Reason::Feedback
+            | Reason::PauseCheck => REPORT_STEP,
             Reason::Nack | Reason::Twcc => LOSS_STEP,
             _ => Duration::ZERO,
         }
@@ -294,7 +314,12 @@ impl Peer {
     /// estimator is made to probe again and again, which it does whenever it is told to seek
     /// more than before.
     pub(crate) fn seek(&mut self, now: Instant, rate: BitRate, is_short: bool) {
-        let rate = rate.max(BitRate(FIRST_ESTIMATE.as_u64()));
+        // Who watches nothing has no use for the answer.
+        let rate = if rate > BitRate(0) {
+            rate.max(BitRate(FIRST_ESTIMATE.as_u64()))
+        } else {
+            rate
+        };
         let next = match self.sought {
             Some(old) if old.rate.0.abs_diff(rate.0) <= old.rate.0 / 10 => {
                 let waited = now.saturating_duration_since(old.since);

@@ -79,6 +79,8 @@ pub(crate) struct World {
     pub(crate) paths: Vec<Path>,
     /// How often the shard was called on time's account.
     pub(crate) wakeups: u64,
+    /// Datagrams that the shard sent.
+    pub(crate) sent_down: u64,
     negotiator: Negotiator,
     network: BinaryHeap<Reverse<InFlight>>,
     link_free: Vec<Instant>,
@@ -100,6 +102,7 @@ impl World {
             clients: vec![],
             paths: vec![],
             wakeups: 0,
+            sent_down: 0,
             negotiator: Negotiator::new(candidates).unwrap(),
             network: BinaryHeap::new(),
             link_free: vec![],
@@ -251,6 +254,7 @@ impl World {
     fn pump(&mut self) {
         self.shard.flush(self.now);
         while let Some(transmit) = self.shard.poll_transmit() {
+            self.sent_down += 1;
             assert_eq!(transmit.source, server_address());
             let to = self
                 .clients
