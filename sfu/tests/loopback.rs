@@ -11,6 +11,7 @@ use std::{
 use conclave_protocol::{ParticipantId, RoomId};
 use conclave_sfu::{ConnectError, Sfu, SfuConfig, SfuEvent};
 use simulation::{Client, ClientConfig, participant};
+use str0m::crypto::from_feature_flags;
 use tokio::{net::UdpSocket, time::timeout};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -28,7 +29,14 @@ async fn join(sfu: &Sfu, room: &RoomId, index: usize, config: ClientConfig) -> (
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     let server = SocketAddr::new(LOCALHOST, sfu.media_address().port());
-    let (mut client, offer) = Client::at(address, server, index, &config, Instant::now());
+    let (mut client, offer) = Client::at(
+        address,
+        server,
+        index,
+        &config,
+        &from_feature_flags(),
+        Instant::now(),
+    );
     let answer = sfu
         .connect(room.clone(), participant(index), offer)
         .await
@@ -153,7 +161,12 @@ async fn after_the_shutdown_nobody_gets_in() {
     timeout(Duration::from_secs(5), sfu.shutdown())
         .await
         .unwrap();
-    let (_, offer) = Client::new(0, &ClientConfig::viewer(), Instant::now());
+    let (_, offer) = Client::new(
+        0,
+        &ClientConfig::viewer(),
+        &from_feature_flags(),
+        Instant::now(),
+    );
     let refused = other
         .connect("r".parse().unwrap(), participant(0), offer)
         .await;

@@ -6,7 +6,7 @@ mod simulation;
 use std::time::Duration;
 
 use conclave_sfu::{DropReason, SfuEvent};
-use simulation::{ClientConfig, World, participant};
+use simulation::{ClientConfig, Direction, World, network::Loss, participant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -88,7 +88,7 @@ fn garbage_is_counted_and_harms_nobody() {
     // Who was taken out and did not hear of it goes on with its checks.
     let former = world.join("r", ClientConfig::viewer());
     world.settle();
-    world.paths[former].loss_down = 1_000;
+    world.network.down[former].weather.loss = Loss::Random(1.0);
     world.shard.remove(world.now, participant(former));
     world.run(5 * SECOND);
     assert!(world.shard.counters().dropped(DropReason::UnknownUser) > 0);
@@ -144,11 +144,11 @@ fn losses_on_both_sides_are_repaired() {
     let viewer = world.join("r", ClientConfig::viewer());
     world.settle();
     world.run(SECOND);
-    world.paths[publisher].loss_up = 50;
-    world.paths[viewer].loss_down = 50;
+    world.network.up[publisher].weather.loss = Loss::Random(0.05);
+    world.network.down[viewer].weather.loss = Loss::Random(0.05);
     world.run(5 * SECOND);
-    world.paths[publisher].loss_up = 0;
-    world.paths[viewer].loss_down = 0;
+    world.network.up[publisher].weather.loss = Loss::None;
+    world.network.down[viewer].weather.loss = Loss::None;
     world.run(SECOND);
     let slot = world.clients[viewer]
         .camera_slot_of(participant(publisher))
@@ -179,7 +179,7 @@ fn a_narrow_path_gets_a_lower_layer_and_a_wide_one_the_best() {
         world.clients[viewer].wish(now, &[(participant(publisher), 720)]);
     }
     world.run(3 * SECOND);
-    world.paths[narrow].capacity = Some(350_000);
+    world.network.narrow(narrow, Direction::Down, Some(350_000));
     world.run(20 * SECOND);
     for viewer in [narrow, wide] {
         world.clients[viewer].forget();
@@ -203,7 +203,7 @@ fn a_narrow_path_gets_a_lower_layer_and_a_wide_one_the_best() {
         mean_layer(&world, wide)
     );
 
-    world.paths[narrow].capacity = None;
+    world.network.narrow(narrow, Direction::Down, None);
     world.run(30 * SECOND);
     world.clients[narrow].forget();
     world.run(2 * SECOND);

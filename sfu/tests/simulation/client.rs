@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,11 +18,13 @@ use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
     change::{SdpAnswer, SdpPendingOffer},
     channel::ChannelId,
+    crypto::CryptoProvider,
     format::Codec,
     media::{
         Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Rid, Simulcast, SimulcastLayer,
     },
     net::{Protocol, Receive},
+    rtp::{Extension, ExtensionMap},
 };
 
 use super::{
@@ -67,6 +70,18 @@ impl ClientConfig {
     }
 }
 
+/// Those of a browser without the absolute send time, which the SFU has no use for and
+/// str0m cannot read when the system's clock stands at the epoch, as in a seeded run.
+fn extensions() -> ExtensionMap {
+    let mut extensions = ExtensionMap::empty();
+    for (id, extension) in ExtensionMap::standard().iter() {
+        if *extension != Extension::AbsoluteSendTime {
+            extensions.set(id, extension.clone());
+        }
+    }
+    extensions
+}
+
 /// One packet as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -82,6 +97,8 @@ pub(crate) struct Received {
 pub(crate) struct Client {
     pub(crate) index: usize,
     pub(crate) address: SocketAddr,
+    /// Where the SFU sees it: another address than its own once a NAT has changed its mind.
+    pub(crate) seen_at: SocketAddr,
     pub(crate) server: SocketAddr,
     pub(crate) rtc: Rtc,
     pub(crate) outbox: VecDeque<Vec<u8>>,
@@ -112,9 +129,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(index: usize, config: &ClientConfig, now: Instant) -> (Self, Offer) {
+    pub(crate) fn new(
+        index: usize,
+        config: &ClientConfig,
+        crypto: &CryptoProvider,
+        now: Instant,
+    ) -> (Self, Offer) {
         let address = SocketAddr::from(([10, 0, 1, index as u8 + 1], 5000));
-        Self::at(address, server_address(), index, config, now)
+        Self::at(address, server_address(), index, config, crypto, now)
     }
 
     pub(crate) fn at(
@@ -122,9 +144,12 @@ impl Client {
         server: SocketAddr,
         index: usize,
         config: &ClientConfig,
+        crypto: &CryptoProvider,
         now: Instant,
     ) -> (Self, Offer) {
         let rtc_config = RtcConfig::new()
+            .set_crypto_provider(Arc::new(crypto.clone()))
+            .set_extension_map(extensions())
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, false)
@@ -207,6 +232,7 @@ impl Client {
         let client = Self {
             index,
             address,
+            seen_at: address,
             server,
             rtc,
             outbox: VecDeque::new(),

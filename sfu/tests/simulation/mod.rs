@@ -1,5 +1,5 @@
 //! A network in memory with a clock of its own: one shard in the middle, real WebRTC
-//! clients around it.
+//! clients around it. How a run is made to depend on its seed alone is told in `seeded`.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -9,7 +9,9 @@
 
 pub(crate) mod client;
 pub(crate) mod media;
+pub(crate) mod network;
 mod sending;
+pub(crate) mod trace;
 
 use std::{
     cmp::Reverse,
@@ -23,8 +25,12 @@ use conclave_sfu::{
     Candidates, ConnectError, Negotiator, SfuConfig, SfuEvent,
     shard::{Datagram, Shard},
 };
+use str0m::crypto::{CryptoProvider, from_feature_flags};
+
+use self::{network::Network, trace::Trace};
 
 pub(crate) use client::{Client, ClientConfig};
+pub(crate) use network::Direction;
 
 /// Where everyone finds the SFU.
 pub(crate) fn server_address() -> SocketAddr {
@@ -33,7 +39,7 @@ pub(crate) fn server_address() -> SocketAddr {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Destination {
-    Server,
+    Server { from: usize },
     Client(usize),
 }
 
@@ -43,29 +49,8 @@ struct InFlight {
     order: u64,
     to: Destination,
     source: SocketAddr,
+    destination: SocketAddr,
     contents: Vec<u8>,
-}
-
-/// What the path to one client does to packets.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Path {
-    pub(crate) delay: Duration,
-    /// Parts in a thousand.
-    pub(crate) loss_down: u64,
-    pub(crate) loss_up: u64,
-    /// Bits a second downwards; a queue of a quarter second in front of it.
-    pub(crate) capacity: Option<u64>,
-}
-
-impl Default for Path {
-    fn default() -> Self {
-        Self {
-            delay: Duration::from_millis(10),
-            loss_down: 0,
-            loss_up: 0,
-            capacity: None,
-        }
-    }
 }
 
 pub(crate) struct World {
@@ -74,20 +59,25 @@ pub(crate) struct World {
     pub(crate) shard: Shard,
     pub(crate) events: Vec<SfuEvent>,
     pub(crate) clients: Vec<Client>,
-    pub(crate) paths: Vec<Path>,
+    pub(crate) network: Network,
+    pub(crate) trace: Trace,
     /// How often the shard was called on time's account.
     pub(crate) wakeups: u64,
     negotiator: Negotiator,
-    network: BinaryHeap<Reverse<InFlight>>,
-    link_free: Vec<Instant>,
-    /// Addresses of clients that were replaced.
+    crypto: CryptoProvider,
+    in_flight: BinaryHeap<Reverse<InFlight>>,
+    /// Addresses of clients that were replaced or have moved.
     gone: Vec<SocketAddr>,
     sent: u64,
-    random: u64,
 }
 
 impl World {
+    /// The shipped crypto: what it draws at random differs from run to run.
     pub(crate) fn new() -> Self {
+        Self::seeded(0, from_feature_flags())
+    }
+
+    pub(crate) fn seeded(seed: u64, crypto: CryptoProvider) -> Self {
         let config = SfuConfig {
             listen: server_address().ip(),
             media_port: server_address().port(),
@@ -101,34 +91,40 @@ impl World {
             shard: Shard::new(),
             events: vec![],
             clients: vec![],
-            paths: vec![],
+            network: Network::new(seed),
+            trace: Trace::default(),
             wakeups: 0,
-            negotiator: Negotiator::new(candidates).unwrap(),
-            network: BinaryHeap::new(),
-            link_free: vec![],
+            negotiator: Negotiator::with_crypto(candidates, crypto.clone()).unwrap(),
+            crypto,
+            in_flight: BinaryHeap::new(),
             gone: vec![],
             sent: 0,
-            random: 0x2545_f491_4f6c_dd1d,
         }
     }
 
     /// A new participant, numbered by its place in `clients`.
     pub(crate) fn join(&mut self, room: &str, config: ClientConfig) -> usize {
         let index = self.clients.len();
-        let (client, offer) = Client::new(index, &config, self.now);
+        let (client, offer) = Client::new(index, &config, &self.crypto, self.now);
         self.clients.push(client);
-        self.paths.push(Path::default());
-        self.link_free.push(self.now);
+        self.network.add_path();
         self.connect(index, room, offer).unwrap();
         index
     }
 
     /// The same participant comes again, from another address, as after a reload.
     pub(crate) fn replace(&mut self, index: usize, room: &str, config: &ClientConfig) {
-        let (mut client, offer) = Client::new(index + 100, config, self.now);
-        client.index = index;
+        let host = self.next_host();
+        let (client, offer) = Client::at(
+            host,
+            server_address(),
+            index,
+            config,
+            &self.crypto,
+            self.now,
+        );
         let old = std::mem::replace(&mut self.clients[index], client);
-        self.gone.push(old.address);
+        self.gone.push(old.seen_at);
         self.connect(index, room, offer).unwrap();
     }
 
@@ -148,6 +144,20 @@ impl World {
         Ok(())
     }
 
+    /// An address that nobody had yet.
+    fn next_host(&self) -> SocketAddr {
+        SocketAddr::from(([10, 0, 2, self.gone.len() as u8 + 1], 5000))
+    }
+
+    /// What the client sends comes from another address from now on, and what is sent to
+    /// the old one is lost: a NAT lost its state, or the phone went from one network to
+    /// another. The client does not notice.
+    pub(crate) fn rebind(&mut self, index: usize) {
+        let host = self.next_host();
+        let old = std::mem::replace(&mut self.clients[index].seen_at, host);
+        self.gone.push(old);
+    }
+
     pub(crate) fn negotiator(&self) -> &Negotiator {
         &self.negotiator
     }
@@ -156,7 +166,7 @@ impl World {
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
-            let network = self.network.peek().map(|Reverse(p)| p.arrives);
+            let network = self.in_flight.peek().map(|Reverse(p)| p.arrives);
             let shard = self.shard.poll_timeout();
             let clients = self.clients.iter().map(Client::due).min();
             let next = [network, shard, clients]
@@ -225,15 +235,15 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        while let Some(Reverse(packet)) = self.network.peek() {
+        while let Some(Reverse(packet)) = self.in_flight.peek() {
             if packet.arrives > self.now {
                 return;
             }
-            let Some(Reverse(packet)) = self.network.pop() else {
+            let Some(Reverse(packet)) = self.in_flight.pop() else {
                 return;
             };
             match packet.to {
-                Destination::Server => self.shard.handle_datagram(
+                Destination::Server { .. } => self.shard.handle_datagram(
                     self.now,
                     Datagram {
                         source: packet.source,
@@ -241,8 +251,11 @@ impl World {
                         contents: &packet.contents,
                     },
                 ),
+                // A client that has moved since then does not get it.
                 Destination::Client(index) => {
-                    self.clients[index].receive(self.now, packet.source, &packet.contents);
+                    if self.clients[index].seen_at == packet.destination {
+                        self.clients[index].receive(self.now, packet.source, &packet.contents);
+                    }
                 }
             }
         }
@@ -256,65 +269,65 @@ impl World {
             let to = self
                 .clients
                 .iter()
-                .position(|c| c.address == transmit.destination);
+                .position(|c| c.seen_at == transmit.destination);
             let Some(to) = to else {
                 let known = self.gone.contains(&transmit.destination);
                 assert!(known, "sent to a stranger: {}", transmit.destination);
                 continue;
             };
-            let path = self.paths[to];
-            if self.is_lost(path.loss_down) {
-                continue;
-            }
-            let mut leaves = self.now;
-            if let Some(capacity) = path.capacity {
-                let bits = transmit.contents.len() as u64 * 8;
-                let begins = self.link_free[to].max(self.now);
-                if begins - self.now > Duration::from_millis(250) {
-                    continue;
-                }
-                leaves = begins + Duration::from_nanos(bits * 1_000_000_000 / capacity);
-                self.link_free[to] = leaves;
-            }
             self.put(
-                leaves + path.delay,
                 Destination::Client(to),
                 transmit.source,
-                transmit.contents.to_vec(),
+                transmit.destination,
+                &transmit.contents,
             );
         }
         while let Some(event) = self.shard.poll_event() {
             self.events.push(event);
         }
         for index in 0..self.clients.len() {
-            let path = self.paths[index];
             while let Some(contents) = self.clients[index].outbox.pop_front() {
-                if self.clients[index].is_gone || self.is_lost(path.loss_up) {
+                if self.clients[index].is_gone {
                     continue;
                 }
-                let source = self.clients[index].address;
-                let arrives = self.now + path.delay;
-                self.put(arrives, Destination::Server, source, contents);
+                let source = self.clients[index].seen_at;
+                self.put(
+                    Destination::Server { from: index },
+                    source,
+                    server_address(),
+                    &contents,
+                );
             }
         }
     }
 
-    fn put(&mut self, arrives: Instant, to: Destination, source: SocketAddr, contents: Vec<u8>) {
-        self.sent += 1;
-        self.network.push(Reverse(InFlight {
-            arrives,
-            order: self.sent,
-            to,
-            source,
-            contents,
-        }));
-    }
-
-    fn is_lost(&mut self, per_mille: u64) -> bool {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % 1000 < per_mille
+    fn put(
+        &mut self,
+        to: Destination,
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: &[u8],
+    ) {
+        self.trace
+            .push(self.now - self.start, source, destination, contents);
+        let (client, direction) = match to {
+            Destination::Server { from } => (from, Direction::Up),
+            Destination::Client(index) => (index, Direction::Down),
+        };
+        let arrivals = self
+            .network
+            .carry(self.now, client, direction, contents.len());
+        for arrives in arrivals {
+            self.sent += 1;
+            self.in_flight.push(Reverse(InFlight {
+                arrives,
+                order: self.sent,
+                to,
+                source,
+                destination,
+                contents: contents.to_vec(),
+            }));
+        }
     }
 }
 
