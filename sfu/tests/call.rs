@@ -75,7 +75,7 @@ fn everyone_sees_and_hears_everyone_else() {
         .flat_map(|c| c.received.values())
         .map(Vec::len)
         .sum();
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     let forwarded = counters.forwarded.audio.packets + counters.forwarded.video.packets;
     assert!(arrived >= delivered);
     assert_eq!(
@@ -135,7 +135,7 @@ fn the_tile_decides_the_layer_and_the_stream_has_no_seam() {
         .camera_slot_of(participant(publisher))
         .unwrap();
     assert_seamless(world.clients[viewer].in_slot(&slot));
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     assert!(counters.layer_upgrades >= 1, "{counters:?}");
     assert!(counters.layer_downgrades >= 2, "{counters:?}");
 }
@@ -203,5 +203,5 @@ fn a_second_connection_replaces_the_first() {
             .iter()
             .any(|e| matches!(e, SfuEvent::Lost { .. }))
     );
-    assert_eq!(world.shard.population().participants, 2);
+    assert_eq!(world.shards[0].population().participants, 2);
 }

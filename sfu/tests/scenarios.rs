@@ -15,7 +15,7 @@ use simulation::{
 };
 
 fn call(seed: u64) -> Trace {
-    let mut world = World::seeded(seed, seeded::crypto());
+    let mut world = World::seeded(seed, 3, seeded::crypto());
     for index in 0..5 {
         let config = if index < 3 {
             ClientConfig::default()

@@ -40,7 +40,7 @@ fn a_client_that_closes_or_falls_silent_is_lost() {
             (participant(silent), conclave_sfu::LostReason::Silent),
         ]
     );
-    assert_eq!(world.shard.population().participants, 1);
+    assert_eq!(world.shards[0].population().participants, 1);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_connection_that_never_comes_about_is_given_up() {
         reason: conclave_sfu::LostReason::NeverConnected,
     };
     assert_eq!(world.events, [expected]);
-    assert_eq!(world.shard.population().rooms, 0);
+    assert_eq!(world.shards[0].population().rooms, 0);
 }
 
 #[test]
@@ -80,18 +80,18 @@ fn garbage_is_counted_and_harms_nobody() {
         (member, rtp(13), DropReason::Unusable),
         (member, rtp(9_000), DropReason::TooLong),
     ] {
-        let before = world.shard.counters().dropped(reason);
+        let before = world.shards[0].counters().dropped(reason);
         world.inject(source, &contents);
-        let after = world.shard.counters().dropped(reason);
+        let after = world.shards[0].counters().dropped(reason);
         assert_eq!(after, before + 1, "{reason:?} {contents:?}");
     }
     // Who was taken out and did not hear of it goes on with its checks.
     let former = world.join("r", ClientConfig::viewer());
     world.settle();
     world.network.down[former].weather.loss = Loss::Random(1.0);
-    world.shard.remove(world.now, participant(former));
+    world.shards[0].remove(world.now, participant(former));
     world.run(5 * SECOND);
-    assert!(world.shard.counters().dropped(DropReason::UnknownUser) > 0);
+    assert!(world.shards[0].counters().dropped(DropReason::UnknownUser) > 0);
     world.clients[former].is_gone = true;
     // Every first byte, many lengths, from a member's own address.
     for first in 0..=255u8 {
@@ -132,7 +132,7 @@ fn a_flood_of_key_frame_requests_stays_with_the_sfu() {
     }
     let requests = world.clients[publisher].key_frame_requests.len();
     assert!((5..=11).contains(&requests), "{requests} in five seconds");
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     assert!(counters.key_frames_asked > 900, "{counters:?}");
     assert!(counters.key_frames_suppressed > 900, "{counters:?}");
 }
@@ -160,7 +160,7 @@ fn losses_on_both_sides_are_repaired() {
     let missing = (most - least + 1) as usize - received.len();
     assert!(received.len() > 350);
     assert_eq!(missing, 0, "of {}", received.len());
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     assert!(counters.resends_in > 5, "{counters:?}");
     assert!(counters.resends_out > 5, "{counters:?}");
     assert!(counters.nacks_in > 5, "{counters:?}");

@@ -1,5 +1,5 @@
-//! A network in memory with a clock of its own: one shard in the middle, real WebRTC
-//! clients around it. How a run is made to depend on its seed alone is told in `seeded`.
+//! A network in memory with a clock of its own: shards in the middle, one unless a test says
+//! otherwise, and real WebRTC clients around them. How a run is made to depend on its seed alone is told in `seeded`.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ pub(crate) mod trace;
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BTreeMap, BinaryHeap},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -23,8 +23,9 @@ use std::{
 use conclave_protocol::{ParticipantId, RoomId};
 use conclave_sfu::{
     Candidates, ConnectError, Negotiator, SfuConfig, SfuEvent,
-    shard::{Datagram, Shard},
+    shard::{Datagram, Relay, Shard, ShardId},
 };
+use fastrand::Rng;
 use str0m::crypto::{CryptoProvider, from_feature_flags};
 
 use self::{network::Network, trace::Trace};
@@ -53,10 +54,19 @@ struct InFlight {
     contents: Vec<u8>,
 }
 
+/// A relay on its way to another shard, which takes up to so long.
+const RELAY_DELAY: Duration = Duration::from_micros(500);
+
+struct Ferried {
+    from: ShardId,
+    to: ShardId,
+    relay: Relay,
+}
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) start: Instant,
-    pub(crate) shard: Shard,
+    pub(crate) shards: Vec<Shard>,
     pub(crate) events: Vec<SfuEvent>,
     pub(crate) clients: Vec<Client>,
     pub(crate) network: Network,
@@ -66,6 +76,11 @@ pub(crate) struct World {
     negotiator: Negotiator,
     crypto: CryptoProvider,
     in_flight: BinaryHeap<Reverse<InFlight>>,
+    /// On their way between shards, in the order of their arrival.
+    relays: BTreeMap<(Instant, u64), Ferried>,
+    /// When the last relay from one shard to another arrives: they keep their order.
+    last_relay: BTreeMap<(ShardId, ShardId), Instant>,
+    random: Rng,
     /// Addresses of clients that were replaced or have moved.
     gone: Vec<SocketAddr>,
     sent: u64,
@@ -74,10 +89,10 @@ pub(crate) struct World {
 impl World {
     /// The shipped crypto: what it draws at random differs from run to run.
     pub(crate) fn new() -> Self {
-        Self::seeded(0, from_feature_flags())
+        Self::seeded(0, 1, from_feature_flags())
     }
 
-    pub(crate) fn seeded(seed: u64, crypto: CryptoProvider) -> Self {
+    pub(crate) fn seeded(seed: u64, shards: u8, crypto: CryptoProvider) -> Self {
         let config = SfuConfig {
             listen: server_address().ip(),
             media_port: server_address().port(),
@@ -88,7 +103,9 @@ impl World {
         Self {
             now,
             start: now,
-            shard: Shard::new(),
+            shards: (0..shards)
+                .map(|number| Shard::one_of(ShardId::new(number), shards))
+                .collect(),
             events: vec![],
             clients: vec![],
             network: Network::new(seed),
@@ -97,6 +114,9 @@ impl World {
             negotiator: Negotiator::with_crypto(candidates, crypto.clone()).unwrap(),
             crypto,
             in_flight: BinaryHeap::new(),
+            relays: BTreeMap::new(),
+            last_relay: BTreeMap::new(),
+            random: Rng::with_seed(!seed),
             gone: vec![],
             sent: 0,
         }
@@ -138,7 +158,8 @@ impl World {
         let answer = negotiated.take_answer();
         let participant = participant(index);
         let room: RoomId = room.parse().unwrap();
-        self.shard.admit(self.now, room, participant, negotiated);
+        let home = self.home(index);
+        self.shards[home].admit(self.now, room, participant, negotiated);
         self.clients[index].accept(&answer.sdp);
         self.pump();
         Ok(())
@@ -167,9 +188,10 @@ impl World {
         let end = self.now + time;
         loop {
             let network = self.in_flight.peek().map(|Reverse(p)| p.arrives);
-            let shard = self.shard.poll_timeout();
+            let shard = self.shards.iter().filter_map(Shard::poll_timeout).min();
+            let relay = self.relays.keys().next().map(|(arrives, _)| *arrives);
             let clients = self.clients.iter().map(Client::due).min();
-            let next = [network, shard, clients]
+            let next = [network, shard, relay, clients]
                 .into_iter()
                 .flatten()
                 .min()
@@ -216,14 +238,15 @@ impl World {
     }
 
     pub(crate) fn leave(&mut self, index: usize) {
-        self.shard.remove(self.now, participant(index));
+        let home = self.home(index);
+        self.shards[home].remove(self.now, participant(index));
         self.clients[index].is_gone = true;
         self.pump();
     }
 
     /// A datagram to the SFU from anywhere.
     pub(crate) fn inject(&mut self, source: SocketAddr, contents: &[u8]) {
-        self.shard.handle_datagram(
+        self.shards[0].handle_datagram(
             self.now,
             Datagram {
                 source,
@@ -234,7 +257,19 @@ impl World {
         self.pump();
     }
 
+    /// The shard of a participant: they are dealt out in turn.
+    fn home(&self, index: usize) -> usize {
+        index % self.shards.len()
+    }
+
     fn deliver(&mut self) {
+        while let Some(first) = self.relays.first_entry() {
+            if first.key().0 > self.now {
+                break;
+            }
+            let Ferried { from, to, relay } = first.remove();
+            self.shards[to.number()].handle_relay(self.now, from, relay);
+        }
         while let Some(Reverse(packet)) = self.in_flight.peek() {
             if packet.arrives > self.now {
                 return;
@@ -243,14 +278,17 @@ impl World {
                 return;
             };
             match packet.to {
-                Destination::Server { .. } => self.shard.handle_datagram(
-                    self.now,
-                    Datagram {
-                        source: packet.source,
-                        destination: server_address(),
-                        contents: &packet.contents,
-                    },
-                ),
+                Destination::Server { from } => {
+                    let home = self.home(from);
+                    self.shards[home].handle_datagram(
+                        self.now,
+                        Datagram {
+                            source: packet.source,
+                            destination: server_address(),
+                            contents: &packet.contents,
+                        },
+                    );
+                }
                 // A client that has moved since then does not get it.
                 Destination::Client(index) => {
                     if self.clients[index].seen_at == packet.destination {
@@ -263,8 +301,24 @@ impl World {
 
     /// Takes everyone's output to the network.
     fn pump(&mut self) {
-        self.shard.flush(self.now);
-        while let Some(transmit) = self.shard.poll_transmit() {
+        for shard in 0..self.shards.len() {
+            self.shards[shard].flush(self.now);
+            self.take_output(shard);
+        }
+        for index in 0..self.clients.len() {
+            while let Some(contents) = self.clients[index].outbox.pop_front() {
+                if self.clients[index].is_gone {
+                    continue;
+                }
+                let source = self.clients[index].seen_at;
+                let to = Destination::Server { from: index };
+                self.put(to, source, server_address(), &contents);
+            }
+        }
+    }
+
+    fn take_output(&mut self, shard: usize) {
+        while let Some(transmit) = self.shards[shard].poll_transmit() {
             assert_eq!(transmit.source, server_address());
             let to = self
                 .clients
@@ -282,22 +336,17 @@ impl World {
                 &transmit.contents,
             );
         }
-        while let Some(event) = self.shard.poll_event() {
+        while let Some(event) = self.shards[shard].poll_event() {
             self.events.push(event);
         }
-        for index in 0..self.clients.len() {
-            while let Some(contents) = self.clients[index].outbox.pop_front() {
-                if self.clients[index].is_gone {
-                    continue;
-                }
-                let source = self.clients[index].seen_at;
-                self.put(
-                    Destination::Server { from: index },
-                    source,
-                    server_address(),
-                    &contents,
-                );
-            }
+        while let Some((to, relay)) = self.shards[shard].poll_relay() {
+            let from = ShardId::new(shard as u8);
+            let takes = RELAY_DELAY.mul_f64(self.random.f64());
+            let last = self.last_relay.entry((from, to)).or_insert(self.now);
+            *last = (*last).max(self.now + takes);
+            self.sent += 1;
+            self.relays
+                .insert((*last, self.sent), Ferried { from, to, relay });
         }
     }
 
