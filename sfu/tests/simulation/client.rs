@@ -94,6 +94,7 @@ pub(crate) struct Received {
     pub(crate) level: Option<i8>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) index: usize,
     pub(crate) address: SocketAddr,

@@ -10,12 +10,16 @@
 pub(crate) mod client;
 pub(crate) mod media;
 pub(crate) mod network;
+pub(crate) mod oracle;
+pub(crate) mod people;
+pub(crate) mod scenario;
 mod sending;
 pub(crate) mod trace;
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
+    hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -57,12 +61,14 @@ struct InFlight {
 /// A relay on its way to another shard, which takes up to so long.
 const RELAY_DELAY: Duration = Duration::from_micros(500);
 
+#[derive(Debug)]
 struct Ferried {
     from: ShardId,
     to: ShardId,
     relay: Relay,
 }
 
+#[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) start: Instant,
@@ -154,11 +160,12 @@ impl World {
         room: &str,
         offer: conclave_sfu::Offer,
     ) -> Result<(), ConnectError> {
-        let mut negotiated = self.negotiator.negotiate(&offer, self.now)?;
+        let home = self.home(index);
+        let negotiator = self.negotiator.at(ShardId::new(home as u8));
+        let mut negotiated = negotiator.negotiate(&offer, self.now)?;
         let answer = negotiated.take_answer();
         let participant = participant(index);
         let room: RoomId = room.parse().unwrap();
-        let home = self.home(index);
         self.shards[home].admit(self.now, room, participant, negotiated);
         self.clients[index].accept(&answer.sdp);
         self.pump();
@@ -262,6 +269,13 @@ impl World {
         index % self.shards.len()
     }
 
+    /// The shard whose socket the kernel chooses for a source: seldom that participant's.
+    fn socket_of(&self, source: SocketAddr) -> usize {
+        let mut hasher = DefaultHasher::new();
+        source.hash(&mut hasher);
+        (hasher.finish() % self.shards.len() as u64) as usize
+    }
+
     fn deliver(&mut self) {
         while let Some(first) = self.relays.first_entry() {
             if first.key().0 > self.now {
@@ -278,9 +292,9 @@ impl World {
                 return;
             };
             match packet.to {
-                Destination::Server { from } => {
-                    let home = self.home(from);
-                    self.shards[home].handle_datagram(
+                Destination::Server { .. } => {
+                    let shard = self.socket_of(packet.source);
+                    self.shards[shard].handle_datagram(
                         self.now,
                         Datagram {
                             source: packet.source,

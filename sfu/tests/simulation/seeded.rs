@@ -14,7 +14,7 @@
 
 use std::{any::Any, sync::Arc, thread, time::Instant};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use rand::{SeedableRng, rngs::StdRng};
 use str0m::crypto::{
     CryptoError, CryptoProvider,
@@ -25,32 +25,21 @@ use str0m::crypto::{
     from_feature_flags,
 };
 
-/// Runs `run` with everything that is random fixed by `seed`.
+/// Runs `run` with everything that is random fixed by `seed`. A panic's words are the error.
 pub(crate) fn run<R: Send + 'static>(
     seed: u64,
     run: impl FnOnce() -> R + Send + 'static,
-) -> thread::Result<R> {
+) -> Result<R, String> {
     let random = StdRng::seed_from_u64(seed);
     match mad_turmoil::rand::try_rng() {
         Some(mut current) => *current = random,
         None => mad_turmoil::rand::set_rng(random),
     }
-    thread::spawn(move || {
+    let run = thread::spawn(move || {
         fastrand::seed(seed);
         run()
-    })
-    .join()
-}
-
-/// A test of the harness that is one seeded run.
-pub(crate) fn trial(
-    name: impl Into<String>,
-    seed: u64,
-    test: impl FnOnce() + Send + 'static,
-) -> Trial {
-    Trial::test(name, move || {
-        run(seed, test).map_err(|panic| Failed::from(what_was_said(&*panic)))
-    })
+    });
+    run.join().map_err(|panic| what_was_said(&*panic))
 }
 
 fn what_was_said(panic: &(dyn Any + Send)) -> String {

@@ -17,6 +17,7 @@ use super::{
 const LAYER_BYTES: [usize; 3] = [150, 500, 1_100];
 
 /// One outgoing stream.
+#[derive(Debug)]
 pub(super) struct Sender {
     pub(super) mid: SdpMid,
     pub(super) rid: Option<Rid>,
