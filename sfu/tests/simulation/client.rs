@@ -29,7 +29,7 @@ use str0m::{
 
 use super::{
     media::{self, Stamp},
-    sending::Sender,
+    sending::{Frames, Sender},
     server_address,
 };
 
@@ -46,6 +46,7 @@ pub(crate) struct ClientConfig {
     /// The video codec that the client knows.
     pub(crate) codec: Codec,
     pub(crate) level: i8,
+    pub(crate) frames: Frames,
 }
 
 impl Default for ClientConfig {
@@ -57,6 +58,7 @@ impl Default for ClientConfig {
             audio_slots: 4,
             codec: Codec::Vp8,
             level: -30,
+            frames: Frames::SMALL,
         }
     }
 }
@@ -86,6 +88,8 @@ fn extensions() -> ExtensionMap {
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) at: Instant,
+    /// Of the payload.
+    pub(crate) bytes: usize,
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
@@ -124,6 +128,7 @@ pub(crate) struct Client {
     pub(super) video: Vec<Sender>,
     pub(super) sound: Option<Sender>,
     pub(super) codec: Codec,
+    pub(super) frames: Frames,
     due: Instant,
     next_frame: Instant,
     next_audio: Instant,
@@ -256,6 +261,7 @@ impl Client {
             video,
             sound,
             codec: config.codec,
+            frames: config.frames,
             due: now,
             next_frame: now,
             next_audio: now,
@@ -449,6 +455,7 @@ impl Client {
                 };
                 let received = Received {
                     at: now,
+                    bytes: packet.payload.len(),
                     sequence: *packet.seq_no,
                     timestamp: packet.header.timestamp,
                     marker: packet.header.marker,

@@ -13,7 +13,7 @@ pub(crate) mod network;
 pub(crate) mod oracle;
 pub(crate) mod people;
 pub(crate) mod scenario;
-mod sending;
+pub(crate) mod sending;
 pub(crate) mod trace;
 
 use std::{

@@ -160,7 +160,7 @@ impl Scenario {
             64..84 => self.bad_weather(who),
             84..90 => self.narrow(who),
             90..95 => self.go_dark(who),
-            _ => self.move_address(who),
+            _ => self.ask_for_key_frame(who),
         }
     }
 
@@ -309,9 +309,13 @@ impl Scenario {
         self.people.0[who].disturb(until);
     }
 
-    fn move_address(&mut self, who: usize) {
-        self.tell(format!("{who} moves to another address"));
-        self.world.rebind(who);
-        self.people.0[who].disturb(self.world.now);
+    /// As a decoder that lost its way.
+    fn ask_for_key_frame(&mut self, who: usize) {
+        let mut slots: Vec<String> = self.world.clients[who].received.keys().cloned().collect();
+        slots.sort_unstable();
+        if let Some(slot) = self.random.choice(slots) {
+            let now = self.world.now;
+            self.world.clients[who].request_key_frame(now, &slot);
+        }
     }
 }
