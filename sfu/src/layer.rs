@@ -144,6 +144,12 @@ pub(crate) fn desired(demands: &[Demand]) -> BitRate {
     BitRate(demands.iter().filter_map(best).sum())
 }
 
+/// Whether someone gets less than what fits its tile.
+pub(crate) fn falls_short(demands: &[Demand], chosen: &[usize]) -> bool {
+    let mut both = demands.iter().zip(chosen);
+    both.any(|(demand, &layer)| layer < demand.ideal())
+}
+
 /// Lets a choice fall at once and rise only slowly.
 #[derive(Debug, Default)]
 pub(crate) struct LayerGate {
@@ -223,6 +229,13 @@ mod tests {
         assert_eq!(allocate(Some(BitRate(100_000)), &demands), [0, 0]);
         assert_eq!(allocate(Some(BitRate(9_000_000)), &demands), [2, 2]);
         assert_eq!(desired(&demands), BitRate(3_000_000));
+    }
+
+    #[test]
+    fn a_choice_falls_short_of_the_tile_or_does_not() {
+        let demands = [demand(1080), demand(90)];
+        assert!(falls_short(&demands, &[1, 0]));
+        assert!(!falls_short(&demands, &[2, 0]));
     }
 
     #[test]

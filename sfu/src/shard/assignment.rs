@@ -9,7 +9,7 @@ use super::{
     room::Stale, track::TrackKey,
 };
 use crate::{
-    layer::{Demand, allocate, desired},
+    layer::{Demand, allocate, desired, falls_short},
     slot::assign,
 };
 
@@ -160,6 +160,7 @@ impl Shard {
             })
             .collect();
         let chosen = allocate(estimate, &demands);
+        let falls_short = falls_short(&demands, &chosen);
         let mut needed = vec![];
         let mut moved = vec![];
         let Some(peer) = self.peers.get_mut(key.0) else {
@@ -178,7 +179,7 @@ impl Shard {
                 }
             }
         }
-        peer.seek(desired(&demands));
+        peer.seek(now, desired(&demands), falls_short);
         for track in moved {
             self.mark_wants(track);
         }

@@ -38,6 +38,9 @@ const IDLE_STEP: Duration = Duration::from_millis(500);
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
 
+/// How often the estimator is asked again whether there is more.
+const SEEK_AGAIN: Duration = Duration::from_secs(4);
+
 /// The state machine failed beyond repair, by an error or a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
@@ -79,7 +82,8 @@ pub(crate) struct Peer {
     /// What the client wants to see; until it says so, everyone as they came.
     pub(crate) wishes: Option<Vec<VideoWish>>,
     pub(crate) estimate: Option<BitRate>,
-    sought: Option<BitRate>,
+    /// What the estimator was last told to find out about, and when.
+    sought: Option<(BitRate, Instant)>,
     pub(crate) connected: bool,
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
@@ -243,16 +247,27 @@ impl Peer {
     /// Has the estimator find out whether the path carries this much. It probes at up to
     /// twice the rate and takes the result for the truth, so it must not be told to seek
     /// less than what the path is supposed to carry anyway.
-    pub(crate) fn seek(&mut self, rate: BitRate) {
+    ///
+    /// The estimate stops at half as much again as what is sent. Where the next layer is
+    /// further away than that only a probe leads on, and of its own accord the estimator
+    /// probes when it has stood still for a quarter of a minute. It also does when more is
+    /// sought than before; so while something `falls_short` the rate is lowered a little
+    /// and raised again from time to time.
+    pub(crate) fn seek(&mut self, now: Instant, rate: BitRate, falls_short: bool) {
         let rate = rate.max(BitRate(FIRST_ESTIMATE.as_u64()));
-        let matters = self
-            .sought
-            .is_none_or(|old| old.0.abs_diff(rate.0) > old.0 / 10);
-        if matters {
-            self.sought = Some(rate);
-            let wanted = Bitrate::bps(rate.0);
-            self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
-        }
+        let age = |at: Instant| now.saturating_duration_since(at);
+        let sought = match self.sought {
+            Some((old, at)) if old.0.abs_diff(rate.0) <= old.0 / 10 => {
+                if !falls_short || age(at) < SEEK_AGAIN {
+                    return;
+                }
+                BitRate(rate.0 - rate.0 / 8)
+            }
+            _ => rate,
+        };
+        self.sought = Some((sought, now));
+        let wanted = Bitrate::bps(sought.0);
+        self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
     }
 
     /// How many of a stream's reports of losses are new.
