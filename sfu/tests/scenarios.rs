@@ -23,7 +23,7 @@ const DIGEST_OF: &str = "CONCLAVE_DIGEST_OF";
 const SEEDS: &str = "CONCLAVE_SEEDS";
 
 /// So many of the committed seeds are played again, in this process and in another.
-const REPEATED: usize = 3;
+const REPEATED: usize = 2;
 
 fn main() {
     if let Ok(seed) = env::var(DIGEST_OF) {

@@ -42,6 +42,8 @@ pub(crate) struct Oracle {
     read: BTreeMap<(usize, String), usize>,
     /// By viewer and sender.
     frames: BTreeMap<(usize, usize), Frames>,
+    /// Since when the one should see the other.
+    visible: BTreeMap<(usize, usize), Instant>,
     /// The longest gap that was seen.
     pub(crate) longest_gap: Duration,
 }
@@ -73,9 +75,16 @@ impl Oracle {
     }
 
     fn look_for_gaps(&mut self, world: &World, people: &People) {
+        let before = std::mem::take(&mut self.visible);
         for (viewer, person) in people.present() {
             for sender in people.visible_to(viewer) {
-                let disturbed = person.disturbed.max(people.0[sender].disturbed);
+                let pair = (viewer, sender);
+                let visible = *before.get(&pair).unwrap_or(&world.now);
+                self.visible.insert(pair, visible);
+                let disturbed = person
+                    .disturbed
+                    .max(people.0[sender].disturbed)
+                    .max(visible);
                 let ready = [viewer, sender].map(|who| world.clients[who].connected);
                 let [Some(a), Some(b)] = ready else { continue };
                 let frames = self.frames.get(&(viewer, sender));
@@ -112,6 +121,7 @@ impl Oracle {
         since: Instant,
     ) -> BTreeMap<usize, BTreeSet<usize>> {
         let mut seen = BTreeMap::new();
+        let vanished = people.vanished();
         for (viewer, _) in people.present() {
             let client = &world.clients[viewer];
             let recent = |r: &&Received| r.at >= since;
@@ -150,6 +160,7 @@ impl Oracle {
                 .iter()
                 .filter(|slot| slot.source.is_video())
                 .map(|slot| slot.participant)
+                .filter(|whom| !vanished.contains(whom))
                 .collect();
             let shown = watched.iter().map(|who| participant(*who)).collect();
             assert_eq!(told, shown, "what {viewer} was told of its slots");
@@ -161,8 +172,7 @@ impl Oracle {
 
     /// Nobody is lost but those who went silent.
     fn judge_losses(&self, world: &mut World, people: &People) {
-        let vanished = people.0.iter().enumerate().filter(|(_, p)| p.vanished);
-        let vanished: BTreeSet<_> = vanished.map(|(index, _)| participant(index)).collect();
+        let vanished = people.vanished();
         for event in &world.events {
             if let SfuEvent::Lost {
                 participant,

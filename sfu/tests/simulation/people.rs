@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use conclave_protocol::{control::ControlRequest, signal::Source};
+use conclave_protocol::{ParticipantId, control::ControlRequest, signal::Source};
+use conclave_sfu::SfuEvent;
 
 use super::{ClientConfig, World, participant};
 
@@ -18,6 +19,8 @@ pub(crate) struct Person {
     pub(crate) is_gone: bool,
     /// Went silent without a word, so the SFU will find out and say so.
     pub(crate) vanished: bool,
+    /// The SFU has found out.
+    pub(crate) is_lost: bool,
     wishes_told: bool,
     publishing_told: bool,
     /// Before this time something happened that may interrupt what it sends or gets.
@@ -34,6 +37,7 @@ impl Person {
             wishes: None,
             is_gone: false,
             vanished: false,
+            is_lost: false,
             wishes_told: true,
             publishing_told: true,
             disturbed: now,
@@ -116,20 +120,45 @@ impl People {
             .filter(move |(other, person)| *other != index && person.room == room)
     }
 
-    /// Whose camera someone should see.
+    pub(crate) fn vanished(&self) -> BTreeSet<ParticipantId> {
+        let vanished = self.0.iter().enumerate().filter(|(_, p)| p.vanished);
+        vanished.map(|(index, _)| participant(index)).collect()
+    }
+
+    /// Takes note of whom the SFU has lost.
+    pub(crate) fn hear(&mut self, events: &[SfuEvent]) {
+        for event in events {
+            if let SfuEvent::Lost {
+                participant: lost, ..
+            } = event
+                && let Some(index) = (0..self.0.len()).find(|index| participant(*index) == *lost)
+            {
+                self.0[index].is_lost = true;
+            }
+        }
+    }
+
+    /// Whose camera someone should see. Who vanished keeps a slot until the SFU knows.
     pub(crate) fn visible_to(&self, index: usize) -> BTreeSet<usize> {
-        let on = self.others(index).filter(|(_, person)| person.camera);
-        let on: BTreeSet<usize> = on.map(|(other, _)| other).collect();
-        let slots = self.0[index].config.camera_slots;
-        match &self.0[index].wishes {
-            None => on,
+        let viewer = &self.0[index];
+        let is_on = |other: usize| {
+            let person = &self.0[other];
+            let there = !person.is_gone || (person.vanished && !person.is_lost);
+            other != index && person.room == viewer.room && person.camera && there
+        };
+        let shown: Vec<usize> = match &viewer.wishes {
+            None => (0..self.0.len()).filter(|other| is_on(*other)).collect(),
             Some(wishes) => wishes
                 .iter()
                 .map(|(whom, _)| *whom)
-                .filter(|whom| on.contains(whom))
-                .take(slots)
+                .filter(|whom| is_on(*whom))
+                .take(viewer.config.camera_slots)
                 .collect(),
-        }
+        };
+        shown
+            .into_iter()
+            .filter(|whom| !self.0[*whom].is_gone)
+            .collect()
     }
 
     /// How many people someone should hear.

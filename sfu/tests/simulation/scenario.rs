@@ -120,6 +120,7 @@ impl Scenario {
         }
         self.people.speak(&mut self.world);
         self.world.run(STEP);
+        self.people.hear(&self.world.events);
         self.oracle.look(&self.world, &self.people);
     }
 
