@@ -1,6 +1,6 @@
 //! What other shards have of this shard's rooms: their tracks, voices and wishes.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, time::Instant};
 
 use conclave_protocol::RoomId;
 
@@ -94,7 +94,8 @@ impl Shard {
                     Message::Published {
                         room: room.id.clone(),
                         track: track.name(),
-                        layers: track.layer_states(now),
+                        streams: track.layers.len(),
+                        sizes: track.layer_states(now),
                     }
                 } else {
                     Message::Unpublished(track.name())
@@ -110,33 +111,31 @@ impl Shard {
         from: ShardId,
         room: &RoomId,
         name: TrackName,
-        layers: &[LayerState],
+        (streams, sizes): (usize, Vec<LayerState>),
     ) {
         let Some(room) = self.room_names.get(room).copied() else {
             return;
         };
         if let Some(known) = self.tracks_elsewhere.get(&name).copied() {
             if self.elsewhere(from, name).is_some() {
-                self.layers_elsewhere(from, name, layers);
+                self.sizes_elsewhere(from, name, sizes);
                 return;
             }
             self.forget_track(now, known);
         }
-        let mut own: Vec<Layer> = layers.iter().map(|_| Layer::new(None)).collect();
-        for (layer, state) in own.iter_mut().zip(layers) {
-            layer.reported = *state;
-        }
-        let track = Track::new(room, name, Origin::Shard(from), own);
+        let layers = std::iter::repeat_with(|| Layer::new(None)).take(streams);
+        let mut track = Track::new(room, name, Origin::Shard(from), layers.collect());
+        track.reported = sizes;
         let key = TrackKey(self.tracks.insert(track));
         self.tracks_elsewhere.insert(name, key);
         self.turn(now, key);
     }
 
-    pub(super) fn layers_elsewhere(
+    pub(super) fn sizes_elsewhere(
         &mut self,
         from: ShardId,
         name: TrackName,
-        layers: &[LayerState],
+        sizes: Vec<LayerState>,
     ) {
         let Some(key) = self.elsewhere(from, name) else {
             return;
@@ -144,11 +143,9 @@ impl Shard {
         let Some(track) = self.tracks.get_mut(key.0) else {
             return;
         };
-        let mut woke = false;
-        for (layer, state) in track.layers.iter_mut().zip(layers) {
-            woke |= state.awake && !layer.reported.awake;
-            layer.reported = *state;
-        }
+        let awake = |sizes: &[LayerState], size: usize| sizes.get(size).is_some_and(|s| s.awake);
+        let woke = (0..sizes.len()).any(|s| awake(&sizes, s) && !awake(&track.reported, s));
+        track.reported = sizes;
         if woke {
             let subscribers: Vec<PeerKey> = track.subscribers.iter().map(|s| s.peer).collect();
             for peer in subscribers {
@@ -220,8 +217,8 @@ impl Shard {
             };
             if track.source.is_video() && matches!(track.origin, Origin::Here { .. }) {
                 for to in &room.spans {
-                    let (track, layers) = (track.name(), track.layer_states(now));
-                    self.outgoing.say(*to, Message::Layers { track, layers });
+                    let (track, sizes) = (track.name(), track.layer_states(now));
+                    self.outgoing.say(*to, Message::Sizes { track, sizes });
                 }
             }
         }
@@ -239,11 +236,7 @@ impl Shard {
                 packets.push(Relayed {
                     track: track.name(),
                     layer,
-                    // A copy of its own, so that no two shards count one reference.
-                    packet: Packet {
-                        payload: Arc::from(&packet.payload[..]),
-                        ..packet.clone()
-                    },
+                    packet: packet.detached(),
                 });
             }
         }
@@ -279,8 +272,7 @@ impl Shard {
                 let peer = self.peers.get(subscriber.peer.0);
                 let filling = peer.and_then(|peer| peer.outlets[subscriber.slot].filling.as_ref());
                 if let Some(filling) = filling {
-                    wanted.insert(filling.target);
-                    if let Some(layer) = filling.current {
+                    for layer in filling.streams() {
                         wanted.insert(layer);
                     }
                 }

@@ -83,20 +83,23 @@ pub(super) enum Message {
     Published {
         room: RoomId,
         track: TrackName,
-        layers: Vec<LayerState>,
+        /// How many simulcast layers it has.
+        streams: usize,
+        sizes: Vec<LayerState>,
     },
     Unpublished(TrackName),
-    /// How my layers do. A layer that is not asked for cannot be measured by who asks.
-    Layers {
+    /// How the sizes of my track do. One that is not asked for cannot be measured by who
+    /// asks.
+    Sizes {
         track: TrackName,
-        layers: Vec<LayerState>,
+        sizes: Vec<LayerState>,
     },
     /// How loud my loudest voices are, in dBov.
     Voices {
         room: RoomId,
         levels: Vec<(TrackName, f32)>,
     },
-    /// Send me these layers of your track, one bit each.
+    /// Send me these simulcast layers of your track, one bit each.
     Wanted {
         track: TrackName,
         layers: Layers,
@@ -108,7 +111,7 @@ pub(super) enum Message {
     Packets(Vec<Relayed>),
 }
 
-/// A set of layers of one track.
+/// A set of simulcast layers of one track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Layers(u8);
 
@@ -230,14 +233,15 @@ impl Shard {
             Message::Published {
                 room,
                 track,
-                layers,
-            } => self.published_elsewhere(now, from, &room, track, &layers),
+                streams,
+                sizes,
+            } => self.published_elsewhere(now, from, &room, track, (streams, sizes)),
             Message::Unpublished(track) => {
                 if let Some(key) = self.elsewhere(from, track) {
                     self.forget_track(now, key);
                 }
             }
-            Message::Layers { track, layers } => self.layers_elsewhere(from, track, &layers),
+            Message::Sizes { track, sizes } => self.sizes_elsewhere(from, track, sizes),
             Message::Voices { room, levels } => self.voices_elsewhere(now, from, &room, &levels),
             Message::Wanted { track, layers } => {
                 if let Some(key) = self.here(track)
