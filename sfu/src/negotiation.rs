@@ -93,12 +93,15 @@ impl Negotiated {
 impl Negotiator {
     /// Makes the certificate and settles what every connection has in common.
     pub fn new(candidates: Candidates) -> Result<Self, StartError> {
-        Self::with_crypto(candidates, from_feature_flags())
+        Self::with_crypto(candidates, &from_feature_flags())
     }
 
     /// As [`Self::new`], with a DTLS of the caller's choice. A simulation brings one whose
     /// randomness it holds in its hand.
-    pub fn with_crypto(candidates: Candidates, crypto: CryptoProvider) -> Result<Self, StartError> {
+    pub fn with_crypto(
+        candidates: Candidates,
+        crypto: &CryptoProvider,
+    ) -> Result<Self, StartError> {
         let crypto = srtp_profile::observed(crypto);
         let certificate = crypto
             .dtls_provider

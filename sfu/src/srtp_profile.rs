@@ -47,10 +47,10 @@ pub(crate) fn take_noted() -> Option<SrtpProfile> {
 }
 
 /// The SRTP of str0m's own crypto, observed, and the rest of `crypto`.
-pub(crate) fn observed(crypto: CryptoProvider) -> CryptoProvider {
+pub(crate) fn observed(crypto: &CryptoProvider) -> CryptoProvider {
     CryptoProvider {
         srtp_provider: &Observer,
-        ..crypto
+        ..crypto.clone()
     }
 }
 

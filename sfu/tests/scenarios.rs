@@ -1,6 +1,6 @@
 //! Random calls on random networks, each told by its seed. `make sim-sweep` looks for seeds
 //! that fail; those in `simulation/seeds.txt` gate every test run.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 #[path = "simulation/seeded.rs"]
 mod seeded;

@@ -4,7 +4,8 @@
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::needless_pass_by_value
+    clippy::needless_pass_by_value,
+    clippy::print_stderr
 )]
 
 pub(crate) mod client;
@@ -117,7 +118,7 @@ impl World {
             network: Network::new(seed),
             trace: Trace::default(),
             wakeups: 0,
-            negotiator: Negotiator::with_crypto(candidates, crypto.clone()).unwrap(),
+            negotiator: Negotiator::with_crypto(candidates, &crypto).unwrap(),
             crypto,
             in_flight: BinaryHeap::new(),
             relays: BTreeMap::new(),
