@@ -6,6 +6,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 ADDRESS ?= 127.0.0.1:8080
+SEEDS ?= 1000..1200
 RUST := $(shell find e2ee protocol -name '*.rs') e2ee/Cargo.toml protocol/Cargo.toml Cargo.lock
 WASM := web/src/wasm/conclave_e2ee_bg.wasm
 PAGE := web/dist/index.html
@@ -33,6 +34,9 @@ bench-sfu: ## Measure the SFU alone; rewrite its part of docs/performance.md
 bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
+
+sim-sweep: ## Play random calls of new seeds: SEEDS=first..last
+	CONCLAVE_SEEDS=$(SEEDS) cargo test --locked -p conclave-sfu --test scenarios
 
 lint: lint-rust lint-web lint-house ## Check formatting, lints, types and the house rules
 

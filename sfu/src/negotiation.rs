@@ -16,6 +16,7 @@ use str0m::{
     bwe::Bitrate,
     change::SdpOffer,
     config::DtlsVersion,
+    crypto::{CryptoProvider, from_feature_flags},
     media::{MediaKind, Mid as SdpMid, Pt, Rid, Rids},
     rtp::Ssrc,
 };
@@ -92,7 +93,16 @@ impl Negotiated {
 impl Negotiator {
     /// Makes the certificate and settles what every connection has in common.
     pub fn new(candidates: Candidates) -> Result<Self, StartError> {
-        let crypto = srtp_profile::observed_crypto();
+        Self::with_crypto(candidates, &from_feature_flags())
+    }
+
+    /// As [`Self::new`], with a DTLS of the caller's choice. A simulation brings one whose
+    /// randomness it holds in its hand.
+    pub fn with_crypto(
+        candidates: Candidates,
+        crypto: &CryptoProvider,
+    ) -> Result<Self, StartError> {
+        let crypto = srtp_profile::observed(crypto);
         let certificate = crypto
             .dtls_provider
             .generate_certificate()

@@ -46,11 +46,11 @@ pub(crate) fn take_noted() -> Option<SrtpProfile> {
     NOTED.take()
 }
 
-/// str0m's own crypto, observed.
-pub(crate) fn observed_crypto() -> CryptoProvider {
+/// The SRTP of str0m's own crypto, observed, and the rest of `crypto`.
+pub(crate) fn observed(crypto: &CryptoProvider) -> CryptoProvider {
     CryptoProvider {
         srtp_provider: &Observer,
-        ..from_feature_flags()
+        ..crypto.clone()
     }
 }
 

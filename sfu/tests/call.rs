@@ -75,7 +75,7 @@ fn everyone_sees_and_hears_everyone_else() {
         .flat_map(|c| c.received.values())
         .map(Vec::len)
         .sum();
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     let forwarded = counters.forwarded.audio.packets + counters.forwarded.video.packets;
     assert!(arrived >= delivered);
     assert_eq!(
@@ -130,7 +130,7 @@ fn who_comes_right_after_a_key_frame_gets_that_one() {
         world.clients[first].video().any(|r| r.stamp.is_key)
     });
     world.clients[publisher].key_frame_requests.clear();
-    let kept = world.shard.counters().key_frames_kept;
+    let kept = world.shards[0].counters().key_frames_kept;
 
     let second = world.join("r", ClientConfig::viewer());
     world.settle();
@@ -145,7 +145,7 @@ fn who_comes_right_after_a_key_frame_gets_that_one() {
     assert_seamless(world.clients[second].in_slot(&slot.unwrap()));
     let requests = &world.clients[publisher].key_frame_requests;
     assert!(requests.is_empty(), "{requests:?}");
-    assert_eq!(world.shard.counters().key_frames_kept, kept + 1);
+    assert_eq!(world.shards[0].counters().key_frames_kept, kept + 1);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn the_tile_decides_the_layer_and_the_stream_has_no_seam() {
         .camera_slot_of(participant(publisher))
         .unwrap();
     assert_seamless(world.clients[viewer].in_slot(&slot));
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     assert!(counters.layer_upgrades >= 1, "{counters:?}");
     assert!(counters.layer_downgrades >= 2, "{counters:?}");
 }
@@ -237,5 +237,5 @@ fn a_second_connection_replaces_the_first() {
             .iter()
             .any(|e| matches!(e, SfuEvent::Lost { .. }))
     );
-    assert_eq!(world.shard.population().participants, 2);
+    assert_eq!(world.shards[0].population().participants, 2);
 }

@@ -102,7 +102,12 @@ async fn after_the_shutdown_nobody_gets_in() {
     timeout(Duration::from_secs(5), sfu.shutdown())
         .await
         .unwrap();
-    let (_, offer) = Client::new(0, &ClientConfig::viewer(), Instant::now());
+    let (_, offer) = Client::new(
+        0,
+        &ClientConfig::viewer(),
+        &str0m::crypto::from_feature_flags(),
+        Instant::now(),
+    );
     let refused = other
         .connect("r".parse().unwrap(), participant(0), offer)
         .await;

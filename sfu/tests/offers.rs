@@ -12,13 +12,20 @@ use conclave_protocol::{
 use conclave_sfu::{ConnectError, Offer};
 use proptest::prelude::*;
 use simulation::{Client, ClientConfig, World};
+use str0m::crypto::from_feature_flags;
 
 fn mid(text: &str) -> Mid {
     text.parse().unwrap()
 }
 
 fn good_offer() -> Offer {
-    Client::new(0, &ClientConfig::default(), Instant::now()).1
+    Client::new(
+        0,
+        &ClientConfig::default(),
+        &from_feature_flags(),
+        Instant::now(),
+    )
+    .1
 }
 
 fn refusal(offer: &Offer) -> ConnectError {
@@ -52,7 +59,7 @@ fn size_and_number_are_bounded() {
         camera_slots: 70,
         ..ClientConfig::default()
     };
-    let (_, offer) = Client::new(0, &config, Instant::now());
+    let (_, offer) = Client::new(0, &config, &from_feature_flags(), Instant::now());
     assert!(matches!(
         refusal(&offer),
         ConnectError::TooManySections { sections: 77, .. }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use conclave_protocol::signal::Source;
 use simulation::{
-    ClientConfig, World,
+    ClientConfig, Direction, World,
     client::Received,
     dependency::{L1T3, L3T3, L3T3_KEY, S3T3},
     media::assert_seamless,
+    network::Loss,
     participant,
     scalable::{Layering, assert_decodable, assert_marked, layers},
 };
+use str0m::crypto::from_feature_flags;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -133,8 +135,8 @@ fn a_tile_that_grows_and_shrinks_is_followed_without_a_seam() {
             assert_eq!(seen.last().unwrap().0, size, "{layering:?}: {seen:?}");
         }
         assert_decodable(layering, &video(&world, client));
-        assert!(world.shard.counters().layer_upgrades >= 2);
-        assert!(world.shard.counters().layer_downgrades >= 2);
+        assert!(world.shards[0].counters().layer_upgrades >= 2);
+        assert!(world.shards[0].counters().layer_downgrades >= 2);
     }
 }
 
@@ -149,7 +151,7 @@ fn a_narrow_path_costs_a_camera_its_size_and_a_screen_its_motion() {
         let mut world = World::new();
         world.join("r", of(config(layering)));
         let client = world.join("r", of(viewer(layering)));
-        world.paths[client].capacity = Some(400_000);
+        world.network.narrow(client, Direction::Down, Some(400_000));
         world.settle();
         world.run(20 * SECOND);
         let seen = lately(&world, client);
@@ -171,7 +173,7 @@ fn temporal_layers_are_left_out_without_a_trace() {
         world.settle();
         world.run(3 * SECOND);
         assert_eq!(lately(&world, client), [(0, 0), (0, 1), (0, 2)]);
-        world.paths[client].capacity = Some(70_000);
+        world.network.narrow(client, Direction::Down, Some(70_000));
         world.run(10 * SECOND);
         let seen = lately(&world, client);
         assert!(seen.len() < 3 && seen.contains(&(0, 0)), "{seen:?}");
@@ -196,7 +198,7 @@ fn temporal_layers_are_left_out_without_a_trace() {
         assert!(pictures > 5, "pictures were left out");
         let seen = lately(&world, client);
         assert!(seen.len() < 3, "{seen:?}");
-        world.paths[client].capacity = None;
+        world.network.narrow(client, Direction::Down, None);
         world.run(20 * SECOND);
         assert_eq!(lately(&world, client), [(0, 0), (0, 1), (0, 2)]);
     }
@@ -210,9 +212,9 @@ fn a_lost_packet_of_a_layer_that_is_left_out_leaves_no_hole() {
     let client = world.join("r", viewer(layering));
     world.settle();
     wish(&mut world, client, publisher, 180);
-    world.paths[publisher].loss_up = 30;
+    world.network.up[publisher].weather.loss = Loss::Random(0.03);
     world.run(20 * SECOND);
-    world.paths[publisher].loss_up = 0;
+    world.network.up[publisher].weather.loss = Loss::None;
     world.run(2 * SECOND);
     let received = video(&world, client);
     let slot = world.clients[publisher + 1].camera_slot_of(participant(publisher));
@@ -256,7 +258,7 @@ fn what_does_not_fit_is_paused_and_comes_back() {
     assert!(paused(&world).is_empty());
 
     // Room for one of 72 kbit/s, and for the sounds.
-    world.paths[client].capacity = Some(170_000);
+    world.network.narrow(client, Direction::Down, Some(170_000));
     world.run_until("a pause", |world| paused(world) == [first]);
     world.run(SECOND);
     world.clients[client].forget();
@@ -269,7 +271,7 @@ fn what_does_not_fit_is_paused_and_comes_back() {
     assert!(seen(&world, second) > 60);
     assert!(world.clients[client].sounds().count() > 150, "sounds go on");
 
-    world.paths[client].capacity = None;
+    world.network.narrow(client, Direction::Down, None);
     world.run_until("all is back", |world| paused(world).is_empty());
     world.run(SECOND);
     assert!(seen(&world, first) > 20);
@@ -283,7 +285,7 @@ fn what_does_not_fit_is_paused_and_comes_back() {
 fn the_dependency_descriptor_is_negotiated_for_video_only() {
     let world = World::new();
     let config = config(Layering::Av1(L3T3));
-    let (_, offer) = simulation::Client::new(0, &config, world.now);
+    let (_, offer) = simulation::Client::new(0, &config, &from_feature_flags(), world.now);
     let mut negotiated = world.negotiator().negotiate(&offer, world.now).unwrap();
     let answer = negotiated.take_answer().sdp;
     let sections: Vec<&str> = answer.split("\r\nm=").skip(1).collect();

@@ -165,5 +165,5 @@ fn a_codec_that_the_subscriber_does_not_know_is_not_forwarded() {
     world.run(SECOND);
     assert_eq!(world.clients[viewer].video().count(), 0);
     assert!(world.clients[viewer].sounds().count() > 30);
-    assert!(world.shard.counters().dropped(DropReason::UnknownCodec) > 0);
+    assert!(world.shards[0].counters().dropped(DropReason::UnknownCodec) > 0);
 }

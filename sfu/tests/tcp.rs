@@ -192,7 +192,12 @@ async fn the_answer_ranks_udp_before_tcp_and_ipv6_before_ipv4() {
     config.public_addresses = public.to_vec();
     let (sfu, _events) = Sfu::start(&config, &Registry::new()).unwrap();
     let port = sfu.media_address().port();
-    let (_, offer) = simulation::Client::new(0, &ClientConfig::viewer(), std::time::Instant::now());
+    let (_, offer) = simulation::Client::new(
+        0,
+        &ClientConfig::viewer(),
+        &str0m::crypto::from_feature_flags(),
+        std::time::Instant::now(),
+    );
     let answer = sfu
         .connect("r".parse().unwrap(), participant(0), offer)
         .await

@@ -136,7 +136,12 @@ async fn who_goes_to_another_room_leaves_the_one_before() {
 async fn an_offer_that_is_refused_takes_no_place() {
     let (sfu, _events) = Sfu::start(&threads(2), &Registry::new()).unwrap();
     let now = std::time::Instant::now();
-    let (_, mut offer) = simulation::Client::new(0, &ClientConfig::viewer(), now);
+    let (_, mut offer) = simulation::Client::new(
+        0,
+        &ClientConfig::viewer(),
+        &str0m::crypto::from_feature_flags(),
+        now,
+    );
     offer.sdp = "nonsense".into();
     let rooms: [RoomId; 2] = ["a", "b"].map(|name| name.parse().unwrap());
     let refused = sfu.connect(rooms[0].clone(), participant(0), offer).await;

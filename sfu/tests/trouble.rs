@@ -6,7 +6,7 @@ mod simulation;
 use std::time::Duration;
 
 use conclave_sfu::{DropReason, SfuEvent};
-use simulation::{ClientConfig, World, participant};
+use simulation::{ClientConfig, Direction, World, network::Loss, participant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,7 @@ fn a_client_that_closes_or_falls_silent_is_lost() {
             (participant(silent), conclave_sfu::LostReason::Silent),
         ]
     );
-    assert_eq!(world.shard.population().participants, 1);
+    assert_eq!(world.shards[0].population().participants, 1);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_connection_that_never_comes_about_is_given_up() {
         reason: conclave_sfu::LostReason::NeverConnected,
     };
     assert_eq!(world.events, [expected]);
-    assert_eq!(world.shard.population().rooms, 0);
+    assert_eq!(world.shards[0].population().rooms, 0);
 }
 
 #[test]
@@ -80,18 +80,18 @@ fn garbage_is_counted_and_harms_nobody() {
         (member, rtp(13), DropReason::Unusable),
         (member, rtp(9_000), DropReason::TooLong),
     ] {
-        let before = world.shard.counters().dropped(reason);
+        let before = world.shards[0].counters().dropped(reason);
         world.inject(source, &contents);
-        let after = world.shard.counters().dropped(reason);
+        let after = world.shards[0].counters().dropped(reason);
         assert_eq!(after, before + 1, "{reason:?} {contents:?}");
     }
     // Who was taken out and did not hear of it goes on with its checks.
     let former = world.join("r", ClientConfig::viewer());
     world.settle();
-    world.paths[former].loss_down = 1_000;
-    world.shard.remove(world.now, participant(former));
+    world.network.down[former].weather.loss = Loss::Random(1.0);
+    world.shards[0].remove(world.now, participant(former));
     world.run(5 * SECOND);
-    assert!(world.shard.counters().dropped(DropReason::UnknownUser) > 0);
+    assert!(world.shards[0].counters().dropped(DropReason::UnknownUser) > 0);
     world.clients[former].is_gone = true;
     // Every first byte, many lengths, from a member's own address.
     for first in 0..=255u8 {
@@ -132,7 +132,7 @@ fn a_flood_of_key_frame_requests_stays_with_the_sfu() {
     }
     let requests = world.clients[publisher].key_frame_requests.len();
     assert!((5..=11).contains(&requests), "{requests} in five seconds");
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     assert!(counters.key_frames_asked > 900, "{counters:?}");
     assert!(counters.key_frames_suppressed > 900, "{counters:?}");
 }
@@ -144,11 +144,11 @@ fn losses_on_both_sides_are_repaired() {
     let viewer = world.join("r", ClientConfig::viewer());
     world.settle();
     world.run(SECOND);
-    world.paths[publisher].loss_up = 50;
-    world.paths[viewer].loss_down = 50;
+    world.network.up[publisher].weather.loss = Loss::Random(0.05);
+    world.network.down[viewer].weather.loss = Loss::Random(0.05);
     world.run(5 * SECOND);
-    world.paths[publisher].loss_up = 0;
-    world.paths[viewer].loss_down = 0;
+    world.network.up[publisher].weather.loss = Loss::None;
+    world.network.down[viewer].weather.loss = Loss::None;
     world.run(SECOND);
     let slot = world.clients[viewer]
         .camera_slot_of(participant(publisher))
@@ -160,7 +160,7 @@ fn losses_on_both_sides_are_repaired() {
     let missing = (most - least + 1) as usize - received.len();
     assert!(received.len() > 350);
     assert_eq!(missing, 0, "of {}", received.len());
-    let counters = world.shard.counters();
+    let counters = world.shards[0].counters();
     assert!(counters.resends_in > 5, "{counters:?}");
     assert!(counters.resends_out > 5, "{counters:?}");
     assert!(counters.nacks_in > 5, "{counters:?}");
@@ -179,7 +179,7 @@ fn a_narrow_path_gets_a_lower_layer_and_a_wide_one_the_best() {
         world.clients[viewer].wish(now, &[(participant(publisher), 720)]);
     }
     world.run(3 * SECOND);
-    world.paths[narrow].capacity = Some(350_000);
+    world.network.narrow(narrow, Direction::Down, Some(350_000));
     world.run(20 * SECOND);
     for viewer in [narrow, wide] {
         world.clients[viewer].forget();
@@ -203,7 +203,7 @@ fn a_narrow_path_gets_a_lower_layer_and_a_wide_one_the_best() {
         mean_layer(&world, wide)
     );
 
-    world.paths[narrow].capacity = None;
+    world.network.narrow(narrow, Direction::Down, None);
     world.run(30 * SECOND);
     world.clients[narrow].forget();
     world.run(2 * SECOND);

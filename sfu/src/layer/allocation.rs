@@ -164,6 +164,12 @@ pub(crate) fn desired(demands: &[Demand]) -> BitRate {
     BitRate(demands.iter().filter_map(best).sum())
 }
 
+/// Whether someone gets less than what fits its tile.
+pub(crate) fn falls_short(demands: &[Demand], chosen: &[Option<LayerId>]) -> bool {
+    let mut both = demands.iter().zip(chosen);
+    both.any(|(demand, choice)| demand.best() != *choice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +249,17 @@ mod tests {
         assert_eq!(given(2_000_000, &demands), [Some((2, 2)), Some((0, 2))]);
         assert_eq!(given(9_000_000, &demands), [Some((2, 2)), Some((2, 2))]);
         assert_eq!(desired(&demands), BitRate(3_000_000));
+    }
+
+    #[test]
+    fn a_choice_falls_short_of_the_tile_or_does_not() {
+        let demands = [demand(1080), demand(90)];
+        let whole = allocate(Some(BitRate(9_000_000)), &demands);
+        assert!(!falls_short(&demands, &whole));
+        for estimate in [100_000, 1_000_000] {
+            let less = allocate(Some(BitRate(estimate)), &demands);
+            assert!(falls_short(&demands, &less), "{less:?}");
+        }
     }
 
     #[test]

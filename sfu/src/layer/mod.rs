@@ -8,7 +8,7 @@ mod allocation;
 mod gate;
 mod meter;
 
-pub(crate) use allocation::{Demand, Preference, allocate, desired};
+pub(crate) use allocation::{Demand, Preference, allocate, desired, falls_short};
 pub(crate) use gate::LayerGate;
 pub(crate) use meter::StreamMeter;
 

@@ -9,7 +9,7 @@ use super::{
     room::Stale, track::TrackKey,
 };
 use crate::{
-    layer::{Demand, Preference, allocate, desired},
+    layer::{Demand, Preference, allocate, desired, falls_short},
     slot::assign,
 };
 
@@ -189,7 +189,7 @@ impl Shard {
             })
             .collect();
         let chosen = allocate(estimate, &demands);
-        let is_short = demands.iter().zip(&chosen).any(|(d, c)| *c != d.best());
+        let is_short = falls_short(&demands, &chosen);
         let mut needed = vec![];
         let mut moved = vec![];
         let mut paused_or_resumed = false;

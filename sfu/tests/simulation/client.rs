@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,17 +18,19 @@ use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
     change::{SdpAnswer, SdpPendingOffer},
     channel::ChannelId,
+    crypto::CryptoProvider,
     format::Codec,
     media::{
         Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Rid, Simulcast, SimulcastLayer,
     },
     net::{Protocol, Receive, TcpType},
+    rtp::{Extension, ExtensionMap},
 };
 
 use super::{
     media::{self, Stamp},
     scalable::{self, Layering, ScalableSender},
-    sending::Sender,
+    sending::{Frames, Sender},
     server_address,
 };
 
@@ -50,6 +53,7 @@ pub(crate) struct ClientConfig {
     pub(crate) level: i8,
     /// What the client's packets go over.
     pub(crate) transport: Protocol,
+    pub(crate) frames: Frames,
 }
 
 impl Default for ClientConfig {
@@ -64,6 +68,7 @@ impl Default for ClientConfig {
             codec: Codec::Vp8,
             level: -30,
             transport: Protocol::Udp,
+            frames: Frames::SMALL,
         }
     }
 }
@@ -77,10 +82,24 @@ impl ClientConfig {
     }
 }
 
+/// Those of a browser without the absolute send time, which the SFU has no use for and
+/// str0m cannot read when the system's clock stands at the epoch, as in a seeded run.
+fn extensions() -> ExtensionMap {
+    let mut extensions = ExtensionMap::empty();
+    for (id, extension) in ExtensionMap::standard().iter() {
+        if *extension != Extension::AbsoluteSendTime {
+            extensions.set(id, extension.clone());
+        }
+    }
+    extensions
+}
+
 /// One packet as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) at: Instant,
+    /// Of the payload.
+    pub(crate) bytes: usize,
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
@@ -91,9 +110,12 @@ pub(crate) struct Received {
     pub(crate) dependency: Option<Vec<u8>>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) index: usize,
     pub(crate) address: SocketAddr,
+    /// Where the SFU sees it: another address than its own once a NAT has changed its mind.
+    pub(crate) seen_at: SocketAddr,
     pub(crate) server: SocketAddr,
     pub(crate) rtc: Rtc,
     pub(crate) outbox: VecDeque<Vec<u8>>,
@@ -123,15 +145,21 @@ pub(crate) struct Client {
     pub(super) scalable: Option<ScalableSender>,
     /// Packets with nothing in them, by slot and number.
     pub(crate) fillers: Vec<(String, u64)>,
+    pub(super) frames: Frames,
     due: Instant,
     next_frame: Instant,
     next_audio: Instant,
 }
 
 impl Client {
-    pub(crate) fn new(index: usize, config: &ClientConfig, now: Instant) -> (Self, Offer) {
+    pub(crate) fn new(
+        index: usize,
+        config: &ClientConfig,
+        crypto: &CryptoProvider,
+        now: Instant,
+    ) -> (Self, Offer) {
         let address = SocketAddr::from(([10, 0, 1, index as u8 + 1], 5000));
-        Self::at(address, server_address(), index, config, now)
+        Self::at(address, server_address(), index, config, crypto, now)
     }
 
     pub(crate) fn at(
@@ -139,9 +167,12 @@ impl Client {
         server: SocketAddr,
         index: usize,
         config: &ClientConfig,
+        crypto: &CryptoProvider,
         now: Instant,
     ) -> (Self, Offer) {
         let rtc_config = RtcConfig::new()
+            .set_crypto_provider(Arc::new(crypto.clone()))
+            .set_extension_map(extensions())
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, false)
@@ -235,6 +266,7 @@ impl Client {
         let client = Self {
             index,
             address,
+            seen_at: address,
             server,
             rtc,
             outbox: VecDeque::new(),
@@ -261,6 +293,7 @@ impl Client {
             codec: config.codec,
             scalable: config.layering.map(ScalableSender::new),
             fillers: vec![],
+            frames: config.frames,
             due: now,
             next_frame: now,
             next_audio: now,
@@ -469,6 +502,7 @@ impl Client {
                 };
                 let received = Received {
                     at: now,
+                    bytes: packet.payload.len(),
                     sequence: *packet.seq_no,
                     timestamp: packet.header.timestamp,
                     marker: packet.header.marker,

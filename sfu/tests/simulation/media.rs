@@ -13,8 +13,6 @@ pub(crate) struct Stamp {
     pub(crate) parts: u8,
 }
 
-pub(crate) const PARTS: u8 = 3;
-
 /// A VP8 payload: descriptor with a 15-bit picture id and TL0PICIDX, the first byte of the
 /// frame in clear, then the stamp and filling up to `length`.
 pub(crate) fn vp8(stamp: Stamp, picture: u16, tl0: u8, length: usize) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! What a client sends: three packets a frame in each layer, one packet of sound.
+//! What a client sends: frames of video in each layer, and packets of sound.
 
 use std::time::Instant;
 
@@ -10,13 +10,28 @@ use str0m::{
 
 use super::{
     client::Client,
-    media::{self, PARTS, Stamp},
+    media::{self, Stamp},
 };
 
-/// Bytes of each of the three packets of a frame, by layer: 72, 240 and 528 kbit/s.
-const LAYER_BYTES: [usize; 3] = [150, 500, 1_100];
+/// The frames of each simulcast layer: how many packets of how many bytes. Twenty a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frames(pub(crate) [(u8, usize); 3]);
+
+impl Frames {
+    /// 72, 240 and 528 kbit/s.
+    pub(crate) const SMALL: Self = Self([(3, 150), (3, 500), (3, 1_100)]);
+    /// 144, 480 and 1,472 kbit/s, about what a browser sends in 180, 360 and 720 lines.
+    pub(crate) const HD: Self = Self([(1, 900), (3, 1_000), (8, 1_150)]);
+
+    /// Bits a second of a layer's payloads.
+    pub(crate) fn rate(self, layer: usize) -> f64 {
+        let (parts, bytes) = self.0[layer];
+        f64::from(parts) * bytes as f64 * 8.0 * 20.0
+    }
+}
 
 /// One outgoing stream.
+#[derive(Debug)]
 pub(super) struct Sender {
     pub(super) mid: SdpMid,
     pub(super) rid: Option<Rid>,
@@ -55,17 +70,17 @@ impl Client {
             sender.picture = (sender.picture + 1) & 0x7fff;
             sender.tl0 = sender.tl0.wrapping_add(1);
             sender.timestamp = sender.timestamp.wrapping_add(4_500);
-            for part in 0..PARTS {
+            let (parts, bytes) = self.frames.0[sender.layer];
+            for part in 0..parts {
                 let stamp = Stamp {
                     sender: self.index as u8,
                     layer: sender.layer as u8,
                     is_key,
                     frame: sender.frame,
                     part,
-                    parts: PARTS,
+                    parts,
                 };
-                let payload =
-                    media::vp8(stamp, sender.picture, sender.tl0, LAYER_BYTES[sender.layer]);
+                let payload = media::vp8(stamp, sender.picture, sender.tl0, bytes);
                 sender.sequence += 1;
                 let mut direct = self.rtc.direct_api();
                 let stream = direct.stream_tx_by_mid(sender.mid, sender.rid).unwrap();
@@ -77,7 +92,7 @@ impl Client {
                         now,
                         payload,
                     )
-                    .marker(part + 1 == PARTS)
+                    .marker(part + 1 == parts)
                     .nackable(true),
                 );
             }

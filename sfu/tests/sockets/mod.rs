@@ -136,7 +136,14 @@ pub(crate) async fn join_at(
     let server = SocketAddr::new(ip, sfu.media_address().port());
     let line = Line::open(config.transport, server).await;
     let address = line.local_address();
-    let (mut client, offer) = Client::at(address, server, index, config, Instant::now());
+    let (mut client, offer) = Client::at(
+        address,
+        server,
+        index,
+        config,
+        &str0m::crypto::from_feature_flags(),
+        Instant::now(),
+    );
     let answer = sfu
         .connect(room.clone(), participant(index), offer)
         .await
