@@ -511,8 +511,7 @@ impl Shard {
     fn schedule(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key.0) {
             let due = peer.due();
-            // Handshakes are few and someone waits for them.
-            let due = if peer.connected {
+            let due = if peer.may_be_late() {
                 self.timers.on_grid(due)
             } else {
                 due

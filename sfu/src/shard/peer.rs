@@ -39,32 +39,14 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// How often a quiet one is called for the sake of pacing and estimates.
 const IDLE_STEP: Duration = Duration::from_millis(500);
 
-/// What is not urgent waits for so long, since a packet for the same client most often
-/// comes along by then and takes it with it.
-const ESTIMATE_STEP: Duration = Duration::from_millis(50);
-const REPORT_STEP: Duration = Duration::from_millis(20);
-const LOSS_STEP: Duration = Duration::from_millis(5);
+/// Missing packets and arrivals are reported to publishers at most so often.
+const REPORT_STEP: Duration = Duration::from_millis(5);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
 
-/// A client that gets less than it wants is probed this often. WebRTC's own interval for
-/// senders that do not fill their path.
-const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Seeking so much more, in bits a second, makes the estimator probe; in the end it begins
-/// anew.
-const PROBE_STEP: u64 = 1_000;
-const MOST_PROBE_STEPS: u64 = 64_000;
-
-/// What the estimator was told to find out about.
-#[derive(Debug, Clone, Copy)]
-struct Sought {
-    rate: BitRate,
-    /// On top of that, in bits a second.
-    more: u64,
-    since: Instant,
-}
+/// How often the estimator is asked again whether there is more.
+const SEEK_AGAIN: Duration = Duration::from_secs(4);
 
 /// The state machine failed beyond repair, by an error or a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +91,8 @@ pub(crate) struct Peer {
     /// What the client wants to see; until it says so, everyone as they came.
     pub(crate) wishes: Option<Vec<VideoWish>>,
     pub(crate) estimate: Option<BitRate>,
-    sought: Option<Sought>,
+    /// What the estimator was last told to find out about, and when.
+    sought: Option<(BitRate, Instant)>,
     pub(crate) connected: bool,
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
@@ -215,15 +198,19 @@ impl Peer {
             {
                 IDLE_STEP
             }
-            Reason::BweDelayControl => ESTIMATE_STEP,
-            Reason::BweProbeControl
-            | Reason::BweProbeEstimator
-            | Reason::Stats
-            | Reason::Feedback
-            | Reason::PauseCheck => REPORT_STEP,
-            Reason::Nack | Reason::Twcc => LOSS_STEP,
+            Reason::Nack | Reason::Twcc => REPORT_STEP,
             _ => Duration::ZERO,
         }
+    }
+
+    /// Whether a few milliseconds do not matter. They do to handshakes, for which someone
+    /// waits, and to probes, which measure the path by their times.
+    pub(crate) fn may_be_late(&self) -> bool {
+        self.connected
+            && !matches!(
+                self.rtc.last_timeout_reason(),
+                Reason::Pacer(_) | Reason::BweProbeControl | Reason::BweProbeEstimator
+            )
     }
 
     /// When anything about this peer has to be looked at.
@@ -312,7 +299,7 @@ impl Peer {
     /// `is_short` when the client gets less than it wants. The estimate hardly rises beyond
     /// what is sent, so a path that has recovered would not be noticed for a long time: the
     /// estimator is made to probe again and again, which it does whenever it is told to seek
-    /// more than before.
+    /// more than before: so the rate is lowered a little and raised again.
     pub(crate) fn seek(&mut self, now: Instant, rate: BitRate, is_short: bool) {
         // Who watches nothing has no use for the answer.
         let rate = if rate > BitRate(0) {
@@ -320,26 +307,18 @@ impl Peer {
         } else {
             rate
         };
-        let next = match self.sought {
-            Some(old) if old.rate.0.abs_diff(rate.0) <= old.rate.0 / 10 => {
-                let waited = now.saturating_duration_since(old.since);
-                if !is_short || waited < PROBE_INTERVAL {
+        let sought = match self.sought {
+            Some((old, at)) if old.0.abs_diff(rate.0) <= old.0 / 10 => {
+                let waited = now.saturating_duration_since(at);
+                if !is_short || waited < SEEK_AGAIN {
                     return;
                 }
-                Sought {
-                    rate: old.rate,
-                    more: (old.more + PROBE_STEP) % MOST_PROBE_STEPS,
-                    since: now,
-                }
+                BitRate(rate.0 - rate.0 / 8)
             }
-            _ => Sought {
-                rate,
-                more: 0,
-                since: now,
-            },
+            _ => rate,
         };
-        self.sought = Some(next);
-        let wanted = Bitrate::bps(next.rate.0 + next.more);
+        self.sought = Some((sought, now));
+        let wanted = Bitrate::bps(sought.0);
         self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
     }
 
