@@ -11,6 +11,7 @@ WASM := web/src/wasm/conclave_e2ee_bg.wasm
 PAGE := web/dist/index.html
 MODULES := web/node_modules/.package-lock.json
 MEDIA := target/media/camera.ivf
+LAYERS := target/media/layers/vp9-large.ivf
 
 run: ## Build everything and serve on http://localhost:8080
 	@scripts/setup.sh build
@@ -67,7 +68,7 @@ lint-web: $(MODULES) $(WASM)
 lint-house:
 	scripts/house.sh
 
-test-rust: $(PAGE) $(MEDIA)
+test-rust: $(PAGE) $(MEDIA) $(LAYERS)
 	cargo test --workspace --locked
 	@git diff --exit-code --stat -- web/src/protocol && test -z "$$(git ls-files --others -- web/src/protocol)" || \
 		{ echo "The TypeScript twins of the wire types changed: commit web/src/protocol." >&2; exit 1; }
@@ -101,6 +102,10 @@ $(PAGE): $(MODULES) $(WASM) $(shell find web/src web/public web/index.html web/*
 
 $(MEDIA): scripts/media.sh
 	scripts/media.sh
+	@touch $@
+
+$(LAYERS): scripts/layers.sh
+	scripts/layers.sh
 	@touch $@
 
 .PHONY: run test bench bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \

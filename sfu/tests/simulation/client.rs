@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,7 @@ use str0m::{
 
 use super::{
     media::{self, Stamp},
+    recording::{Frame, Player, Recording},
     sending::Sender,
     server_address,
 };
@@ -43,6 +45,10 @@ pub(crate) struct ClientConfig {
     /// The video codec that the client knows.
     pub(crate) codec: Codec,
     pub(crate) level: i8,
+    /// What the camera shows in each layer; if nothing, it sends stamped packets.
+    pub(crate) recordings: Vec<Arc<Recording>>,
+    /// Puts packets together to frames, as a browser does, and does not look into them.
+    pub(crate) assembles: bool,
 }
 
 impl Default for ClientConfig {
@@ -54,6 +60,8 @@ impl Default for ClientConfig {
             audio_slots: 4,
             codec: Codec::Vp8,
             level: -30,
+            recordings: vec![],
+            assembles: false,
         }
     }
 }
@@ -90,6 +98,8 @@ pub(crate) struct Client {
     pub(crate) ended: bool,
     /// What arrived, by the slot it came in.
     pub(crate) received: BTreeMap<String, Vec<Received>>,
+    /// What it put together, likewise.
+    pub(crate) frames: BTreeMap<String, Vec<Frame>>,
     pub(crate) slots: Vec<SlotFilling>,
     pub(crate) publications: Vec<Publication>,
     pub(crate) speakers: Vec<ParticipantId>,
@@ -104,6 +114,7 @@ pub(crate) struct Client {
     pending: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
     pub(super) video: Vec<Sender>,
+    pub(super) players: Vec<Player>,
     pub(super) sound: Option<Sender>,
     pub(super) codec: Codec,
     due: Instant,
@@ -125,7 +136,7 @@ impl Client {
         now: Instant,
     ) -> (Self, Offer) {
         let rtc_config = RtcConfig::new()
-            .set_rtp_mode(true)
+            .set_rtp_mode(!config.assembles)
             .clear_codecs()
             .enable_opus(true, false)
             .enable_vp8(config.codec == Codec::Vp8)
@@ -214,6 +225,7 @@ impl Client {
             connected: None,
             ended: false,
             received: BTreeMap::new(),
+            frames: BTreeMap::new(),
             slots: vec![],
             publications: vec![],
             speakers: vec![],
@@ -227,6 +239,7 @@ impl Client {
             pending: Some(pending),
             channel: None,
             video,
+            players: config.recordings.iter().map(Player::new).collect(),
             sound,
             codec: config.codec,
             due: now,
@@ -399,6 +412,14 @@ impl Client {
                     sender.key_in.get_or_insert(2);
                     let layer = sender.layer;
                     self.key_frame_requests.push((now, layer));
+                }
+            }
+            Event::MediaData(data) => {
+                if let Some(frame) = Frame::of(&data) {
+                    self.frames
+                        .entry(data.mid.to_string())
+                        .or_default()
+                        .push(frame);
                 }
             }
             Event::RtpPacket(packet) => {

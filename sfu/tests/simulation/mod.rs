@@ -9,6 +9,7 @@
 
 pub(crate) mod client;
 pub(crate) mod media;
+pub(crate) mod recording;
 mod sending;
 
 use std::{
@@ -25,6 +26,9 @@ use conclave_sfu::{
 };
 
 pub(crate) use client::{Client, ClientConfig};
+
+/// How much longer a late packet takes.
+const LATENESS: Duration = Duration::from_millis(5);
 
 /// Where everyone finds the SFU.
 pub(crate) fn server_address() -> SocketAddr {
@@ -50,6 +54,8 @@ struct InFlight {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Path {
     pub(crate) delay: Duration,
+    /// Parts in a thousand that take a little longer, so that others overtake them.
+    pub(crate) late: u64,
     /// Parts in a thousand.
     pub(crate) loss_down: u64,
     pub(crate) loss_up: u64,
@@ -61,6 +67,7 @@ impl Default for Path {
     fn default() -> Self {
         Self {
             delay: Duration::from_millis(10),
+            late: 0,
             loss_down: 0,
             loss_up: 0,
             capacity: None,
@@ -110,6 +117,14 @@ impl World {
             sent: 0,
             random: 0x2545_f491_4f6c_dd1d,
         }
+    }
+
+    /// A world in which chance falls otherwise.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        let mut world = Self::new();
+        world.random ^= seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        world.draw(1);
+        world
     }
 
     /// A new participant, numbered by its place in `clients`.
@@ -276,8 +291,9 @@ impl World {
                 leaves = begins + Duration::from_nanos(bits * 1_000_000_000 / capacity);
                 self.link_free[to] = leaves;
             }
+            let arrives = leaves + path.delay + self.lateness(path);
             self.put(
-                leaves + path.delay,
+                arrives,
                 Destination::Client(to),
                 transmit.source,
                 transmit.contents.to_vec(),
@@ -293,7 +309,7 @@ impl World {
                     continue;
                 }
                 let source = self.clients[index].address;
-                let arrives = self.now + path.delay;
+                let arrives = self.now + path.delay + self.lateness(path);
                 self.put(arrives, Destination::Server, source, contents);
             }
         }
@@ -311,10 +327,23 @@ impl World {
     }
 
     fn is_lost(&mut self, per_mille: u64) -> bool {
+        self.draw(1000) < per_mille
+    }
+
+    fn lateness(&mut self, path: Path) -> Duration {
+        if path.late > 0 && self.is_lost(path.late) {
+            LATENESS
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// A number below `end`.
+    pub(crate) fn draw(&mut self, end: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        self.random % 1000 < per_mille
+        self.random % end
     }
 }
 

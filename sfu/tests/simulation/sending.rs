@@ -31,7 +31,7 @@ pub(super) struct Sender {
 }
 
 impl Client {
-    fn payload_type(&self, codec: Codec) -> Pt {
+    pub(super) fn payload_type(&self, codec: Codec) -> Pt {
         self.rtc
             .codec_config()
             .find(|p| p.spec().codec == codec)
@@ -40,6 +40,10 @@ impl Client {
     }
 
     pub(super) fn send_frame(&mut self, now: Instant) {
+        if !self.players.is_empty() {
+            self.send_recorded(now);
+            return;
+        }
         let payload_type = self.payload_type(self.codec);
         for sender in &mut self.video {
             if !self.layers_on[sender.layer] {
