@@ -62,6 +62,8 @@ pub struct SlotFilling {
     pub participant: ParticipantId,
     /// Which of theirs.
     pub source: Source,
+    /// Nothing is sent for now: the path to the client does not carry it.
+    pub paused: bool,
 }
 
 /// What a participant sends, by the SFU's word.
@@ -87,7 +89,12 @@ pub enum ControlNotice {
     },
     /// What everyone else publishes. Replaces what was said before.
     Publications {
-        /// One entry for each connected participant but the receiver.
+        /// One entry for each participant with a source that is on, but the receiver.
+        participants: Vec<Publication>,
+    },
+    /// What has changed since then.
+    PublicationsChanged {
+        /// Each entry replaces what was said of its participant; no sources: none is on.
         participants: Vec<Publication>,
     },
     /// Who is being heard, the loudest first (RFC 6464 levels). Replaces what was said

@@ -26,6 +26,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// Every source.
+    pub const ALL: [Self; 4] = [
+        Self::Microphone,
+        Self::Camera,
+        Self::Screen,
+        Self::ScreenSound,
+    ];
+
     /// True for the sources that are seen, false for those that are heard.
     pub const fn is_video(self) -> bool {
         matches!(self, Self::Camera | Self::Screen)

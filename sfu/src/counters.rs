@@ -164,3 +164,30 @@ pub struct Population {
     /// Filled video slots.
     pub video_slots: u64,
 }
+
+impl Population {
+    pub(crate) fn track_turned(&mut self, is_video: bool, on: bool) {
+        let tracks = if is_video {
+            &mut self.video_tracks
+        } else {
+            &mut self.audio_tracks
+        };
+        *tracks = if on { *tracks + 1 } else { *tracks - 1 };
+    }
+
+    fn slots(&mut self, is_video: bool) -> &mut u64 {
+        if is_video {
+            &mut self.video_slots
+        } else {
+            &mut self.audio_slots
+        }
+    }
+
+    pub(crate) fn slot_filled(&mut self, is_video: bool) {
+        *self.slots(is_video) += 1;
+    }
+
+    pub(crate) fn slot_emptied(&mut self, is_video: bool) {
+        *self.slots(is_video) -= 1;
+    }
+}

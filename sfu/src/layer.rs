@@ -62,7 +62,7 @@ impl LayerMeter {
 }
 
 /// One layer of a track as the choice sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct LayerState {
     pub(crate) awake: bool,
     pub(crate) rate: BitRate,

@@ -11,6 +11,9 @@ mod layer;
 mod loudness;
 mod metrics;
 mod negotiation;
+mod packet;
+#[allow(dead_code)]
+mod placement;
 mod rewrite;
 pub mod shard;
 mod slot;

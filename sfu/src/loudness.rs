@@ -1,6 +1,10 @@
 //! Who is being heard, from the levels that senders put beside their audio (RFC 6464).
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
 /// One has to be this much louder than the one ahead to pass it, so that two people of
 /// like loudness do not change places with every breath.
@@ -24,13 +28,13 @@ const STALE: Duration = Duration::from_millis(600);
 /// Ranks the voices of one room. `K` names a voice.
 #[derive(Debug)]
 pub(crate) struct Loudness<K> {
+    voices: HashMap<K, Voice>,
     /// The loudest first, give or take [`MARGIN_DB`].
-    ranking: Vec<Voice<K>>,
+    ranking: Vec<K>,
 }
 
 #[derive(Debug)]
-struct Voice<K> {
-    key: K,
+struct Voice {
     level_db: f32,
     speaking: bool,
     heard: Instant,
@@ -38,37 +42,66 @@ struct Voice<K> {
 
 impl<K> Default for Loudness<K> {
     fn default() -> Self {
-        Self { ranking: vec![] }
+        Self {
+            voices: HashMap::new(),
+            ranking: vec![],
+        }
     }
 }
 
-impl<K: Copy + PartialEq> Loudness<K> {
+impl<K: Copy + Eq + Hash> Loudness<K> {
     /// Takes note of one packet of a voice: its level in dBov (0 is loudest).
     pub(crate) fn observe(&mut self, now: Instant, key: K, level_db: Option<i8>) {
         let level = level_db.map_or(SILENCE_DB, |db| f32::from(db).clamp(SILENCE_DB, 0.0));
-        let Some(voice) = self.ranking.iter_mut().find(|v| v.key == key) else {
-            self.ranking.push(Voice {
-                key,
-                level_db: level,
+        match self.voices.entry(key) {
+            Entry::Occupied(mut entry) => {
+                let voice = entry.get_mut();
+                let weight = if level > voice.level_db { RISE } else { FALL };
+                voice.level_db += weight * (level - voice.level_db);
+                voice.heard = now;
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(Voice {
+                    level_db: level,
+                    speaking: false,
+                    heard: now,
+                });
+                self.ranking.push(key);
+            }
+        }
+    }
+
+    /// Takes over a level, in dBov, that was smoothed elsewhere.
+    pub(crate) fn set(&mut self, now: Instant, key: K, level_db: f32) {
+        let voice = self.voices.entry(key).or_insert_with(|| {
+            self.ranking.push(key);
+            Voice {
+                level_db,
                 speaking: false,
                 heard: now,
-            });
-            return;
-        };
-        let weight = if level > voice.level_db { RISE } else { FALL };
-        voice.level_db += weight * (level - voice.level_db);
+            }
+        });
+        voice.level_db = level_db;
         voice.heard = now;
+    }
+
+    /// All voices with their levels in dBov, the loudest first.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = (K, f32)> + '_ {
+        let level = |key: &K| self.voices.get(key).map_or(SILENCE_DB, |v| v.level_db);
+        self.ranking.iter().map(move |key| (*key, level(key)))
     }
 
     /// Forgets a voice.
     pub(crate) fn remove(&mut self, key: K) {
-        self.ranking.retain(|v| v.key != key);
+        if self.voices.remove(&key).is_some() {
+            self.ranking.retain(|voice| *voice != key);
+        }
     }
 
     /// Brings ranking and speakers up to date. True when either changed.
     pub(crate) fn rank(&mut self, now: Instant) -> bool {
         let mut changed = false;
-        for voice in &mut self.ranking {
+        for voice in self.voices.values_mut() {
             if now.saturating_duration_since(voice.heard) > STALE {
                 voice.level_db = SILENCE_DB;
             }
@@ -82,7 +115,7 @@ impl<K: Copy + PartialEq> Loudness<K> {
         }
         for last in 1..self.ranking.len() {
             let mut at = last;
-            while at > 0 && self.ranking[at].level_db > self.ranking[at - 1].level_db + MARGIN_DB {
+            while at > 0 && self.passes(self.ranking[at], self.ranking[at - 1]) {
                 self.ranking.swap(at, at - 1);
                 at -= 1;
                 changed = true;
@@ -91,14 +124,29 @@ impl<K: Copy + PartialEq> Loudness<K> {
         changed
     }
 
+    /// Only who speaks moves ahead: the noises of silent rooms change nothing.
+    fn passes(&self, behind: K, ahead: K) -> bool {
+        let (Some(behind), Some(ahead)) = (self.voices.get(&behind), self.voices.get(&ahead))
+        else {
+            return false;
+        };
+        behind.speaking && behind.level_db > ahead.level_db + MARGIN_DB
+    }
+
+    /// True when something was heard of a voice.
+    pub(crate) fn knows(&self, key: K) -> bool {
+        self.voices.contains_key(&key)
+    }
+
     /// All voices, the loudest first.
     pub(crate) fn voices(&self) -> impl Iterator<Item = K> + '_ {
-        self.ranking.iter().map(|v| v.key)
+        self.ranking.iter().copied()
     }
 
     /// Those who speak, the loudest first.
     pub(crate) fn speakers(&self) -> impl Iterator<Item = K> + '_ {
-        self.ranking.iter().filter(|v| v.speaking).map(|v| v.key)
+        let speaks = |key: &K| self.voices.get(key).is_some_and(|voice| voice.speaking);
+        self.ranking.iter().copied().filter(speaks)
     }
 }
 
@@ -143,6 +191,16 @@ mod tests {
             second(&mut loudness, &mut now, &[(1, -29), (2, -33)]);
             assert_eq!(order(&loudness), [1, 2]);
         }
+    }
+
+    #[test]
+    fn a_silent_voice_passes_nobody() {
+        let (mut loudness, mut now) = (Loudness::default(), Instant::now());
+        second(&mut loudness, &mut now, &[(1, -127), (2, -127)]);
+        second(&mut loudness, &mut now, &[(1, -127), (2, -60)]);
+        assert_eq!(order(&loudness), [1, 2]);
+        second(&mut loudness, &mut now, &[(1, -127), (2, -40)]);
+        assert_eq!(order(&loudness), [2, 1]);
     }
 
     #[test]

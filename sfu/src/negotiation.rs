@@ -12,7 +12,7 @@ use conclave_protocol::{
     signal::{OfferedSlot, OfferedTrack, Source},
 };
 use str0m::{
-    Candidate, Rtc, RtcConfig,
+    Candidate, IceCreds, Rtc, RtcConfig,
     bwe::Bitrate,
     change::SdpOffer,
     config::DtlsVersion,
@@ -20,7 +20,7 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use crate::{Answer, Candidates, ConnectError, Offer, StartError, srtp_profile};
+use crate::{Answer, Candidates, ConnectError, Offer, StartError, shard::ShardId, srtp_profile};
 
 const LONGEST_SDP: usize = 256 * 1024;
 const MOST_SECTIONS: usize = 64;
@@ -46,6 +46,7 @@ const LONGEST_CONTROL_MESSAGE: u32 = 64 * 1024;
 pub struct Negotiator {
     config: RtcConfig,
     candidates: Candidates,
+    shard: ShardId,
 }
 
 /// An answered offer: the connection and what its sections are for.
@@ -109,7 +110,19 @@ impl Negotiator {
             .enable_vp8(true)
             .enable_vp9(true)
             .enable_av1(true);
-        Ok(Self { config, candidates })
+        Ok(Self {
+            config,
+            candidates,
+            shard: ShardId::default(),
+        })
+    }
+
+    /// The same for participants of another shard than the first.
+    pub fn at(&self, shard: ShardId) -> Self {
+        Self {
+            shard,
+            ..self.clone()
+        }
     }
 
     /// Answers an offer.
@@ -128,7 +141,11 @@ impl Negotiator {
     fn answer(&self, offer: &Offer, now: Instant) -> Result<Negotiated, ConnectError> {
         let unacceptable = |e: &dyn std::fmt::Display| ConnectError::Unacceptable(e.to_string());
         let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|e| unacceptable(&e))?;
-        let mut rtc = self.config.clone().build(now);
+        let mut credentials = IceCreds::new();
+        credentials.ufrag.insert_str(0, &self.shard.mark());
+        let ufrag = credentials.ufrag.clone();
+        let config = self.config.clone().set_local_ice_credentials(credentials);
+        let mut rtc = config.build(now);
         for address in self.candidates.addresses() {
             let candidate = Candidate::host(*address, "udp").map_err(|e| unacceptable(&e))?;
             rtc.add_local_candidate(candidate);
@@ -153,7 +170,6 @@ impl Negotiator {
             .iter()
             .filter_map(str0m::format::PayloadParams::resend)
             .fold(0, |types, pt| types | 1 << (*pt & 0x7f));
-        let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
         Ok(Negotiated {
             rtc,
             ufrag,

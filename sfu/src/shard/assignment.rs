@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
+use conclave_protocol::{ParticipantId, signal::Source};
+
 use super::{
-    Due, PeerKey, RoomKey, Shard, SlotRef, TICK, TrackRef, outlet::Filling, peer::Peer,
-    room::Published,
+    Due, PeerKey, RoomKey, Shard, SlotRef, TICK, outlet::Filling, peer::Peer, roll::Roll,
+    room::Stale, track::TrackKey,
 };
 use crate::{
     layer::{Demand, allocate, desired},
     slot::assign,
 };
-use conclave_protocol::signal::Source;
 
 /// Each so many ticks of a room its layers are looked at.
 const LAYER_TICKS: u64 = 2;
@@ -21,73 +22,75 @@ const SLEEPS_AFTER: u32 = 10;
 /// More speakers than anyone can follow.
 const MOST_SPEAKERS: usize = 8;
 
+/// More voices than anyone has slots for; one's own is among them.
+const MOST_VOICES: usize = 17;
+
 impl Shard {
     /// Brings a room's slots and notices up to date.
     pub(super) fn settle(&mut self, now: Instant, key: RoomKey) {
         let Some(room) = self.rooms.get_mut(key.0) else {
             return;
         };
-        room.is_dirty = false;
-        let members = room.members.clone();
-        let published = self.published(&members);
-        let sounds = self.rooms[key.0].wanted_sounds(&published);
-        for member in &members {
-            let Some(peer) = self.peers.get(member.0).filter(|peer| peer.connected) else {
-                continue;
-            };
-            let not_own = |track: &TrackRef| track.peer != *member;
-            let audible: Vec<TrackRef> = sounds.iter().copied().filter(not_own).collect();
-            let cameras = wanted_videos(peer, *member, &published, Source::Camera);
-            let screens = wanted_videos(peer, *member, &published, Source::Screen);
-            for (accepts, wanted) in [
-                (Source::Microphone, audible),
-                (Source::Camera, cameras),
-                (Source::Screen, screens),
-            ] {
-                self.fill(now, *member, accepts, &wanted, &published);
+        let stale = std::mem::replace(&mut room.stale, Stale::nobody());
+        let members = match stale {
+            Stale::Some(members) => members,
+            Stale::All => room.members.clone(),
+        };
+        let sounds = room.wanted_sounds(MOST_VOICES);
+        let speakers: Vec<ParticipantId> = room
+            .loudness
+            .speakers()
+            .filter_map(|track| Some(self.tracks.get(track.0)?.participant))
+            .take(MOST_SPEAKERS)
+            .collect();
+        for member in members {
+            self.seat(now, member, &sounds);
+            if let Some(peer) = self.peers.get_mut(member.0) {
+                peer.control.set_slots(peer.fillings());
+                peer.control.set_speakers(&speakers);
+                self.mark_peer(member);
             }
         }
-        self.announce(key, &members);
-        self.count_population();
     }
 
-    fn published(&self, members: &[PeerKey]) -> Vec<Published> {
-        let mut published = vec![];
-        for member in members {
-            let Some(peer) = self.peers.get(member.0) else {
-                continue;
+    /// Decides which tracks a subscriber gets.
+    fn seat(&mut self, now: Instant, key: PeerKey, sounds: &[TrackKey]) {
+        for accepts in [Source::Microphone, Source::Camera, Source::Screen] {
+            let Some(peer) = self.peers.get(key.0).filter(|peer| peer.connected) else {
+                return;
             };
-            published.extend(peer.published().map(|(track, t)| Published {
-                track: TrackRef {
-                    peer: *member,
-                    track,
-                },
-                participant: peer.participant,
-                source: t.source,
-            }));
+            let Some(room) = self.rooms.get(peer.room.0) else {
+                return;
+            };
+            let slots: Vec<usize> = peer
+                .outlets
+                .iter()
+                .enumerate()
+                .filter(|(_, outlet)| kind_of_slot(outlet.accepts) == accepts)
+                .map(|(slot, _)| slot)
+                .collect();
+            let own = |track: &TrackKey| peer.sections.iter().any(|s| s.track == *track);
+            let wanted = match accepts {
+                Source::Microphone => sounds.iter().copied().filter(|t| !own(t)).collect(),
+                _ => wanted_videos(peer, &room.roll, accepts, slots.len()),
+            };
+            self.fill(key, &slots, &wanted);
         }
-        published
+        // A newcomer is served now, not when its layers are next looked at.
+        if self.peers.get(key.0).is_some_and(|peer| peer.layers_stale) {
+            self.choose_layers(now, key);
+        }
     }
 
     /// Fills a subscriber's slots of one kind.
-    fn fill(
-        &mut self,
-        now: Instant,
-        key: PeerKey,
-        accepts: Source,
-        wanted: &[TrackRef],
-        published: &[Published],
-    ) {
+    fn fill(&mut self, key: PeerKey, slots: &[usize], wanted: &[TrackKey]) {
         let Some(peer) = self.peers.get(key.0) else {
             return;
         };
-        let (slots, before): (Vec<usize>, Vec<Option<TrackRef>>) = peer
-            .outlets
+        let before: Vec<Option<TrackKey>> = slots
             .iter()
-            .enumerate()
-            .filter(|(_, outlet)| kind_of_slot(outlet.accepts) == accepts)
-            .map(|(slot, outlet)| (slot, outlet.filling.as_ref().map(|f| f.track)))
-            .unzip();
+            .map(|&slot| peer.outlets[slot].filling.as_ref().map(|f| f.track))
+            .collect();
         let mut after = before.clone();
         assign(&mut after, wanted);
         let changes = slots.iter().zip(before.iter().zip(&after));
@@ -96,64 +99,31 @@ impl Shard {
             if let Some(old) = old {
                 self.unsubscribe(*old, slot_ref);
             }
-            let filling = new.and_then(|new| published.iter().find(|p| p.track == new));
             let Some(peer) = self.peers.get_mut(key.0) else {
                 return;
             };
-            peer.outlets[slot].filling =
-                filling.map(|p| Filling::new(p.track, p.participant, p.source));
             peer.layers_stale = true;
-            self.mark_peer(key);
-            if let Some(filling) = filling
-                && let Some(publisher) = self.peers.get_mut(filling.track.peer.0)
-            {
-                publisher.tracks[filling.track.track]
-                    .subscribers
-                    .push(slot_ref);
+            let outlet = &mut peer.outlets[slot];
+            if let Some(filling) = outlet.filling.take() {
+                self.population.slot_emptied(filling.source.is_video());
             }
-        }
-        // A newcomer is served now, not when its layers are next looked at.
-        if self.peers.get(key.0).is_some_and(|peer| peer.layers_stale) {
-            self.choose_layers(now, key);
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, track: TrackRef, slot: SlotRef) {
-        if let Some(publisher) = self.peers.get_mut(track.peer.0) {
-            publisher.tracks[track.track]
-                .subscribers
-                .retain(|subscriber| *subscriber != slot);
+            if let Some(new) = new
+                && let Some(track) = self.tracks.get_mut(new.0)
+            {
+                outlet.filling = Some(Filling::new(*new, track.participant, track.source));
+                track.subscribers.push(slot_ref);
+                self.population.slot_filled(track.source.is_video());
+                self.mark_wants(*new);
+            }
+            self.mark_peer(key);
         }
     }
 
-    /// Tells everyone in the room what has changed for them.
-    fn announce(&mut self, key: RoomKey, members: &[PeerKey]) {
-        let publications: Vec<_> = members
-            .iter()
-            .filter_map(|member| self.peers.get(member.0))
-            .filter(|peer| peer.connected)
-            .map(Peer::publication)
-            .collect();
-        let speakers: Vec<_> = self.rooms[key.0]
-            .loudness
-            .speakers()
-            .filter_map(|track| Some(self.peers.get(track.peer.0)?.participant))
-            .take(MOST_SPEAKERS)
-            .collect();
-        for member in members {
-            let Some(peer) = self.peers.get_mut(member.0) else {
-                continue;
-            };
-            let others = publications
-                .iter()
-                .filter(|p| p.participant != peer.participant)
-                .cloned()
-                .collect();
-            peer.control.set_publications(others);
-            peer.control.set_slots(peer.fillings());
-            peer.control.set_speakers(speakers.clone());
-            self.mark_peer(*member);
+    pub(super) fn unsubscribe(&mut self, key: TrackKey, slot: SlotRef) {
+        if let Some(track) = self.tracks.get_mut(key.0) {
+            track.subscribers.retain(|subscriber| *subscriber != slot);
         }
+        self.mark_wants(key);
     }
 
     /// Chooses the layer of each of a subscriber's videos.
@@ -163,7 +133,7 @@ impl Shard {
         };
         peer.layers_stale = false;
         let estimate = peer.estimate;
-        let mut watched: Vec<(usize, TrackRef, usize, Option<u16>)> = peer
+        let mut watched: Vec<(usize, TrackKey, usize, Option<u16>)> = peer
             .outlets
             .iter()
             .enumerate()
@@ -183,14 +153,15 @@ impl Shard {
             .iter()
             .map(|(_, track, _, height)| Demand {
                 layers: self
-                    .peers
-                    .get(track.peer.0)
-                    .map_or_else(Vec::new, |p| p.tracks[track.track].layer_states(now)),
+                    .tracks
+                    .get(track.0)
+                    .map_or_else(Vec::new, |track| track.layer_states(now)),
                 height: *height,
             })
             .collect();
         let chosen = allocate(estimate, &demands);
         let mut needed = vec![];
+        let mut moved = vec![];
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
         };
@@ -198,6 +169,9 @@ impl Shard {
             if let Some(filling) = &mut peer.outlets[*slot].filling {
                 let target = filling.gate.settle(now, choice);
                 let changed = filling.target != target || filling.current.is_none();
+                if filling.target != target {
+                    moved.push(*track);
+                }
                 filling.target = target;
                 if changed && filling.is_waiting_for(target) {
                     needed.push((*track, target));
@@ -205,6 +179,9 @@ impl Shard {
             }
         }
         peer.seek(desired(&demands));
+        for track in moved {
+            self.mark_wants(track);
+        }
         for (track, layer) in needed {
             self.want_key_frame(now, track, layer);
         }
@@ -227,8 +204,12 @@ impl Shard {
             self.timers
                 .set(Due::Room(key), &mut room.tick, Some(now + TICK));
         }
-        if room.ticks.is_multiple_of(LAYER_TICKS) {
-            for member in room.members.clone() {
+        let members = room.members.clone();
+        let look_at_layers = room.ticks.is_multiple_of(LAYER_TICKS);
+        self.tell_voices(key);
+        if look_at_layers {
+            self.tell_layers(now, key);
+            for member in members {
                 let watches = |peer: &Peer| {
                     peer.outlets
                         .iter()
@@ -260,25 +241,37 @@ fn rank(peer: &Peer, wish: &conclave_protocol::control::VideoWish) -> usize {
     if wish.pinned { at } else { wishes.len() + at }
 }
 
-/// The videos of one kind that a subscriber wants, the most wanted first.
-fn wanted_videos(
-    peer: &Peer,
-    key: PeerKey,
-    published: &[Published],
-    source: Source,
-) -> Vec<TrackRef> {
-    let mut offered: Vec<(usize, TrackRef)> = published
+/// The videos of one kind that a subscriber wants, the most wanted first; at most so many.
+fn wanted_videos(peer: &Peer, roll: &Roll, source: Source, most: usize) -> Vec<TrackKey> {
+    let others = roll
+        .of(source)
+        .filter(|p| p.participant != peer.participant)
+        .map(|p| p.track);
+    let Some(wishes) = &peer.wishes else {
+        return others.take(most).collect();
+    };
+    let (pinned, plain): (Vec<_>, Vec<_>) = wishes
         .iter()
-        .filter(|p| p.source == source && p.track.peer != key)
-        .map(|p| {
-            let wish = peer.wish_for(p.participant, source);
-            (wish.map_or(usize::MAX, |wish| rank(peer, wish)), p.track)
-        })
-        .collect();
-    // A shared screen is shown wished or not; who wants cameras says which.
-    if peer.wishes.is_some() && source == Source::Camera {
-        offered.retain(|(rank, _)| *rank != usize::MAX);
+        .filter(|wish| wish.source == source && wish.participant != peer.participant)
+        .partition(|wish| wish.pinned);
+    let mut wanted: Vec<TrackKey> = vec![];
+    for wish in pinned.into_iter().chain(plain) {
+        if wanted.len() == most {
+            return wanted;
+        }
+        if let Some(track) = roll.find(wish.participant, source)
+            && !wanted.contains(&track)
+        {
+            wanted.push(track);
+        }
     }
-    offered.sort_by_key(|(rank, _)| *rank);
-    offered.into_iter().map(|(_, track)| track).collect()
+    // A shared screen is shown wished or not; who wants cameras says which.
+    if source == Source::Screen {
+        for track in others {
+            if wanted.len() < most && !wanted.contains(&track) {
+                wanted.push(track);
+            }
+        }
+    }
+    wanted
 }

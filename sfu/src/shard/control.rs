@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use conclave_protocol::{
     ParticipantId,
-    control::{ControlNotice, ControlRequest, Publication, SlotFilling},
+    control::{ControlNotice, ControlRequest, SlotFilling},
 };
 use str0m::{Rtc, channel::ChannelId};
 
@@ -57,7 +57,6 @@ impl<T: PartialEq> Notice<T> {
 pub(crate) struct Control {
     channel: Option<ChannelId>,
     slots: Notice<Vec<SlotFilling>>,
-    publications: Notice<Vec<Publication>>,
     speakers: Notice<Vec<ParticipantId>>,
     refusal: Option<String>,
     /// The time at which all that was asked so far has been paid for.
@@ -68,7 +67,6 @@ impl Control {
     pub(crate) fn opened(&mut self, channel: ChannelId) {
         self.channel = Some(channel);
         self.slots.said = None;
-        self.publications.said = None;
         self.speakers.said = None;
     }
 
@@ -117,31 +115,31 @@ impl Control {
         self.slots.set(slots);
     }
 
-    pub(crate) fn set_publications(&mut self, participants: Vec<Publication>) {
-        self.publications.set(participants);
+    pub(crate) fn set_speakers(&mut self, participants: &[ParticipantId]) {
+        if self.speakers.said.as_deref() != Some(participants) {
+            self.speakers.set(participants.to_vec());
+        } else {
+            self.speakers.to_say = None;
+        }
     }
 
-    pub(crate) fn set_speakers(&mut self, participants: Vec<ParticipantId>) {
-        self.speakers.set(participants);
+    pub(crate) fn is_open(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// Says one thing that is not kept here. False when the channel does not take it now.
+    pub(crate) fn say(&self, rtc: &mut Rtc, notice: &ControlNotice) -> bool {
+        self.channel.is_some_and(|id| write(rtc, id, notice))
     }
 
     /// Says what is to be said, as far as the channel takes it; the rest stays for the next
-    /// time. True when something was said.
-    pub(crate) fn flush(&mut self, rtc: &mut Rtc) -> bool {
+    /// time.
+    pub(crate) fn flush(&mut self, rtc: &mut Rtc) {
         let Some(id) = self.channel else {
-            return false;
+            return;
         };
-        let mut said = false;
-        let mut say = |notice: ControlNotice| {
-            let written = write(rtc, id, &notice);
-            said |= written;
-            written
-        };
-        let _ = self.publications.flush(|participants| {
-            say(ControlNotice::Publications {
-                participants: participants.clone(),
-            })
-        }) && self.slots.flush(|slots| {
+        let mut say = |notice: ControlNotice| write(rtc, id, &notice);
+        let _ = self.slots.flush(|slots| {
             say(ControlNotice::Slots {
                 slots: slots.clone(),
             })
@@ -153,7 +151,6 @@ impl Control {
         if let Some(detail) = self.refusal.take() {
             say(ControlNotice::Refused { detail });
         }
-        said
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr};
 
 use str0m::ice::StunMessage;
 
-use super::PeerKey;
+use super::{PeerKey, relay::ShardId};
 use crate::DropReason;
 
 /// The protocol of a datagram.
@@ -43,22 +43,39 @@ const MOST_ADDRESSES: usize = 8;
 pub(crate) struct Demux {
     by_address: HashMap<SocketAddr, PeerKey>,
     by_ufrag: HashMap<String, PeerKey>,
+    /// Addresses that have proven themselves to other shards.
+    foreign: HashMap<SocketAddr, ShardId>,
+}
+
+/// To whom a datagram belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Here(PeerKey),
+    /// A participant of another shard.
+    Shard(ShardId),
 }
 
 impl Demux {
     pub(crate) fn find(
         &self,
+        own: ShardId,
         protocol: Protocol,
         source: SocketAddr,
         datagram: &[u8],
-    ) -> Result<PeerKey, DropReason> {
-        let known = || self.by_address.get(&source).copied();
+    ) -> Result<Owner, DropReason> {
+        let known = || {
+            let here = self.by_address.get(&source).copied().map(Owner::Here);
+            here.or_else(|| self.foreign.get(&source).copied().map(Owner::Shard))
+        };
         if protocol != Protocol::Stun {
             return known().ok_or(DropReason::UnknownSource);
         }
         let message = StunMessage::parse(datagram).map_err(|_| DropReason::Malformed)?;
         match message.split_username() {
-            Some((ours, _)) => self.by_ufrag.get(ours).copied(),
+            Some((ours, _)) => match ShardId::of_ufrag(ours) {
+                Some(shard) if shard != own => Some(Owner::Shard(shard)),
+                _ => self.by_ufrag.get(ours).copied().map(Owner::Here),
+            },
             None => known(),
         }
         .ok_or(DropReason::UnknownUser)
@@ -68,23 +85,38 @@ impl Demux {
         self.by_ufrag.insert(ufrag, peer);
     }
 
-    /// Takes note that `address` is the peer's. `addresses` are those it has so far.
+    /// Takes note that `address` is the peer's. `addresses` are those it has so far. Returns
+    /// the one that had to make room for it.
     pub(crate) fn learn(
         &mut self,
         address: SocketAddr,
         peer: PeerKey,
         addresses: &mut Vec<SocketAddr>,
-    ) {
+    ) -> Option<SocketAddr> {
         if addresses.contains(&address) && self.by_address.get(&address) == Some(&peer) {
-            return;
-        }
-        if addresses.len() >= MOST_ADDRESSES {
-            let oldest = addresses.remove(0);
-            self.unlearn(oldest, peer);
+            return None;
         }
         addresses.retain(|a| *a != address);
+        let forgotten = (addresses.len() >= MOST_ADDRESSES).then(|| addresses.remove(0));
+        if let Some(oldest) = forgotten {
+            self.unlearn(oldest, peer);
+        }
         addresses.push(address);
         self.by_address.insert(address, peer);
+        self.foreign.remove(&address);
+        forgotten
+    }
+
+    /// An address has proven itself to another shard: it is nobody's here any more.
+    pub(crate) fn learn_foreign(&mut self, address: SocketAddr, owner: ShardId) {
+        self.by_address.remove(&address);
+        self.foreign.insert(address, owner);
+    }
+
+    pub(crate) fn forget_foreign(&mut self, address: SocketAddr, owner: ShardId) {
+        if self.foreign.get(&address) == Some(&owner) {
+            self.foreign.remove(&address);
+        }
     }
 
     pub(crate) fn remove(&mut self, peer: PeerKey, ufrag: &str, addresses: &[SocketAddr]) {
@@ -104,6 +136,8 @@ impl Demux {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OWN: ShardId = ShardId::new(0);
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
@@ -128,11 +162,32 @@ mod tests {
         demux.learn(address(1), PeerKey(1), &mut first);
         demux.learn(address(1), PeerKey(2), &mut second);
         demux.remove(PeerKey(1), "u", &first);
-        let found = demux.find(Protocol::Dtls, address(1), &[22]);
-        assert_eq!(found, Ok(PeerKey(2)));
+        let find = |demux: &Demux| demux.find(OWN, Protocol::Dtls, address(1), &[22]);
+        assert_eq!(find(&demux), Ok(Owner::Here(PeerKey(2))));
         demux.remove(PeerKey(2), "v", &second);
-        let found = demux.find(Protocol::Dtls, address(1), &[22]);
-        assert_eq!(found, Err(DropReason::UnknownSource));
+        assert_eq!(find(&demux), Err(DropReason::UnknownSource));
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_shard_to_which_it_was_last_proven() {
+        let other = ShardId::new(1);
+        let mut demux = Demux::default();
+        let mut addresses = vec![];
+        let find = |demux: &Demux| demux.find(OWN, Protocol::Dtls, address(1), &[22]);
+        demux.learn(address(1), PeerKey(1), &mut addresses);
+        demux.learn_foreign(address(1), other);
+        assert_eq!(find(&demux), Ok(Owner::Shard(other)));
+        demux.learn(address(1), PeerKey(1), &mut addresses);
+        assert_eq!(find(&demux), Ok(Owner::Here(PeerKey(1))));
+        demux.learn_foreign(address(1), other);
+        demux.forget_foreign(address(1), OWN);
+        assert_eq!(
+            find(&demux),
+            Ok(Owner::Shard(other)),
+            "not theirs to forget"
+        );
+        demux.forget_foreign(address(1), other);
+        assert_eq!(find(&demux), Err(DropReason::UnknownSource));
     }
 
     #[test]
@@ -144,6 +199,6 @@ mod tests {
         }
         assert_eq!(addresses.len(), MOST_ADDRESSES);
         assert_eq!(demux.by_address.len(), MOST_ADDRESSES);
-        assert!(demux.find(Protocol::Dtls, address(100), &[22]).is_ok());
+        assert!(demux.find(OWN, Protocol::Dtls, address(100), &[22]).is_ok());
     }
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use str0m::Output;
 
 use super::{
-    PeerKey, Shard, SlotRef, TrackRef,
+    PeerKey, Shard, SlotRef,
     peer::{Broken, Peer},
+    track::TrackKey,
 };
 use crate::{LostReason, SfuEvent};
 
@@ -37,35 +38,31 @@ impl Shard {
         }
         self.participants.remove(&peer.participant);
         self.demux.remove(key, &peer.ufrag, &peer.addresses);
+        for address in std::mem::take(&mut peer.addresses) {
+            self.address_gone(address);
+        }
         for (slot, outlet) in peer.outlets.iter().enumerate() {
             if let Some(filling) = &outlet.filling {
                 self.unsubscribe(filling.track, SlotRef { peer: key, slot });
+                self.population.slot_emptied(filling.source.is_video());
             }
         }
-        for (index, track) in peer.tracks.iter().enumerate() {
-            let track_ref = TrackRef {
-                peer: key,
-                track: index,
-            };
-            for subscriber in &track.subscribers {
-                if let Some(other) = self.peers.get_mut(subscriber.peer.0) {
-                    other.release(track_ref);
-                }
-            }
-            if let Some(room) = self.rooms.get_mut(peer.room.0) {
-                room.loudness.remove(track_ref);
-            }
+        for section in &peer.sections {
+            self.forget_track(now, section.track);
         }
         let Some(room) = self.rooms.get_mut(peer.room.0) else {
             return;
         };
         room.members.retain(|member| *member != key);
         if room.members.is_empty() {
+            // What other shards publish in it concerns nobody here any more.
+            let elsewhere: Vec<TrackKey> = room.roll.tracks().collect();
+            for track in elsewhere {
+                self.forget_track(now, track);
+            }
             let room = self.rooms.remove(peer.room.0);
             self.room_names.remove(&room.id);
-            self.count_population();
-        } else {
-            self.mark_room(peer.room);
+            self.room_closed(&room.id);
         }
     }
 }

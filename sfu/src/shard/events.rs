@@ -22,7 +22,7 @@ const ESTIMATE_STEP: u64 = 20;
 impl Shard {
     pub(super) fn handle_event(&mut self, now: Instant, key: PeerKey, event: Event) {
         match event {
-            Event::RtpPacket(packet) => self.forward(now, key, &packet),
+            Event::RtpPacket(packet) => self.take_packet(now, key, &packet),
             Event::KeyframeRequest(request) => self.key_frame_asked(now, key, request),
             Event::EgressBitrateEstimate(estimate) => self.estimated(key, &estimate),
             Event::ChannelData(data) => self.channel_data(now, key, &data),
@@ -34,7 +34,7 @@ impl Shard {
             }
             // What is still to be said is said when the participant is driven.
             Event::ChannelBufferedAmountLow(_) => self.mark_peer(key),
-            Event::Connected => self.connected(key),
+            Event::Connected => self.connected(now, key),
             // Before the first connection more candidates may turn up.
             Event::IceConnectionStateChange(IceConnectionState::Disconnected)
                 if self.peers.get(key.0).is_some_and(|peer| peer.connected) =>
@@ -59,7 +59,7 @@ impl Shard {
         peer.map_or(0, |peer| peer.newly_nacked(stream, total))
     }
 
-    fn connected(&mut self, key: PeerKey) {
+    fn connected(&mut self, now: Instant, key: PeerKey) {
         if let Some(profile) = srtp_profile::take_noted() {
             self.counters.handshake(profile);
         }
@@ -69,10 +69,11 @@ impl Shard {
         if std::mem::replace(&mut peer.connected, true) {
             return;
         }
-        let (participant, room) = (peer.participant, peer.room);
+        let participant = peer.participant;
         self.counters.connected += 1;
         self.events.push_back(SfuEvent::Connected { participant });
-        self.mark_room(room);
+        self.update_published(now, key);
+        self.mark_slots(key);
     }
 
     fn key_frame_asked(&mut self, now: Instant, key: PeerKey, request: KeyframeRequest) {
@@ -123,8 +124,8 @@ impl Shard {
         if let Some(mut channel) = peer.rtc.channel(id) {
             channel.set_buffered_amount_low_threshold(0);
         }
-        let room = peer.room;
-        self.mark_room(room);
+        peer.told = None;
+        self.mark_slots(key);
     }
 
     fn channel_data(&mut self, now: Instant, key: PeerKey, data: &ChannelData) {
@@ -134,7 +135,6 @@ impl Shard {
         if !peer.control.is_channel(data.id) {
             return;
         }
-        let room = peer.room;
         match peer.control.read(now, &data.data) {
             Some(ControlRequest::Wishes { videos }) => {
                 for outlet in &mut peer.outlets {
@@ -144,18 +144,18 @@ impl Shard {
                 }
                 peer.wishes = Some(videos);
                 peer.layers_stale = true;
-                self.mark_room(room);
+                self.mark_slots(key);
             }
             Some(ControlRequest::Publishing { sources }) => {
                 let unknown = sources
                     .iter()
-                    .find(|source| !peer.tracks.iter().any(|t| t.source == **source));
+                    .find(|source| !peer.sections.iter().any(|s| s.source == **source));
                 if let Some(source) = unknown {
                     let detail = format!("no track for {source:?} was offered");
                     peer.control.refuse(detail);
                 } else {
                     peer.publishing = Some(sources);
-                    self.mark_room(room);
+                    self.update_published(now, key);
                 }
             }
             None => {}

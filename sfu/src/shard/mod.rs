@@ -16,6 +16,10 @@ mod events;
 mod forward;
 mod outlet;
 mod peer;
+mod publish;
+mod refresh;
+mod relay;
+mod roll;
 mod room;
 mod timers;
 mod track;
@@ -34,11 +38,16 @@ use str0m::{
 };
 
 use self::{
-    demux::{Demux, Protocol},
-    peer::{Broken, Peer},
-    room::Room,
+    demux::{Demux, Owner, Protocol},
+    peer::{Broken, Peer, Section},
+    relay::{HandedOver, Outgoing, TrackName},
+    room::{Room, Stale},
     timers::Timers,
+    track::{Layer, Origin, Track, TrackKey},
 };
+
+pub use relay::{Relay, ShardId};
+
 use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
 
 /// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
@@ -63,13 +72,6 @@ pub(crate) struct PeerKey(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RoomKey(usize);
 
-/// Names a track within the shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TrackRef {
-    peer: PeerKey,
-    track: usize,
-}
-
 /// Names a slot within the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SlotRef {
@@ -82,6 +84,8 @@ pub(crate) struct SlotRef {
 enum Due {
     Peer(PeerKey),
     Room(RoomKey),
+    /// A key-frame request.
+    Track(TrackKey),
 }
 
 /// A datagram as it came from the network.
@@ -98,8 +102,10 @@ pub struct Datagram<'a> {
 /// Rooms and participants, and all that passes between them.
 #[derive(Debug, Default)]
 pub struct Shard {
+    id: ShardId,
     peers: Slab<Peer>,
     rooms: Slab<Room>,
+    tracks: Slab<Track>,
     participants: HashMap<ParticipantId, PeerKey>,
     room_names: HashMap<RoomId, RoomKey>,
     demux: Demux,
@@ -108,16 +114,31 @@ pub struct Shard {
     dirty_rooms: Vec<RoomKey>,
     outbox: VecDeque<Transmit>,
     events: VecDeque<SfuEvent>,
+    outgoing: Outgoing,
+    /// The shard that handed over the datagram at hand.
+    handed_by: Option<ShardId>,
+    tracks_elsewhere: HashMap<TrackName, TrackKey>,
+    stale_wants: Vec<TrackKey>,
     counters: Counters,
+    /// Of tracks and slots; the rest is counted when it is asked for.
     population: Population,
     /// An RTP packet came out of the state machine that was last driven.
     got_packet: bool,
 }
 
 impl Shard {
-    /// A shard with nobody in it.
+    /// A shard with nobody in it, the only one.
     pub fn new() -> Self {
-        Self::default()
+        Self::one_of(ShardId::default(), 1)
+    }
+
+    /// A shard with nobody in it, one of so many: their numbers are those below `shards`.
+    pub fn one_of(id: ShardId, shards: u8) -> Self {
+        Self {
+            id,
+            outgoing: Outgoing::new(shards),
+            ..Self::default()
+        }
     }
 
     /// Takes a participant in. A participant that is here already is replaced.
@@ -133,17 +154,43 @@ impl Shard {
             Some(key) => *key,
             None => {
                 let key = RoomKey(self.rooms.insert(Room::new(room.clone())));
+                self.room_opened(&room);
                 self.room_names.insert(room, key);
                 key
             }
         };
-        let peer = Peer::new(participant, room_key, negotiated, now);
-        let ufrag = peer.ufrag.clone();
-        let key = PeerKey(self.peers.insert(peer));
+        let mut negotiated = negotiated;
+        let offered = std::mem::take(&mut negotiated.tracks);
+        let ufrag = negotiated.ufrag.clone();
+        let entry = self.peers.vacant_entry();
+        let key = PeerKey(entry.key());
+        let sections = offered
+            .into_iter()
+            .map(|offered| {
+                let name = TrackName {
+                    participant,
+                    source: offered.source,
+                };
+                let origin = Origin::Here {
+                    publisher: key,
+                    mid: offered.mid,
+                };
+                let layers = offered.layers.iter().copied().map(Layer::new).collect();
+                let track = self
+                    .tracks
+                    .insert(Track::new(room_key, name, origin, layers));
+                Section {
+                    mid: offered.mid,
+                    source: offered.source,
+                    rids: offered.layers,
+                    track: TrackKey(track),
+                }
+            })
+            .collect();
+        entry.insert(Peer::new(participant, room_key, negotiated, sections, now));
         self.demux.add_user(ufrag, key);
         self.participants.insert(participant, key);
         self.rooms[room_key.0].members.push(key);
-        self.mark_room(room_key);
         self.mark_peer(key);
     }
 
@@ -175,7 +222,28 @@ impl Shard {
             return Err(DropReason::TooLong);
         }
         let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
-        let key = self.demux.find(protocol, datagram.source, contents)?;
+        let key = match self
+            .demux
+            .find(self.id, protocol, datagram.source, contents)?
+        {
+            Owner::Here(key) => key,
+            // Handed on once at most: two shards that disagree would do so for ever.
+            Owner::Shard(_) if self.handed_by.is_some() => {
+                return Err(DropReason::UnknownSource);
+            }
+            Owner::Shard(shard) => {
+                let handed = HandedOver {
+                    source: datagram.source,
+                    destination: datagram.destination,
+                    contents: contents.to_vec(),
+                };
+                return if self.outgoing.hand_over(shard, handed) {
+                    Ok(())
+                } else {
+                    Err(DropReason::UnknownUser)
+                };
+            }
+        };
         let receive = Receive::new(
             Transport::Udp,
             datagram.source,
@@ -231,6 +299,14 @@ impl Shard {
                         self.tick(now, key);
                     }
                 }
+                Due::Track(key) => {
+                    let Some(track) = self.tracks.get_mut(key.0) else {
+                        continue;
+                    };
+                    if self.timers.is_due(due, popped, &mut track.deadline, now) {
+                        self.repeat_key_frame_requests(now, key);
+                    }
+                }
             }
         }
         while !self.dirty_rooms.is_empty() || !self.dirty_peers.is_empty() {
@@ -243,6 +319,7 @@ impl Shard {
                 self.drive(now, key);
             }
         }
+        self.tell_wants();
     }
 
     /// When [`Self::flush`] has something to do of its own accord.
@@ -267,7 +344,11 @@ impl Shard {
 
     /// How many rooms, participants, tracks and filled slots there are.
     pub fn population(&self) -> Population {
-        self.population
+        Population {
+            rooms: self.rooms.len() as u64,
+            participants: self.peers.len() as u64,
+            ..self.population
+        }
     }
 
     /// True when there is room for another participant.
@@ -284,12 +365,38 @@ impl Shard {
         }
     }
 
+    /// What is published or heard in a room has changed: everyone's slots are looked at.
     fn mark_room(&mut self, key: RoomKey) {
-        if let Some(room) = self.rooms.get_mut(key.0)
-            && !room.is_dirty
+        if let Some(room) = self.rooms.get_mut(key.0) {
+            if room.stale.is_nobody() {
+                self.dirty_rooms.push(key);
+            }
+            room.stale = Stale::All;
+        }
+    }
+
+    /// What a participant wants or can take has changed: its slots are looked at.
+    fn mark_slots(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(key.0) else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(peer.room.0) else {
+            return;
+        };
+        if room.stale.is_nobody() {
+            self.dirty_rooms.push(peer.room);
+        }
+        if let Stale::Some(members) = &mut room.stale
+            && !members.contains(&key)
         {
-            room.is_dirty = true;
-            self.dirty_rooms.push(key);
+            members.push(key);
+        }
+    }
+
+    fn mark_layers(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key.0) {
+            peer.layers_stale = true;
+            self.mark_peer(key);
         }
     }
 
@@ -306,7 +413,7 @@ impl Shard {
             let Some(peer) = self.peers.get_mut(key.0) else {
                 return;
             };
-            peer.control.flush(&mut peer.rtc);
+            peer.speak(&self.rooms);
             if peer.advance(now).is_err() {
                 self.lose(now, key, LostReason::Failed);
                 return;
@@ -363,8 +470,12 @@ impl Shard {
         match Protocol::of(&transmit.contents) {
             // An ICE-lite agent sends nothing but answers to checks that proved themselves.
             Some(Protocol::Stun) => {
-                self.demux
-                    .learn(transmit.destination, key, &mut peer.addresses);
+                let address = transmit.destination;
+                let forgotten = self.demux.learn(address, key, &mut peer.addresses);
+                self.address_proven(address);
+                if let Some(forgotten) = forgotten {
+                    self.address_gone(forgotten);
+                }
             }
             Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
                 self.counters.resends_out += 1;
@@ -391,33 +502,7 @@ impl Shard {
             self.lose(now, key, LostReason::NeverConnected);
             return;
         }
-        self.repeat_key_frame_requests(now, key);
         self.drive(now, key);
         self.schedule(key);
-    }
-
-    fn count_population(&mut self) {
-        let mut population = Population {
-            rooms: self.rooms.len() as u64,
-            participants: self.peers.len() as u64,
-            ..Population::default()
-        };
-        for (_, peer) in &self.peers {
-            for (_, track) in peer.published() {
-                if track.source.is_video() {
-                    population.video_tracks += 1;
-                } else {
-                    population.audio_tracks += 1;
-                }
-            }
-            for outlet in peer.outlets.iter().filter(|o| o.filling.is_some()) {
-                if outlet.accepts.is_video() {
-                    population.video_slots += 1;
-                } else {
-                    population.audio_slots += 1;
-                }
-            }
-        }
-        self.population = population;
     }
 }

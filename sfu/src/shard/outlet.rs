@@ -7,15 +7,16 @@ use str0m::{
     Rtc,
     format::{CodecConfig, PayloadParams},
     media::{Mid as SdpMid, Pt},
-    rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc},
+    rtp::{RtpWrite, Ssrc},
 };
 
-use super::TrackRef;
+use super::track::TrackKey;
 use crate::{
     DropReason,
     layer::LayerGate,
     negotiation::NegotiatedSlot,
-    rewrite::{IdRewriter, Position, Sequencer, descriptor::Inspected},
+    packet::Packet,
+    rewrite::{IdRewriter, Sequencer, descriptor::Inspected},
 };
 
 /// The clock of all video (RFC 7741, RFC 9628, AV1 RTP) and of Opus (RFC 7587).
@@ -39,7 +40,7 @@ pub(crate) struct Outlet {
 /// The track in a slot.
 #[derive(Debug)]
 pub(crate) struct Filling {
-    pub(crate) track: TrackRef,
+    pub(crate) track: TrackKey,
     pub(crate) participant: ParticipantId,
     pub(crate) source: Source,
     /// The layer that is being sent; none until its first key frame came.
@@ -53,10 +54,8 @@ pub(crate) struct Filling {
 
 /// One packet as all subscribers see it.
 pub(crate) struct Arrival<'a> {
-    pub(crate) packet: &'a RtpPacket,
+    pub(crate) packet: &'a Packet,
     pub(crate) layer: usize,
-    /// What the publisher's payload type stands for.
-    pub(crate) params: &'a PayloadParams,
     pub(crate) inspected: Inspected,
     /// It is the newest of its layer, not one that comes late.
     pub(crate) in_order: bool,
@@ -76,7 +75,7 @@ pub(crate) enum Outcome {
 }
 
 impl Filling {
-    pub(crate) fn new(track: TrackRef, participant: ParticipantId, source: Source) -> Self {
+    pub(crate) fn new(track: TrackKey, participant: ParticipantId, source: Source) -> Self {
         Self {
             track,
             participant,
@@ -121,23 +120,21 @@ impl Outlet {
         if !switches && from != Some(arrival.layer) {
             return Outcome::NotWanted;
         }
-        let Some(payload_type) = filling.translate(rtc.codec_config(), &self.types, arrival.params)
+        let Some(payload_type) =
+            filling.translate(rtc.codec_config(), &self.types, &arrival.packet.format)
         else {
             return Outcome::Dropped(DropReason::UnknownCodec);
         };
         let packet = arrival.packet;
         let descriptor = arrival.inspected.descriptor;
-        let position = Position {
-            sequence: *packet.seq_no,
-            timestamp: packet.header.timestamp,
-        };
         if switches {
             filling.current = Some(arrival.layer);
             let clock = if is_video { VIDEO_CLOCK } else { OPUS_CLOCK };
-            self.sequencer.switch(position, packet.timestamp, clock);
+            self.sequencer
+                .switch(packet.position, packet.arrived, clock);
             self.ids.switch(descriptor.ids());
         }
-        let Some(placed) = self.sequencer.place(position, packet.timestamp) else {
+        let Some(placed) = self.sequencer.place(packet.position, packet.arrived) else {
             return Outcome::Dropped(DropReason::BeforeSwitch);
         };
         let rewritten = descriptor.with_ids(&packet.payload, self.ids.place(descriptor.ids()));
@@ -146,17 +143,17 @@ impl Outlet {
             return Outcome::Dropped(DropReason::Refused);
         };
         // A talk spurt begins where another voice takes the slot (RFC 3551 §4.1).
-        let marker = packet.header.marker || (switches && !is_video);
+        let marker = packet.marker || (switches && !is_video);
         let mut write = RtpWrite::new(
             payload_type,
             placed.sequence.into(),
             placed.timestamp,
-            packet.timestamp,
+            packet.arrived,
             Arc::clone(&rewritten.payload),
         )
         .marker(marker)
         .nackable(is_video)
-        .ext_vals(passed_on(&packet.header.ext_vals));
+        .ext_vals(packet.extensions.values());
         if let Some(patch) = rewritten.vp8 {
             write = write.vp8_patch(patch);
         }
@@ -176,29 +173,18 @@ impl Filling {
         &mut self,
         codecs: &CodecConfig,
         types: &[Pt],
-        params: &PayloadParams,
+        format: &PayloadParams,
     ) -> Option<Pt> {
         if let Some((met, translated)) = self.translation
-            && met == params.pt()
+            && met == format.pt()
         {
             return translated;
         }
         let translated = codecs
-            .match_params(*params)
+            .match_params(*format)
             .map(PayloadParams::pt)
             .filter(|pt| types.contains(pt));
-        self.translation = Some((params.pt(), translated));
+        self.translation = Some((format.pt(), translated));
         translated
-    }
-}
-
-/// The header extensions that are the same for every receiver. The others belong to one
-/// hop: transport-wide sequence number, send time, MID and RID.
-fn passed_on(values: &ExtensionValues) -> ExtensionValues {
-    ExtensionValues {
-        audio_level: values.audio_level,
-        voice_activity: values.voice_activity,
-        video_orientation: values.video_orientation,
-        ..ExtensionValues::default()
     }
 }

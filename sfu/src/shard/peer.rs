@@ -8,9 +8,10 @@ use std::{
 
 use conclave_protocol::{
     ParticipantId,
-    control::{Publication, SlotFilling, VideoWish},
+    control::{SlotFilling, VideoWish},
     signal::Source,
 };
+use slab::Slab;
 use str0m::{
     Input, Output, Reason, Rtc,
     bwe::Bitrate,
@@ -19,7 +20,10 @@ use str0m::{
     rtp::{RtpPacket, Ssrc},
 };
 
-use super::{RoomKey, TrackRef, control::Control, outlet::Outlet, timers::Deadline, track::Track};
+use super::{
+    RoomKey, control::Control, outlet::Outlet, roll::Version, room::Room, timers::Deadline,
+    track::TrackKey,
+};
 use crate::{
     layer::BitRate,
     negotiation::{FIRST_ESTIMATE, Negotiated},
@@ -48,6 +52,16 @@ pub(crate) enum NackedBy {
 /// A stream of which packets are reported missing.
 pub(crate) type NackedStream = (NackedBy, Mid, Option<Rid>);
 
+/// One sending section of a participant and the track that comes on it.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) mid: Mid,
+    pub(crate) source: Source,
+    /// The names of its layers, low to high.
+    pub(crate) rids: Vec<Option<Rid>>,
+    pub(crate) track: TrackKey,
+}
+
 /// One participant.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -57,7 +71,7 @@ pub(crate) struct Peer {
     pub(crate) ufrag: String,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) resend_types: u128,
-    pub(crate) tracks: Vec<Track>,
+    pub(crate) sections: Vec<Section>,
     pub(crate) outlets: Vec<Outlet>,
     pub(crate) control: Control,
     /// What the client says it publishes; until it says so, what it sends.
@@ -70,14 +84,14 @@ pub(crate) struct Peer {
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
-    /// When a key-frame request has to be looked at.
-    pub(crate) key_frame_due: Option<Instant>,
     pub(crate) deadline: Deadline,
+    /// How far the client has been told what others publish.
+    pub(crate) told: Option<Version>,
     /// Something was written that has to be driven out.
     pub(crate) is_dirty: bool,
     /// The choice of layers has to be made anew.
     pub(crate) layers_stale: bool,
-    streams: Vec<(Ssrc, usize, usize)>,
+    streams: Vec<(Ssrc, TrackKey, usize)>,
     /// How many reports of losses were counted so far.
     nacked: Vec<(NackedStream, u64)>,
 }
@@ -87,6 +101,7 @@ impl Peer {
         participant: ParticipantId,
         room: RoomKey,
         negotiated: Negotiated,
+        sections: Vec<Section>,
         now: Instant,
     ) -> Self {
         Self {
@@ -96,7 +111,7 @@ impl Peer {
             ufrag: negotiated.ufrag,
             addresses: vec![],
             resend_types: negotiated.resend_types,
-            tracks: negotiated.tracks.into_iter().map(Track::new).collect(),
+            sections,
             outlets: negotiated.slots.into_iter().map(Outlet::new).collect(),
             control: Control::default(),
             publishing: None,
@@ -106,8 +121,8 @@ impl Peer {
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
-            key_frame_due: None,
             deadline: Deadline::default(),
+            told: None,
             is_dirty: false,
             layers_stale: false,
             streams: vec![],
@@ -148,18 +163,15 @@ impl Peer {
 
     /// When anything about this peer has to be looked at.
     pub(crate) fn due(&self) -> Instant {
-        let mut due = self.rtc_due;
-        if let Some(key_frame) = self.key_frame_due {
-            due = due.min(key_frame);
+        if self.connected {
+            self.rtc_due
+        } else {
+            self.rtc_due.min(self.connect_by)
         }
-        if !self.connected {
-            due = due.min(self.connect_by);
-        }
-        due
     }
 
     /// The track and layer that a packet belongs to.
-    pub(crate) fn locate(&mut self, packet: &RtpPacket) -> Option<(usize, usize)> {
+    pub(crate) fn locate(&mut self, packet: &RtpPacket) -> Option<(TrackKey, usize)> {
         let ssrc = packet.header.ssrc;
         if let Some((_, track, layer)) = self.streams.iter().find(|(s, ..)| *s == ssrc) {
             return Some((*track, *layer));
@@ -167,11 +179,9 @@ impl Peer {
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_rx(&ssrc)?;
         let (mid, rid) = (stream.mid(), stream.rid());
-        let track = self.tracks.iter().position(|t| t.mid == mid)?;
-        let layer = self.tracks[track]
-            .layers
-            .iter()
-            .position(|l| l.rid == rid)?;
+        let section = self.sections.iter().find(|section| section.mid == mid)?;
+        let layer = section.rids.iter().position(|own| *own == rid)?;
+        let track = section.track;
         if self.streams.len() >= MOST_STREAMS {
             self.streams.clear();
         }
@@ -179,26 +189,13 @@ impl Peer {
         Some((track, layer))
     }
 
-    pub(crate) fn is_on(&self, track: &Track) -> bool {
-        match &self.publishing {
-            Some(sources) => sources.contains(&track.source),
-            None => track.heard,
-        }
-    }
-
-    /// The tracks that are on, with their places.
-    pub(crate) fn published(&self) -> impl Iterator<Item = (usize, &Track)> {
-        self.tracks
-            .iter()
-            .enumerate()
-            .filter(|(_, track)| self.connected && self.is_on(track))
-    }
-
-    pub(crate) fn publication(&self) -> Publication {
-        Publication {
-            participant: self.participant,
-            sources: self.published().map(|(_, track)| track.source).collect(),
-        }
+    /// Whether a track of the client's is to be shown to others.
+    pub(crate) fn publishes(&self, source: Source, heard: bool) -> bool {
+        self.connected
+            && match &self.publishing {
+                Some(sources) => sources.contains(&source),
+                None => heard,
+            }
     }
 
     pub(crate) fn fillings(&self) -> Vec<SlotFilling> {
@@ -210,18 +207,25 @@ impl Peer {
                     mid: outlet.mid.clone(),
                     participant: filling.participant,
                     source: filling.source,
+                    paused: false,
                 })
             })
             .collect()
     }
 
-    /// Takes this track out of its slot, if it is in one.
-    pub(crate) fn release(&mut self, track: TrackRef) {
-        for outlet in &mut self.outlets {
-            if outlet.filling.as_ref().is_some_and(|f| f.track == track) {
-                outlet.filling = None;
+    /// Tells the client what it has not been told yet, as far as its channel takes it.
+    pub(crate) fn speak(&mut self, rooms: &Slab<Room>) {
+        if let Some(room) = rooms.get(self.room.0).filter(|_| self.control.is_open()) {
+            let version = room.roll.version();
+            if self.told != Some(version) {
+                let news = room.roll.news(self.told, self.participant);
+                let heard = news.is_none_or(|news| self.control.say(&mut self.rtc, &news));
+                if heard {
+                    self.told = Some(version);
+                }
             }
         }
+        self.control.flush(&mut self.rtc);
     }
 
     /// How large the client shows a video, and where it stands in its wishes.
@@ -268,10 +272,6 @@ impl Peer {
         };
         stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
         true
-    }
-
-    pub(crate) fn schedule_key_frames(&mut self) {
-        self.key_frame_due = self.tracks.iter().filter_map(Track::poll_timeout).min();
     }
 }
 

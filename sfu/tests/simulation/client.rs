@@ -403,6 +403,15 @@ impl Client {
                 ControlNotice::Publications { participants } => {
                     self.publications = participants;
                 }
+                ControlNotice::PublicationsChanged { participants } => {
+                    for changed in participants {
+                        self.publications
+                            .retain(|p| p.participant != changed.participant);
+                        if !changed.sources.is_empty() {
+                            self.publications.push(changed);
+                        }
+                    }
+                }
                 ControlNotice::Speakers { participants } => self.speakers = participants,
                 ControlNotice::Refused { detail } => self.refusals.push(detail),
             },

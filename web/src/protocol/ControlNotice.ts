@@ -12,7 +12,11 @@ export type ControlNotice = { "type": "slots",
  */
 slots: Array<SlotFilling>, } | { "type": "publications", 
 /**
- * One entry for each connected participant but the receiver.
+ * One entry for each participant with a source that is on, but the receiver.
+ */
+participants: Array<Publication>, } | { "type": "publications_changed", 
+/**
+ * Each entry replaces what was said of its participant; no sources: none is on.
  */
 participants: Array<Publication>, } | { "type": "speakers", 
 /**

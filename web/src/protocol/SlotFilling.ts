@@ -18,4 +18,8 @@ participant: ParticipantId,
 /**
  * Which of theirs.
  */
-source: Source, };
+source: Source, 
+/**
+ * Nothing is sent for now: the path to the client does not carry it.
+ */
+paused: boolean, };
