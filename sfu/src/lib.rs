@@ -6,6 +6,8 @@ mod candidates;
 mod counters;
 mod endpoint;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod keyframe;
 mod layer;
 mod loudness;

@@ -9,7 +9,7 @@ use conclave_protocol::{
 use str0m::{Rtc, channel::ChannelId};
 
 /// More wishes than anyone can look at.
-const MOST_WISHES: usize = 128;
+pub(crate) const MOST_WISHES: usize = 128;
 
 /// A client may say this much at once, and this often in the long run.
 const REQUEST_BURST: u32 = 40;
@@ -105,6 +105,11 @@ impl Control {
             }
             _ => Ok(request),
         }
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refusal.is_some()
     }
 
     pub(crate) fn refuse(&mut self, detail: String) {

@@ -81,6 +81,11 @@ impl Demux {
         .ok_or(DropReason::UnknownUser)
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn addresses(&self) -> usize {
+        self.by_address.len() + self.foreign.len()
+    }
+
     pub(crate) fn add_user(&mut self, ufrag: String, peer: PeerKey) {
         self.by_ufrag.insert(ufrag, peer);
     }

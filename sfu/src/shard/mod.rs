@@ -9,7 +9,7 @@
 //! participant once, so that all packets for one subscriber leave together.
 
 mod assignment;
-mod control;
+pub(crate) mod control;
 mod demux;
 mod departure;
 mod events;
@@ -349,6 +349,12 @@ impl Shard {
             participants: self.peers.len() as u64,
             ..self.population
         }
+    }
+
+    /// How many addresses have proven themselves to be a participant's.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn addresses_known(&self) -> usize {
+        self.demux.addresses()
     }
 
     /// True when there is room for another participant.
