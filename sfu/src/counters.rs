@@ -24,13 +24,15 @@ pub enum DropReason {
     UnknownCodec,
     /// Older than the key frame at which a slot switched to its layer.
     BeforeSwitch,
+    /// A control message that was not understood or asked for too much.
+    BadRequest,
     /// The system would not take it.
     NotSent,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::TooLong,
         Self::UnknownSource,
@@ -40,6 +42,7 @@ impl DropReason {
         Self::NotOffered,
         Self::UnknownCodec,
         Self::BeforeSwitch,
+        Self::BadRequest,
         Self::NotSent,
     ];
 
@@ -55,6 +58,7 @@ impl DropReason {
             Self::NotOffered => "not_offered",
             Self::UnknownCodec => "unknown_codec",
             Self::BeforeSwitch => "before_switch",
+            Self::BadRequest => "bad_request",
             Self::NotSent => "not_sent",
         }
     }

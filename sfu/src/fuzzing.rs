@@ -54,6 +54,16 @@ fn negotiator() -> &'static Negotiator {
     })
 }
 
+/// The connection of a participant who only has a data channel.
+pub(crate) fn negotiated(now: Instant) -> Negotiated {
+    let offer = Offer {
+        sdp: SMALLEST_OFFER.into(),
+        tracks: vec![],
+        slots: vec![],
+    };
+    negotiator().negotiate(&offer, now).expect("an answer")
+}
+
 fn shard_with(now: Instant, negotiated: Negotiated) -> Shard {
     let room: RoomId = "r".parse().expect("a room's name");
     let mut shard = Shard::new();
@@ -75,12 +85,7 @@ fn settle(shard: &mut Shard, now: Instant) {
 /// Promise: nobody joins or leaves and nothing grows, whatever is sent.
 pub fn datagram(bytes: &[u8]) {
     let now = Instant::now();
-    let offer = Offer {
-        sdp: SMALLEST_OFFER.into(),
-        tracks: vec![],
-        slots: vec![],
-    };
-    let negotiated = negotiator().negotiate(&offer, now).expect("an answer");
+    let negotiated = negotiated(now);
     let contents = match bytes.split_first() {
         Some((1, attributes)) => binding_request(&negotiated.ufrag, attributes),
         _ => bytes.to_vec(),

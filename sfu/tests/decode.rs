@@ -23,8 +23,8 @@ use simulation::{
 use str0m::format::Codec;
 
 const SECOND: Duration = Duration::from_secs(1);
-const SEEDS: u64 = 10;
-const GOOD_SEEDS: u64 = 4;
+const SEEDS: u64 = 8;
+const GOOD_SEEDS: u64 = 3;
 
 /// A decoded picture: how many bytes it has, which tells its size, and what they hash to.
 #[derive(Debug, Clone, PartialEq, Eq)]

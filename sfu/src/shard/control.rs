@@ -11,6 +11,9 @@ use str0m::{Rtc, channel::ChannelId};
 /// More wishes than anyone can look at.
 pub(crate) const MOST_WISHES: usize = 128;
 
+/// There are no more sources than these.
+const MOST_SOURCES: usize = 4;
+
 /// A client may say this much at once, and this often in the long run.
 const REQUEST_BURST: u32 = 40;
 const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
@@ -102,6 +105,9 @@ impl Control {
         match &request {
             ControlRequest::Wishes { videos } if videos.len() > MOST_WISHES => {
                 Err(format!("at most {MOST_WISHES} wishes"))
+            }
+            ControlRequest::Publishing { sources } if sources.len() > MOST_SOURCES => {
+                Err(format!("at most {MOST_SOURCES} sources"))
             }
             _ => Ok(request),
         }

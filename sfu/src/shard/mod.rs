@@ -9,6 +9,8 @@
 //! participant once, so that all packets for one subscriber leave together.
 
 mod assignment;
+#[cfg(test)]
+mod containment;
 pub(crate) mod control;
 mod demux;
 mod departure;
@@ -255,6 +257,7 @@ impl Shard {
             return Err(DropReason::UnknownSource);
         };
         let resend_types = peer.resend_types;
+        let sent_before = self.outbox.len();
         let accepted = peer.receive(now, receive);
         self.got_packet = false;
         match accepted {
@@ -267,6 +270,9 @@ impl Shard {
                 self.lose(now, key, LostReason::Failed);
                 return Err(DropReason::Refused);
             }
+        }
+        if protocol.is_check(contents) && self.outbox.len() == sent_before {
+            return Err(DropReason::Refused);
         }
         if let Protocol::Rtp { payload_type } = protocol {
             let resent = resend_types >> payload_type & 1 == 1;

@@ -315,6 +315,14 @@ impl Client {
         self.advance(now);
     }
 
+    /// Says anything on the control channel. False when the channel is full.
+    pub(crate) fn say(&mut self, now: Instant, message: &[u8]) -> bool {
+        let id = self.channel.expect("the control channel is open");
+        let taken = self.rtc.channel(id).unwrap().write(false, message).unwrap();
+        self.advance(now);
+        taken
+    }
+
     pub(crate) fn wish(&mut self, now: Instant, wishes: &[(ParticipantId, u16)]) {
         let videos = wishes
             .iter()

@@ -56,6 +56,8 @@ pub(crate) struct Path {
     pub(crate) delay: Duration,
     /// Parts in a thousand that take a little longer, so that others overtake them.
     pub(crate) late: u64,
+    /// The client's RTCP never arrives.
+    pub(crate) silences_feedback: bool,
     /// Parts in a thousand.
     pub(crate) loss_down: u64,
     pub(crate) loss_up: u64,
@@ -68,6 +70,7 @@ impl Default for Path {
         Self {
             delay: Duration::from_millis(10),
             late: 0,
+            silences_feedback: false,
             loss_down: 0,
             loss_up: 0,
             capacity: None,
@@ -308,6 +311,9 @@ impl World {
                 if self.clients[index].is_gone || self.is_lost(path.loss_up) {
                     continue;
                 }
+                if path.silences_feedback && is_rtcp(&contents) {
+                    continue;
+                }
                 let source = self.clients[index].address;
                 let arrives = self.now + path.delay + self.lateness(path);
                 self.put(arrives, Destination::Server, source, contents);
@@ -345,6 +351,11 @@ impl World {
         self.random ^= self.random << 17;
         self.random % end
     }
+}
+
+/// RFC 5761 §4.
+fn is_rtcp(contents: &[u8]) -> bool {
+    contents[0] & 0xc0 == 0x80 && (64..=95).contains(&(contents[1] & 0x7f))
 }
 
 pub(crate) fn participant(index: usize) -> ParticipantId {
