@@ -30,6 +30,9 @@ bench-join: debug-binaries ## Measure how long browsers take from joining to the
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
 
+fuzz: ## Fuzz every reader of outside bytes, a minute each (needs a nightly compiler)
+	scripts/fuzz.sh 60
+
 lint: lint-rust lint-web lint-house ## Check formatting, lints, types and the house rules
 
 fmt: $(MODULES) ## Format Rust and TypeScript
@@ -59,6 +62,7 @@ setup:
 
 lint-rust: $(PAGE)
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 lint-web: $(MODULES) $(WASM)
@@ -108,5 +112,5 @@ $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
 	@touch $@
 
-.PHONY: run test bench bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \
+.PHONY: run test bench bench-join fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-browsers test-load
