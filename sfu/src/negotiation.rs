@@ -20,7 +20,10 @@ use str0m::{
     rtp::Ssrc,
 };
 
-use crate::{Answer, Candidates, ConnectError, Offer, StartError, shard::ShardId, srtp_profile};
+use crate::{
+    Answer, Candidates, ConnectError, Offer, StartError,
+    rewrite::dependency::dependency_descriptor, shard::ShardId, srtp_profile,
+};
 
 const LONGEST_SDP: usize = 256 * 1024;
 const MOST_SECTIONS: usize = 64;
@@ -28,14 +31,12 @@ const MOST_SECTIONS: usize = 64;
 const MOST_CANDIDATES: usize = 256;
 const MOST_LAYERS: usize = 3;
 
-/// Lost packets are sent again from the last second of each slot.
-const RESEND_PACKETS: usize = 512;
-const RESEND_AGE: Duration = Duration::from_secs(1);
-/// No more than this part of what a slot sends may be repetitions.
-const RESEND_SHARE: f32 = 0.5;
-
 /// What a subscriber's network is supposed to carry until it is known better.
 pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
+
+/// One that str0m's own extensions leave free. Clients offer, so theirs is the one that is
+/// used (RFC 8285 §6).
+const DEPENDENCY_DESCRIPTOR_ID: u8 = 12;
 
 /// How often a connection tells how many losses were reported.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -77,6 +78,8 @@ pub(crate) struct NegotiatedSlot {
     pub(crate) sdp_mid: SdpMid,
     pub(crate) accepts: Source,
     pub(crate) ssrc: Ssrc,
+    /// The stream on which lost packets are sent again (RFC 4588).
+    pub(crate) resends: Option<Ssrc>,
     /// The payload types that the client takes in this section.
     pub(crate) types: Vec<Pt>,
 }
@@ -111,7 +114,8 @@ impl Negotiator {
             .enable_opus(true, false)
             .enable_vp8(true)
             .enable_vp9(true)
-            .enable_av1(true);
+            .enable_av1(true)
+            .set_extension(DEPENDENCY_DESCRIPTOR_ID, dependency_descriptor());
         Ok(Self {
             config,
             candidates,
@@ -276,14 +280,16 @@ fn negotiated_slot(rtc: &mut Rtc, slot: &OfferedSlot) -> Result<NegotiatedSlot, 
     let stream = direct.stream_tx_by_mid(mid, None).ok_or_else(|| {
         ConnectError::Unacceptable(format!("section {} cannot be sent to", slot.mid))
     })?;
-    stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE));
-    // Senders pace what they send. Pacing it again would only add delay.
-    stream.set_unpaced(true);
+    let (ssrc, resends) = (stream.ssrc(), stream.rtx());
+    // Every stream costs something at every turn of the state machine. A slot's is made
+    // again when the slot is first filled.
+    direct.remove_stream_tx(ssrc);
     Ok(NegotiatedSlot {
         mid: slot.mid.clone(),
         sdp_mid: mid,
         accepts: slot.accepts,
-        ssrc: stream.ssrc(),
+        ssrc,
+        resends,
         types,
     })
 }

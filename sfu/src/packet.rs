@@ -7,7 +7,7 @@ use str0m::{
     rtp::{ExtensionValues, RtpPacket, Ssrc, VideoOrientation},
 };
 
-use crate::rewrite::Position;
+use crate::rewrite::{Position, dependency::RawDescriptor};
 
 /// What of an RTP packet is the same for every receiver. The rest belongs to the hop over
 /// which it came.
@@ -21,6 +21,8 @@ pub(crate) struct Packet {
     /// What the publisher's payload type stands for.
     pub(crate) format: PayloadParams,
     pub(crate) extensions: Extensions,
+    /// The dependency descriptor, which is rewritten for each receiver.
+    pub(crate) dependency: Option<Arc<RawDescriptor>>,
     pub(crate) payload: Arc<[u8]>,
 }
 
@@ -51,7 +53,19 @@ impl Packet {
                 voice_activity: values.voice_activity,
                 video_orientation: values.video_orientation,
             },
+            dependency: values.user_values.get_arc::<RawDescriptor>(),
             payload: Arc::clone(&packet.payload),
+        }
+    }
+
+    /// A copy that shares nothing with this one, for another core: no two count one
+    /// reference.
+    pub(crate) fn detached(&self) -> Self {
+        let copy = |descriptor: &Arc<RawDescriptor>| RawDescriptor::new(descriptor.bytes());
+        Self {
+            dependency: self.dependency.as_ref().map(copy).map(Arc::new),
+            payload: Arc::from(&self.payload[..]),
+            ..self.clone()
         }
     }
 }

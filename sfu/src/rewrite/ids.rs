@@ -1,4 +1,7 @@
-//! Picture ids and TL0PICIDX of VP8 and VP9: the same fields, the same rules.
+//! Picture ids and TL0PICIDX of VP8 and VP9: the same fields, the same rules. And the frame
+//! numbers of dependency descriptors.
+
+use super::compact::{Compactor, unwrap};
 
 /// What a payload descriptor says about a frame's place in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,25 +14,42 @@ pub(crate) struct PictureIds {
     pub(crate) tl0: Option<u8>,
 }
 
-const LONG: u16 = 0x7fff;
-const SHORT: u16 = 0x7f;
+const LONG_BITS: u32 = 15;
+const SHORT_BITS: u32 = 7;
+
+/// Numbers are kept in full from here on, so that none before the first is below zero.
+const BEGINNING: u64 = 1 << 32;
 
 /// Keeps the ids of an outgoing stream continuous across switches.
 #[derive(Debug, Default)]
 pub(crate) struct IdRewriter {
-    picture_offset: u16,
+    pictures: Option<Pictures>,
     tl0_offset: u8,
-    newest_picture: Option<u16>,
+    newest_picture: Option<u64>,
     newest_tl0: Option<u8>,
+}
+
+/// How the picture ids of the current source are mapped.
+#[derive(Debug)]
+struct Pictures {
+    /// The highest so far, in full.
+    newest: u64,
+    offset: u64,
+    left_out: Compactor,
 }
 
 impl IdRewriter {
     /// Goes over to another source whose first frame has these ids.
     pub(crate) fn switch(&mut self, first: PictureIds) {
-        self.picture_offset = match (self.newest_picture, first.picture) {
-            (Some(newest), Some(first)) => newest.wrapping_add(1).wrapping_sub(first) & LONG,
-            _ => 0,
-        };
+        self.pictures = first.picture.map(|picture| {
+            let first = BEGINNING + u64::from(picture);
+            let place = self.newest_picture.map_or(first, |newest| newest + 1);
+            Pictures {
+                newest: first,
+                offset: place.wrapping_sub(first),
+                left_out: Compactor::default(),
+            }
+        });
         self.tl0_offset = match (self.newest_tl0, first.tl0) {
             (Some(newest), Some(first)) => newest.wrapping_add(1).wrapping_sub(first),
             _ => 0,
@@ -38,29 +58,14 @@ impl IdRewriter {
 
     /// The ids under which a frame of the current source goes out.
     pub(crate) fn place(&mut self, ids: PictureIds) -> PictureIds {
-        let picture = ids.picture.map(|picture| {
-            let mask = if ids.short { SHORT } else { LONG };
-            let placed = picture.wrapping_add(self.picture_offset) & mask;
-            // A short id only tells the low bits; the newest is kept in full.
-            let full = match self.newest_picture {
-                Some(newest) if ids.short => {
-                    let ahead = placed.wrapping_sub(newest) & SHORT;
-                    let ahead = if ahead > SHORT / 2 {
-                        ahead.wrapping_sub(SHORT + 1)
-                    } else {
-                        ahead
-                    };
-                    newest.wrapping_add(ahead) & LONG
-                }
-                _ => placed,
-            };
-            let newer = self
-                .newest_picture
-                .is_none_or(|newest| (full.wrapping_sub(newest) & LONG) <= LONG / 2);
-            if newer {
-                self.newest_picture = Some(full);
-            }
-            placed
+        let picture = ids.picture.and_then(|picture| {
+            let source = self.pictures.as_mut()?;
+            let number = source.number(picture, ids.short);
+            let before = source.left_out.before(number);
+            let left_out = before.unwrap_or_else(|| source.left_out.count());
+            let placed = number.wrapping_add(source.offset).wrapping_sub(left_out);
+            self.newest_picture = self.newest_picture.max(Some(placed));
+            Some((placed & ((1 << bits(ids.short)) - 1)) as u16)
         });
         let tl0 = ids.tl0.map(|tl0| {
             let placed = tl0.wrapping_add(self.tl0_offset);
@@ -77,6 +82,55 @@ impl IdRewriter {
             short: ids.short,
             tl0,
         }
+    }
+
+    /// A frame is not sent, and the pictures close up: receivers of VP8 take a gap for a
+    /// frame that is still to come.
+    pub(crate) fn leave_out(&mut self, ids: PictureIds) {
+        if let (Some(source), Some(picture)) = (&mut self.pictures, ids.picture) {
+            let number = source.number(picture, ids.short);
+            source.left_out.leave_out(number);
+        }
+    }
+}
+
+impl Pictures {
+    /// The picture's number in full.
+    fn number(&mut self, picture: u16, short: bool) -> u64 {
+        let number = unwrap(self.newest, picture, bits(short));
+        self.newest = self.newest.max(number);
+        number
+    }
+}
+
+fn bits(short: bool) -> u32 {
+    if short { SHORT_BITS } else { LONG_BITS }
+}
+
+/// Keeps the frame numbers of dependency descriptors continuous across switches.
+#[derive(Debug, Default)]
+pub(crate) struct FrameNumbers {
+    offset: u16,
+    newest: Option<u16>,
+}
+
+impl FrameNumbers {
+    /// Goes over to another source whose first frame has this number.
+    pub(crate) fn switch(&mut self, first: u16) {
+        let next = self.newest.map_or(first, |newest| newest.wrapping_add(1));
+        self.offset = next.wrapping_sub(first);
+    }
+
+    /// The number under which a frame of the current source goes out.
+    pub(crate) fn place(&mut self, number: u16) -> u16 {
+        let placed = number.wrapping_add(self.offset);
+        let newer = self
+            .newest
+            .is_none_or(|newest| placed.wrapping_sub(newest) < 1 << 15);
+        if newer {
+            self.newest = Some(placed);
+        }
+        placed
     }
 }
 
@@ -130,6 +184,30 @@ mod tests {
         assert_eq!(ids.place(short(0)), short(0));
         ids.switch(short(50));
         assert_eq!(ids.place(short(50)), short(1));
+    }
+
+    #[test]
+    fn what_is_left_out_closes_up_and_what_is_lost_does_not() {
+        let mut ids = IdRewriter::default();
+        ids.switch(long(0x7ffe, 1));
+        assert_eq!(ids.place(long(0x7ffe, 1)), long(0x7ffe, 1));
+        ids.leave_out(long(0x7fff, 1));
+        ids.leave_out(long(0x7fff, 1));
+        assert_eq!(ids.place(long(1, 1)), long(0, 1), "picture 0 is missing");
+        assert_eq!(ids.place(long(0, 1)), long(0x7fff, 1));
+        ids.switch(long(7, 7));
+        assert_eq!(ids.place(long(7, 7)), long(1, 2));
+    }
+
+    #[test]
+    fn frame_numbers_go_on_over_switches() {
+        let mut numbers = FrameNumbers::default();
+        numbers.switch(0xfffe);
+        assert_eq!(numbers.place(0xfffe), 0xfffe);
+        assert_eq!(numbers.place(0), 0);
+        assert_eq!(numbers.place(0xffff), 0xffff, "it came late");
+        numbers.switch(500);
+        assert_eq!(numbers.place(500), 1);
     }
 
     #[test]

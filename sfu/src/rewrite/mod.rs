@@ -6,16 +6,24 @@
 //! ids without jumps (RFC 7741 §4.2, RFC 9628 §4.2).
 //!
 //! Invariant: all that was sent before a switch is numbered below all that is sent after
-//! it, and within one source the distance between two packets is what it was on arrival.
-//! So losses and reordering pass through as they are, and nothing is ever sent twice.
+//! it, and within one source the distance between two packets is what it was on arrival,
+//! less the packets between them that were left out on purpose. So losses and reordering
+//! pass through as they are, a layer that is left out does not look like a loss, and
+//! nothing is ever sent twice.
 
+mod compact;
+pub(crate) mod dependency;
 pub(crate) mod descriptor;
 mod ids;
+mod selection;
 pub(crate) mod vp9;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use ids::{IdRewriter, PictureIds};
+use self::compact::Compactor;
+
+pub(crate) use ids::{FrameNumbers, IdRewriter, PictureIds};
+pub(crate) use selection::{Frame, LayerId, Scaling, Selector, Verdict, can_begin};
 
 /// Sequence number and timestamp of a packet (RFC 3550 §5.1), the number extended beyond
 /// 16 bits.
@@ -39,6 +47,7 @@ struct Source {
     first: u64,
     sequence_offset: u64,
     timestamp_offset: u32,
+    left_out: Compactor,
 }
 
 /// The outgoing packet with the highest sequence number so far.
@@ -71,29 +80,60 @@ impl Sequencer {
             first: position.sequence,
             sequence_offset: sequence.wrapping_sub(position.sequence),
             timestamp_offset: timestamp.wrapping_sub(position.timestamp),
+            left_out: Compactor::default(),
         });
     }
 
-    /// Where a packet of the current source goes; none when it is from before the switch.
+    /// Where a packet of the current source goes; none when it is from before the switch, or
+    /// older than anyone would wait for.
     pub(crate) fn place(&mut self, position: Position, arrived: Instant) -> Option<Position> {
-        let source = self.source.as_ref()?;
-        if position.sequence < source.first {
-            return None;
-        }
-        let placed = Position {
-            sequence: position.sequence.wrapping_add(source.sequence_offset),
-            timestamp: position.timestamp.wrapping_add(source.timestamp_offset),
-        };
+        let placed = self.source.as_mut()?.place(position)?;
+        self.note(placed, arrived);
+        Some(placed)
+    }
+
+    /// A packet of the current source is not sent, and the numbers close up. If it comes so
+    /// late that its place was kept, the answer is that place: left empty it would be asked
+    /// for again and again.
+    pub(crate) fn leave_out(&mut self, position: Position, arrived: Instant) -> Option<Position> {
+        let kept = self.source.as_mut()?.leave_out(position)?;
+        self.note(kept, arrived);
+        Some(kept)
+    }
+
+    fn note(&mut self, position: Position, arrived: Instant) {
         if self
             .newest
-            .is_none_or(|newest| placed.sequence > newest.position.sequence)
+            .is_none_or(|newest| position.sequence > newest.position.sequence)
         {
-            self.newest = Some(Newest {
-                position: placed,
-                arrived,
-            });
+            self.newest = Some(Newest { position, arrived });
         }
-        Some(placed)
+    }
+}
+
+impl Source {
+    fn place(&mut self, position: Position) -> Option<Position> {
+        if position.sequence < self.first {
+            return None;
+        }
+        let before = self.left_out.before(position.sequence)?;
+        Some(self.shifted(position, before))
+    }
+
+    fn leave_out(&mut self, position: Position) -> Option<Position> {
+        if position.sequence < self.first {
+            return None;
+        }
+        let before = self.left_out.leave_out(position.sequence)?;
+        Some(self.shifted(position, before))
+    }
+
+    fn shifted(&self, position: Position, left_out: u64) -> Position {
+        let sequence = position.sequence.wrapping_add(self.sequence_offset);
+        Position {
+            sequence: sequence.wrapping_sub(left_out),
+            timestamp: position.timestamp.wrapping_add(self.timestamp_offset),
+        }
     }
 }
 

@@ -2,21 +2,36 @@
 
 use std::sync::Arc;
 
-use super::PictureIds;
+use super::{LayerId, PictureIds};
 
 const PICTURE_ID: u8 = 0x80;
 const INTER_PREDICTED: u8 = 0x40;
 const LAYERED: u8 = 0x20;
 const FLEXIBLE: u8 = 0x10;
 const FRAME_BEGINS: u8 = 0x08;
+const FRAME_ENDS: u8 = 0x04;
+const HAS_STRUCTURE: u8 = 0x02;
 
-/// Where the ids stand in one payload, and whether a key frame begins there.
+const SWITCH_UP: u8 = 0x10;
+
+/// A picture refers to three others at most.
+const MOST_REFERENCES: usize = 3;
+
+/// Where the ids stand in one payload, and what it says about its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Vp9Descriptor {
     pub(crate) ids: PictureIds,
-    pub(crate) begins_key_frame: bool,
+    /// None when the stream has no layers.
+    pub(crate) layer: Option<LayerId>,
+    pub(crate) begins: bool,
+    pub(crate) ends: bool,
+    /// The frame needs earlier pictures.
+    pub(crate) predicted: bool,
+    /// Later pictures of higher temporal layers need none of those layers before this one.
+    pub(crate) switch_up: bool,
     picture_at: usize,
     tl0_at: usize,
+    structure_at: Option<usize>,
 }
 
 impl Vp9Descriptor {
@@ -38,24 +53,65 @@ impl Vp9Descriptor {
                 at += 1;
             }
         }
-        let mut spatial_layer = 0;
+        let (mut layer, mut switch_up) = (None, false);
         let mut tl0_at = 0;
         if flags & LAYERED != 0 {
-            spatial_layer = (*payload.get(at)? >> 1) & 0x07;
+            let layers = *payload.get(at)?;
+            layer = Some(LayerId {
+                spatial: layers >> 1 & 0x07,
+                temporal: layers >> 5,
+            });
+            switch_up = layers & SWITCH_UP != 0;
             at += 1;
             if flags & FLEXIBLE == 0 {
                 ids.tl0 = Some(*payload.get(at)?);
                 tl0_at = at;
+                at += 1;
             }
         }
-        let begins_key_frame =
-            flags & INTER_PREDICTED == 0 && flags & FRAME_BEGINS != 0 && spatial_layer == 0;
+        let predicted = flags & INTER_PREDICTED != 0;
+        if predicted && flags & FLEXIBLE != 0 {
+            for _ in 0..MOST_REFERENCES {
+                let reference = *payload.get(at)?;
+                at += 1;
+                if reference & 1 == 0 {
+                    break;
+                }
+            }
+        }
         Some(Self {
             ids,
-            begins_key_frame,
+            layer,
+            begins: flags & FRAME_BEGINS != 0,
+            ends: flags & FRAME_ENDS != 0,
+            predicted,
+            switch_up,
             picture_at,
             tl0_at,
+            structure_at: (flags & HAS_STRUCTURE != 0).then_some(at),
         })
+    }
+
+    /// Decoding can begin with this packet.
+    pub(crate) fn begins_key_frame(&self) -> bool {
+        let is_base = self.layer.is_none_or(|layer| layer.spatial == 0);
+        !self.predicted && self.begins && is_base
+    }
+
+    /// The heights of all spatial layers in pixels, where this payload tells them.
+    pub(crate) fn heights(&self, payload: &[u8]) -> Option<Vec<u16>> {
+        let mut bytes = payload.get(self.structure_at?..)?.iter().copied();
+        let header = bytes.next()?;
+        let (layers, has_sizes) = (usize::from(header >> 5) + 1, header & 0x10 != 0);
+        if !has_sizes {
+            return None;
+        }
+        let mut number = || Some(u16::from_be_bytes([bytes.next()?, bytes.next()?]));
+        let mut size = || {
+            number()?;
+            number()
+        };
+        (0..layers).map(|_| size()).collect()
     }
 
     /// The payload with other ids in the same places. Shared when nothing changes.
@@ -90,13 +146,46 @@ mod tests {
 
     #[test]
     fn a_key_frame_begins_only_with_the_base_layers_first_packet() {
-        let begins = |payload: &[u8]| Vp9Descriptor::parse(payload).map(|d| d.begins_key_frame);
+        let begins = |payload: &[u8]| Vp9Descriptor::parse(payload).map(|d| d.begins_key_frame());
         assert_eq!(begins(&[0x88, 5, 1]), Some(true));
         assert_eq!(begins(&[0x80, 5, 1]), Some(false), "not the first packet");
         assert_eq!(begins(&[0xc8, 5, 1]), Some(false), "predicted");
         assert_eq!(begins(&[0xa8, 5, 0x00, 9, 1]), Some(true));
         assert_eq!(begins(&[0xa8, 5, 0x02, 9, 1]), Some(false), "upper layer");
         assert_eq!(begins(&[0xa8, 5]), None);
+    }
+
+    #[test]
+    fn layers_and_sizes_are_read() {
+        let mut payload = vec![0xae, 0x81, 0x02, 0b0101_0010, 9, 0b0011_0000];
+        for number in [320u16, 180, 640, 360] {
+            payload.extend(number.to_be_bytes());
+        }
+        let descriptor = Vp9Descriptor::parse(&payload).unwrap();
+        let layer = LayerId {
+            spatial: 1,
+            temporal: 2,
+        };
+        assert_eq!(descriptor.layer, Some(layer));
+        assert!(descriptor.switch_up && descriptor.begins && descriptor.ends);
+        assert!(!descriptor.predicted && !descriptor.begins_key_frame());
+        assert_eq!(descriptor.heights(&payload), Some(vec![180, 360]));
+        assert_eq!(descriptor.heights(&payload[..12]), None, "cut short");
+
+        let flexible = [
+            0x80 | 0x70 | 0x02,
+            5,
+            0,
+            0x03,
+            0x02,
+            0b0001_0000,
+            0,
+            9,
+            0,
+            7,
+        ];
+        let descriptor = Vp9Descriptor::parse(&flexible).unwrap();
+        assert_eq!(descriptor.heights(&flexible), Some(vec![7]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
     room::Stale, track::TrackKey,
 };
 use crate::{
-    layer::{Demand, allocate, desired},
+    layer::{Demand, Preference, allocate, desired},
     slot::assign,
 };
 
@@ -24,6 +24,18 @@ const MOST_SPEAKERS: usize = 8;
 
 /// More voices than anyone has slots for; one's own is among them.
 const MOST_VOICES: usize = 17;
+
+/// A video that fills a slot, as far as its layer depends on it.
+struct Watched {
+    /// Its place in the order of preference.
+    rank: usize,
+    slot: usize,
+    track: TrackKey,
+    /// How high it is shown, in pixels.
+    height: Option<u16>,
+    keeps: Preference,
+    paused: bool,
+}
 
 impl Shard {
     /// Brings a room's slots and notices up to date.
@@ -43,11 +55,18 @@ impl Shard {
             .filter_map(|track| Some(self.tracks.get(track.0)?.participant))
             .take(MOST_SPEAKERS)
             .collect();
+        let version = room.roll.version();
         for member in members {
             self.seat(now, member, &sounds);
-            if let Some(peer) = self.peers.get_mut(member.0) {
+            let Some(peer) = self.peers.get_mut(member.0) else {
+                continue;
+            };
+            if std::mem::take(&mut peer.slots_untold) || !peer.control.knows_slots() {
                 peer.control.set_slots(peer.fillings());
-                peer.control.set_speakers(&speakers);
+            }
+            peer.control.set_speakers(&speakers);
+            // Who has nothing to hear is not woken.
+            if peer.control.has_news() || peer.told != Some(version) {
                 self.mark_peer(member);
             }
         }
@@ -103,6 +122,7 @@ impl Shard {
                 return;
             };
             peer.layers_stale = true;
+            peer.slots_untold = true;
             let outlet = &mut peer.outlets[slot];
             if let Some(filling) = outlet.filling.take() {
                 self.population.slot_emptied(filling.source.is_video());
@@ -110,7 +130,9 @@ impl Shard {
             if let Some(new) = new
                 && let Some(track) = self.tracks.get_mut(new.0)
             {
-                outlet.filling = Some(Filling::new(*new, track.participant, track.source));
+                let is_simulcast = track.layers.len() > 1;
+                let filling = Filling::new(*new, track.participant, track.source, is_simulcast);
+                outlet.fill(&mut peer.rtc, filling);
                 track.subscribers.push(slot_ref);
                 self.population.slot_filled(track.source.is_video());
                 self.mark_wants(*new);
@@ -133,50 +155,61 @@ impl Shard {
         };
         peer.layers_stale = false;
         let estimate = peer.estimate;
-        let mut watched: Vec<(usize, TrackKey, usize, Option<u16>)> = peer
+        let mut watched: Vec<Watched> = peer
             .outlets
             .iter()
             .enumerate()
             .filter_map(|(slot, outlet)| {
                 let filling = outlet.filling.as_ref()?;
                 let wish = peer.wish_for(filling.participant, filling.source);
-                let rank = wish.map_or(usize::MAX, |wish| rank(peer, wish));
-                let height = wish.map(|wish| wish.size.height);
-                filling
-                    .source
-                    .is_video()
-                    .then_some((slot, filling.track, rank, height))
+                filling.source.is_video().then(|| Watched {
+                    rank: wish.map_or(usize::MAX, |wish| rank(peer, wish)),
+                    slot,
+                    track: filling.track,
+                    height: wish.map(|wish| wish.size.height),
+                    keeps: match filling.source {
+                        Source::Screen => Preference::Detail,
+                        _ => Preference::Motion,
+                    },
+                    paused: filling.is_paused(),
+                })
             })
             .collect();
-        watched.sort_by_key(|(slot, _, rank, _)| (*rank, *slot));
+        watched.sort_by_key(|watched| (watched.rank, watched.slot));
         let demands: Vec<Demand> = watched
             .iter()
-            .map(|(_, track, _, height)| Demand {
+            .map(|watched| Demand {
                 layers: self
                     .tracks
-                    .get(track.0)
+                    .get(watched.track.0)
                     .map_or_else(Vec::new, |track| track.layer_states(now)),
-                height: *height,
+                height: watched.height,
+                keeps: watched.keeps,
+                paused: watched.paused,
             })
             .collect();
         let chosen = allocate(estimate, &demands);
         let mut needed = vec![];
         let mut moved = vec![];
+        let mut paused_or_resumed = false;
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
         };
-        for ((slot, track, ..), choice) in watched.iter().zip(chosen) {
-            if let Some(filling) = &mut peer.outlets[*slot].filling {
+        for (watched, choice) in watched.iter().zip(chosen) {
+            if let Some(filling) = &mut peer.outlets[watched.slot].filling {
                 let target = filling.gate.settle(now, choice);
-                let changed = filling.target != target || filling.current.is_none();
-                if filling.target != target {
-                    moved.push(*track);
+                if filling.target() != target {
+                    moved.push(watched.track);
                 }
-                filling.target = target;
-                if changed && filling.is_waiting_for(target) {
-                    needed.push((*track, target));
+                let needs_key_frame = filling.head_for(target);
+                paused_or_resumed |= filling.is_paused() != watched.paused;
+                if needs_key_frame && let Some(stream) = filling.target_stream() {
+                    needed.push((watched.track, stream));
                 }
             }
+        }
+        if paused_or_resumed {
+            peer.control.set_slots(peer.fillings());
         }
         peer.seek(desired(&demands));
         for track in moved {
@@ -184,6 +217,9 @@ impl Shard {
         }
         for (track, layer) in needed {
             self.want_key_frame(now, track, layer);
+        }
+        if paused_or_resumed {
+            self.mark_peer(key);
         }
     }
 

@@ -122,6 +122,16 @@ impl Control {
         self.refusal = Some(detail);
     }
 
+    /// False when the client has not been told of its slots yet.
+    pub(crate) fn knows_slots(&self) -> bool {
+        self.slots.said.is_some() || self.slots.to_say.is_some()
+    }
+
+    /// There is something to be said.
+    pub(crate) fn has_news(&self) -> bool {
+        self.slots.to_say.is_some() || self.speakers.to_say.is_some() || self.refusal.is_some()
+    }
+
     pub(crate) fn set_slots(&mut self, slots: Vec<SlotFilling>) {
         self.slots.set(slots);
     }

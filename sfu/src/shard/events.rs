@@ -88,8 +88,8 @@ impl Shard {
             .and_then(|outlet| outlet.filling.as_ref());
         if let Some(filling) = filling
             && filling.source.is_video()
+            && let Some(layer) = filling.stream()
         {
-            let layer = filling.current.unwrap_or(filling.target);
             let track = filling.track;
             self.want_key_frame(now, track, layer);
         }

@@ -9,7 +9,7 @@ use super::{
     outlet::{Arrival, Outcome},
     track::TrackKey,
 };
-use crate::{DropReason, packet::Packet, rewrite::descriptor};
+use crate::{DropReason, packet::Packet};
 
 /// What str0m can wrap into one datagram beside header, extensions and tag.
 const LONGEST_PAYLOAD: usize = 1_400;
@@ -63,30 +63,20 @@ impl Shard {
         let Some(layer) = track.layers.get_mut(layer_index) else {
             return;
         };
-        let restarted = layer.ssrc.replace(packet.ssrc) != Some(packet.ssrc);
-        if restarted {
-            layer.newest = 0;
-        }
-        let in_order = packet.position.sequence >= layer.newest;
-        layer.newest = layer.newest.max(packet.position.sequence);
-        let woke = layer.meter.packet(now, packet.payload.len());
-        let inspected = descriptor::inspect(packet.format.spec().codec, &packet.payload);
-        if inspected.begins_key_frame && in_order {
-            layer.key_frames.key_frame_arrived();
-        }
+        let intake = layer.take(now, packet);
         let arrival = Arrival {
             packet,
             layer: layer_index,
-            inspected,
-            in_order,
+            inspected: &intake.inspected,
+            in_order: intake.in_order,
         };
         // Lent out for the loop, so that the subscribers can be changed in it.
         let subscribers = std::mem::take(&mut track.subscribers);
         for subscriber in &subscribers {
-            if restarted {
+            if intake.restarted {
                 self.source_restarted(*subscriber, layer_index);
             }
-            if woke && is_video {
+            if intake.woke && is_video {
                 self.mark_layers(subscriber.peer);
             }
             self.hand_to(key, *subscriber, &arrival, is_video);
@@ -120,11 +110,11 @@ impl Shard {
                 self.counters.drop_one(reason);
                 return;
             }
-            Outcome::Sent => {}
-            Outcome::Switched { from } => {
+            Outcome::Sent | Outcome::Filled => {}
+            Outcome::Switched { from, to } => {
                 match from {
-                    Some(from) if from < arrival.layer => self.counters.layer_upgrades += 1,
-                    Some(from) if from > arrival.layer => self.counters.layer_downgrades += 1,
+                    Some(from) if from < to => self.counters.layer_upgrades += 1,
+                    Some(from) if from > to => self.counters.layer_downgrades += 1,
                     _ => {}
                 }
                 self.mark_wants(track);
@@ -137,13 +127,11 @@ impl Shard {
         self.mark_peer(subscriber.peer);
     }
 
-    /// The layer comes on another stream now: its numbers mean nothing to the slot.
     fn source_restarted(&mut self, subscriber: SlotRef, layer: usize) {
         if let Some(peer) = self.peers.get_mut(subscriber.peer.0)
             && let Some(filling) = &mut peer.outlets[subscriber.slot].filling
-            && filling.current == Some(layer)
         {
-            filling.current = None;
+            filling.source_restarted(layer);
         }
     }
 }

@@ -14,6 +14,7 @@ mod containment;
 pub(crate) mod control;
 mod demux;
 mod departure;
+mod elsewhere;
 mod events;
 mod forward;
 mod outlet;
@@ -62,6 +63,10 @@ const LEAST_SLEEP: Duration = Duration::from_millis(1);
 /// A state machine that wants to be called again at once is called at most so often in one
 /// flush. With bandwidth estimation each call releases one packet.
 const MOST_ROUNDS: usize = 4_096;
+
+/// After each packet the pacer asks to be called a microsecond later. Waiting for that would
+/// break up what can leave together, and no timer is so exact.
+const AT_ONCE: Duration = Duration::from_micros(1);
 
 /// The look at speakers and layers of a room in which packets flow.
 const TICK: Duration = Duration::from_millis(200);
@@ -436,7 +441,7 @@ impl Shard {
                 return;
             };
             peer.is_dirty = false;
-            if peer.rtc_due > now {
+            if peer.rtc_due > now + AT_ONCE {
                 return;
             }
             if self.outbox.len() == sent_before {

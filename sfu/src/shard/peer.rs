@@ -32,8 +32,14 @@ use crate::{
 /// A connection that has not come about by then never will.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
 
-/// How often one that sends nothing is called for its pacer's sake.
+/// How often one that sends nothing is called for the sake of pacing and estimates.
 const IDLE_STEP: Duration = Duration::from_millis(500);
+
+/// What is not urgent waits for so long, since a packet for the same client most often
+/// comes along by then and takes it with it.
+const ESTIMATE_STEP: Duration = Duration::from_millis(50);
+const REPORT_STEP: Duration = Duration::from_millis(20);
+const LOSS_STEP: Duration = Duration::from_millis(5);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
@@ -91,6 +97,8 @@ pub(crate) struct Peer {
     pub(crate) is_dirty: bool,
     /// The choice of layers has to be made anew.
     pub(crate) layers_stale: bool,
+    /// The client has not been told what fills its slots now.
+    pub(crate) slots_untold: bool,
     streams: Vec<(Ssrc, TrackKey, usize)>,
     /// How many reports of losses were counted so far.
     nacked: Vec<(NackedStream, u64)>,
@@ -136,6 +144,7 @@ impl Peer {
             told: None,
             is_dirty: false,
             layers_stale: false,
+            slots_untold: false,
             streams: vec![],
             nacked: vec![],
             #[cfg(test)]
@@ -183,16 +192,30 @@ impl Peer {
         catch_unwind(within).map_err(|_| Broken)
     }
 
-    /// Takes note of when the state machine wants to be called. The pacer of one that sends
-    /// nothing would have itself called many times a second, to keep up a stream of padding.
+    /// Takes note of when the state machine wants to be called.
     pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
-        let is_pacer = matches!(self.rtc.last_timeout_reason(), Reason::Pacer(_));
-        let sends = self.outlets.iter().any(|outlet| outlet.filling.is_some());
-        self.rtc_due = if self.connected && is_pacer && !sends {
-            at.max(now + IDLE_STEP)
-        } else {
-            at
-        };
+        self.rtc_due = at;
+        if self.connected {
+            self.rtc_due = at.max(now + self.least_sleep());
+        }
+    }
+
+    /// How long what the state machine waits for may wait at least. Otherwise each client
+    /// would be called a hundred times a second, mostly for nothing.
+    fn least_sleep(&self) -> Duration {
+        let sends = || self.outlets.iter().any(|outlet| outlet.filling.is_some());
+        match self.rtc.last_timeout_reason() {
+            Reason::Pacer(_) if sends() => Duration::ZERO,
+            Reason::BweDelayControl if sends() => ESTIMATE_STEP,
+            Reason::BweProbeControl | Reason::BweProbeEstimator if sends() => REPORT_STEP,
+            Reason::Pacer(_)
+            | Reason::BweDelayControl
+            | Reason::BweProbeControl
+            | Reason::BweProbeEstimator => IDLE_STEP,
+            Reason::Stats | Reason::Feedback | Reason::PauseCheck => REPORT_STEP,
+            Reason::Nack | Reason::Twcc => LOSS_STEP,
+            _ => Duration::ZERO,
+        }
     }
 
     /// When anything about this peer has to be looked at.
@@ -241,7 +264,7 @@ impl Peer {
                     mid: outlet.mid.clone(),
                     participant: filling.participant,
                     source: filling.source,
-                    paused: false,
+                    paused: filling.is_paused(),
                 })
             })
             .collect()

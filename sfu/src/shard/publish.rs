@@ -71,6 +71,7 @@ impl Shard {
                 let outlet = &mut peer.outlets[subscriber.slot];
                 if outlet.filling.as_ref().is_some_and(|f| f.track == key) {
                     outlet.filling = None;
+                    peer.slots_untold = true;
                     self.population.slot_emptied(track.source.is_video());
                 }
             }

@@ -7,18 +7,12 @@
 //! Between two shards, relays arrive in the order in which they were sent. Packets and
 //! datagrams may be dropped on the way, as on any network; the rest must not be.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
 use conclave_protocol::{ParticipantId, RoomId, signal::Source};
 
-use super::{
-    Due, PeerKey, RoomKey, Shard, TICK,
-    track::{Layer, Origin, Track, TrackKey},
-};
+use super::Shard;
 use crate::{DropReason, layer::LayerState, packet::Packet};
-
-/// More voices than any listener has slots for.
-const MOST_VOICES: usize = 8;
 
 /// Names a shard within the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -64,9 +58,9 @@ pub(crate) struct TrackName {
 /// A packet for another shard's subscribers.
 #[derive(Debug)]
 pub(crate) struct Relayed {
-    track: TrackName,
-    layer: usize,
-    packet: Packet,
+    pub(super) track: TrackName,
+    pub(super) layer: usize,
+    pub(super) packet: Packet,
 }
 
 /// A message from one shard to another.
@@ -89,20 +83,23 @@ pub(super) enum Message {
     Published {
         room: RoomId,
         track: TrackName,
-        layers: Vec<LayerState>,
+        /// How many simulcast layers it has.
+        streams: usize,
+        sizes: Vec<LayerState>,
     },
     Unpublished(TrackName),
-    /// How my layers do. A layer that is not asked for cannot be measured by who asks.
-    Layers {
+    /// How the sizes of my track do. One that is not asked for cannot be measured by who
+    /// asks.
+    Sizes {
         track: TrackName,
-        layers: Vec<LayerState>,
+        sizes: Vec<LayerState>,
     },
     /// How loud my loudest voices are, in dBov.
     Voices {
         room: RoomId,
         levels: Vec<(TrackName, f32)>,
     },
-    /// Send me these layers of your track, one bit each.
+    /// Send me these simulcast layers of your track, one bit each.
     Wanted {
         track: TrackName,
         layers: Layers,
@@ -114,7 +111,7 @@ pub(super) enum Message {
     Packets(Vec<Relayed>),
 }
 
-/// A set of layers of one track.
+/// A set of simulcast layers of one track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Layers(u8);
 
@@ -164,13 +161,23 @@ impl Outgoing {
         }
     }
 
-    fn say(&mut self, to: ShardId, message: Message) {
+    pub(super) fn say(&mut self, to: ShardId, message: Message) {
         self.queue.push_back((to, message));
     }
 
     pub(super) fn hand_over(&mut self, to: ShardId, datagram: HandedOver) -> bool {
         let list = self.datagrams.get_mut(to.number());
         list.map(|list| list.push(datagram)).is_some()
+    }
+
+    /// All shards, this one among them.
+    pub(super) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.shards).map(ShardId)
+    }
+
+    /// The packets that go to a shard with the next relay.
+    pub(super) fn packets_for(&mut self, to: ShardId) -> Option<&mut Vec<Relayed>> {
+        self.packets.get_mut(to.number())
     }
 
     /// State before packets, so that nothing comes of an unknown track.
@@ -226,14 +233,15 @@ impl Shard {
             Message::Published {
                 room,
                 track,
-                layers,
-            } => self.published_elsewhere(now, from, &room, track, &layers),
+                streams,
+                sizes,
+            } => self.published_elsewhere(now, from, &room, track, (streams, sizes)),
             Message::Unpublished(track) => {
                 if let Some(key) = self.elsewhere(from, track) {
                     self.forget_track(now, key);
                 }
             }
-            Message::Layers { track, layers } => self.layers_elsewhere(from, track, &layers),
+            Message::Sizes { track, sizes } => self.sizes_elsewhere(from, track, sizes),
             Message::Voices { room, levels } => self.voices_elsewhere(now, from, &room, &levels),
             Message::Wanted { track, layers } => {
                 if let Some(key) = self.here(track)
@@ -264,294 +272,5 @@ impl Shard {
     /// What is to be taken to another shard.
     pub fn poll_relay(&mut self) -> Option<(ShardId, Relay)> {
         self.outgoing.poll()
-    }
-
-    fn tell_all(&mut self, message: impl Fn() -> Message) {
-        for number in 0..self.outgoing.shards {
-            if ShardId(number) != self.id {
-                self.outgoing.say(ShardId(number), message());
-            }
-        }
-    }
-
-    pub(super) fn room_opened(&mut self, room: &RoomId) {
-        self.tell_all(|| Message::RoomOpened(room.clone()));
-    }
-
-    pub(super) fn room_closed(&mut self, room: &RoomId) {
-        self.tell_all(|| Message::RoomClosed(room.clone()));
-    }
-
-    pub(super) fn address_gone(&mut self, address: SocketAddr) {
-        self.tell_all(|| Message::AddressGone(address));
-    }
-
-    /// The shard that handed over the datagram being answered hears whose the address is.
-    pub(super) fn address_proven(&mut self, address: SocketAddr) {
-        if let Some(from) = self.handed_by {
-            self.outgoing.say(from, Message::AddressMine(address));
-        }
-    }
-
-    /// Another shard has members of a room, too: it hears what is published here. False
-    /// when the room is not here.
-    fn meet(&mut self, now: Instant, other: ShardId, name: &RoomId) -> bool {
-        let Some(key) = self.room_names.get(name).copied() else {
-            return false;
-        };
-        let room = &mut self.rooms[key.0];
-        if !room.spans.contains(&other) {
-            room.spans.push(other);
-        }
-        let here: Vec<TrackKey> = room.roll.tracks().collect();
-        for track in here {
-            self.tell_published(now, track, Some(other));
-        }
-        true
-    }
-
-    /// Another shard has no members of a room any more.
-    fn part(&mut self, now: Instant, other: ShardId, name: &RoomId) {
-        let Some(key) = self.room_names.get(name).copied() else {
-            return;
-        };
-        let room = &mut self.rooms[key.0];
-        room.spans.retain(|shard| *shard != other);
-        let tracks: Vec<TrackKey> = room.roll.tracks().collect();
-        for key in tracks {
-            let Some(track) = self.tracks.get_mut(key.0) else {
-                continue;
-            };
-            track.wanted_by.retain(|(shard, _)| *shard != other);
-            if track.origin == Origin::Shard(other) {
-                self.forget_track(now, key);
-            }
-        }
-    }
-
-    /// Tells one other shard, or all that have the room, whether a track of this shard is on.
-    pub(super) fn tell_published(&mut self, now: Instant, key: TrackKey, only: Option<ShardId>) {
-        let Some(track) = self.tracks.get(key.0) else {
-            return;
-        };
-        if !matches!(track.origin, Origin::Here { .. }) {
-            return;
-        }
-        let Some(room) = self.rooms.get(track.room.0) else {
-            return;
-        };
-        for to in &room.spans {
-            if only.is_none_or(|only| only == *to) {
-                let message = if track.is_on {
-                    Message::Published {
-                        room: room.id.clone(),
-                        track: track.name(),
-                        layers: track.layer_states(now),
-                    }
-                } else {
-                    Message::Unpublished(track.name())
-                };
-                self.outgoing.say(*to, message);
-            }
-        }
-    }
-
-    fn published_elsewhere(
-        &mut self,
-        now: Instant,
-        from: ShardId,
-        room: &RoomId,
-        name: TrackName,
-        layers: &[LayerState],
-    ) {
-        let Some(room) = self.room_names.get(room).copied() else {
-            return;
-        };
-        if let Some(known) = self.tracks_elsewhere.get(&name).copied() {
-            if self.elsewhere(from, name).is_some() {
-                self.layers_elsewhere(from, name, layers);
-                return;
-            }
-            self.forget_track(now, known);
-        }
-        let mut own: Vec<Layer> = layers.iter().map(|_| Layer::new(None)).collect();
-        for (layer, state) in own.iter_mut().zip(layers) {
-            layer.reported = *state;
-        }
-        let track = Track::new(room, name, Origin::Shard(from), own);
-        let key = TrackKey(self.tracks.insert(track));
-        self.tracks_elsewhere.insert(name, key);
-        self.turn(now, key);
-    }
-
-    fn layers_elsewhere(&mut self, from: ShardId, name: TrackName, layers: &[LayerState]) {
-        let Some(key) = self.elsewhere(from, name) else {
-            return;
-        };
-        let Some(track) = self.tracks.get_mut(key.0) else {
-            return;
-        };
-        let mut woke = false;
-        for (layer, state) in track.layers.iter_mut().zip(layers) {
-            woke |= state.awake && !layer.reported.awake;
-            layer.reported = *state;
-        }
-        if woke {
-            let subscribers: Vec<PeerKey> = track.subscribers.iter().map(|s| s.peer).collect();
-            for peer in subscribers {
-                self.mark_layers(peer);
-            }
-        }
-    }
-
-    fn voices_elsewhere(
-        &mut self,
-        now: Instant,
-        from: ShardId,
-        room: &RoomId,
-        levels: &[(TrackName, f32)],
-    ) {
-        let Some(key) = self.room_names.get(room).copied() else {
-            return;
-        };
-        for (name, level) in levels {
-            if let Some(voice) = self.elsewhere(from, *name) {
-                self.rooms[key.0].loudness.set(now, voice, *level);
-            }
-        }
-        self.wake_room(now, key);
-    }
-
-    /// Something is going on in a room: it is looked at regularly again.
-    pub(super) fn wake_room(&mut self, now: Instant, key: RoomKey) {
-        if let Some(room) = self.rooms.get_mut(key.0) {
-            room.last_packet = Some(now);
-            if !room.tick.is_set() {
-                self.timers
-                    .set(Due::Room(key), &mut room.tick, Some(now + TICK));
-            }
-        }
-    }
-
-    /// Tells the other shards of a room how loud its voices here are.
-    pub(super) fn tell_voices(&mut self, key: RoomKey) {
-        let Some(room) = self.rooms.get(key.0).filter(|room| !room.spans.is_empty()) else {
-            return;
-        };
-        let levels: Vec<(TrackName, f32)> = room
-            .loudness
-            .levels()
-            .filter_map(|(voice, level)| {
-                let track = self.tracks.get(voice.0)?;
-                matches!(track.origin, Origin::Here { .. }).then(|| (track.name(), level))
-            })
-            .take(MOST_VOICES)
-            .collect();
-        if levels.is_empty() {
-            return;
-        }
-        for to in &room.spans {
-            let (room, levels) = (room.id.clone(), levels.clone());
-            self.outgoing.say(*to, Message::Voices { room, levels });
-        }
-    }
-
-    /// Tells the other shards of a room how the layers of its videos here do.
-    pub(super) fn tell_layers(&mut self, now: Instant, key: RoomKey) {
-        let Some(room) = self.rooms.get(key.0).filter(|room| !room.spans.is_empty()) else {
-            return;
-        };
-        for key in room.roll.tracks() {
-            let Some(track) = self.tracks.get(key.0) else {
-                continue;
-            };
-            if track.source.is_video() && matches!(track.origin, Origin::Here { .. }) {
-                for to in &room.spans {
-                    let (track, layers) = (track.name(), track.layer_states(now));
-                    self.outgoing.say(*to, Message::Layers { track, layers });
-                }
-            }
-        }
-    }
-
-    /// Sends a packet of a track of this shard to the shards that want its layer.
-    pub(super) fn relay_packet(&mut self, key: TrackKey, layer: usize, packet: &Packet) {
-        let Some(track) = self.tracks.get(key.0) else {
-            return;
-        };
-        for (to, layers) in &track.wanted_by {
-            if layers.contains(layer)
-                && let Some(packets) = self.outgoing.packets.get_mut(to.number())
-            {
-                packets.push(Relayed {
-                    track: track.name(),
-                    layer,
-                    // A copy of its own, so that no two shards count one reference.
-                    packet: Packet {
-                        payload: Arc::from(&packet.payload[..]),
-                        ..packet.clone()
-                    },
-                });
-            }
-        }
-    }
-
-    pub(super) fn relay_key_frame_wish(&mut self, to: ShardId, track: TrackName, layer: usize) {
-        let message = Message::KeyFrameWanted { track, layer };
-        self.outgoing.say(to, message);
-    }
-
-    /// The layers that subscribers here need of another shard's track may have changed.
-    pub(super) fn mark_wants(&mut self, key: TrackKey) {
-        if let Some(track) = self.tracks.get_mut(key.0)
-            && matches!(track.origin, Origin::Shard(_))
-            && !std::mem::replace(&mut track.wants_stale, true)
-        {
-            self.stale_wants.push(key);
-        }
-    }
-
-    /// Tells other shards which layers are needed here, where that has changed.
-    pub(super) fn tell_wants(&mut self) {
-        while let Some(key) = self.stale_wants.pop() {
-            let Some(track) = self.tracks.get_mut(key.0) else {
-                continue;
-            };
-            track.wants_stale = false;
-            let Origin::Shard(owner) = track.origin else {
-                continue;
-            };
-            let mut wanted = Layers::default();
-            for subscriber in &track.subscribers {
-                let peer = self.peers.get(subscriber.peer.0);
-                let filling = peer.and_then(|peer| peer.outlets[subscriber.slot].filling.as_ref());
-                if let Some(filling) = filling {
-                    wanted.insert(filling.target);
-                    filling.current.map(|layer| wanted.insert(layer));
-                }
-            }
-            if wanted != track.wants {
-                track.wants = wanted;
-                let track = track.name();
-                let layers = wanted;
-                self.outgoing.say(owner, Message::Wanted { track, layers });
-            }
-        }
-    }
-
-    /// A track of a participant of this shard.
-    fn here(&self, name: TrackName) -> Option<TrackKey> {
-        let peer = self
-            .peers
-            .get(self.participants.get(&name.participant)?.0)?;
-        let section = peer.sections.iter().find(|s| s.source == name.source)?;
-        Some(section.track)
-    }
-
-    /// A track of a participant of that shard.
-    fn elsewhere(&self, shard: ShardId, name: TrackName) -> Option<TrackKey> {
-        let key = *self.tracks_elsewhere.get(&name)?;
-        let track = self.tracks.get(key.0)?;
-        (track.origin == Origin::Shard(shard)).then_some(key)
     }
 }

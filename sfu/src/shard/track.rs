@@ -1,6 +1,6 @@
 //! A track that a participant publishes, and the slots that carry it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::{
     media::{Mid, Rid},
@@ -16,8 +16,16 @@ use super::{
 };
 use crate::{
     keyframe::KeyframeArbiter,
-    layer::{LayerMeter, LayerState},
+    layer::{BitRate, LayerState, MOST_SPATIAL, MOST_TEMPORAL, StreamMeter},
+    packet::Packet,
+    rewrite::{
+        dependency::DependencyReader,
+        descriptor::{self, Descriptor, Inspected},
+    },
 };
+
+/// The layers that a new stream announces are supposed to come within this time.
+const AWAITED: Duration = Duration::from_millis(750);
 
 /// Names a track within the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,8 +38,10 @@ pub(crate) struct Track {
     pub(crate) participant: ParticipantId,
     pub(crate) source: Source,
     pub(crate) origin: Origin,
-    /// Low to high.
+    /// Its simulcast layers, low to high; one when there is no simulcast.
     pub(crate) layers: Vec<Layer>,
+    /// What the owning shard says of its sizes, when that is another one.
+    pub(crate) reported: Vec<LayerState>,
     /// At least one packet came.
     pub(crate) heard: bool,
     /// The room knows of it.
@@ -56,18 +66,33 @@ pub(crate) enum Origin {
     Shard(ShardId),
 }
 
-/// One simulcast layer of a track, or all of a track that has none.
+/// One simulcast layer of a track, or all of a track that has none. It may have spatial and
+/// temporal layers within.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) rid: Option<Rid>,
-    /// The stream that it comes on; another one is another source.
-    pub(crate) ssrc: Option<Ssrc>,
-    /// The highest sequence number so far.
-    pub(crate) newest: u64,
-    pub(crate) meter: LayerMeter,
-    /// What the owning shard says of it, when that is another one.
-    pub(crate) reported: LayerState,
     pub(crate) key_frames: KeyframeArbiter,
+    /// The stream that it comes on; another one is another source.
+    ssrc: Option<Ssrc>,
+    /// When that stream began.
+    began: Option<Instant>,
+    /// The highest sequence number so far.
+    newest: u64,
+    meter: StreamMeter,
+    dependency: DependencyReader,
+    /// By the payload descriptor of VP9, in pixels, low to high.
+    heights: Vec<u16>,
+}
+
+/// What a layer learned from a packet.
+pub(crate) struct Intake {
+    pub(crate) inspected: Inspected,
+    /// It is the newest of its stream, not one that comes late.
+    pub(crate) in_order: bool,
+    /// It is the first of another stream than before.
+    pub(crate) restarted: bool,
+    /// It is the first of a spatial layer after a while.
+    pub(crate) woke: bool,
 }
 
 impl Track {
@@ -78,6 +103,7 @@ impl Track {
             source: name.source,
             origin,
             layers,
+            reported: vec![],
             heard: false,
             is_on: false,
             subscribers: vec![],
@@ -95,15 +121,17 @@ impl Track {
         }
     }
 
+    /// The sizes that can be had, low to high.
     pub(crate) fn layer_states(&self, now: Instant) -> Vec<LayerState> {
-        let state = |layer: &Layer| match self.origin {
-            Origin::Shard(_) => layer.reported,
-            Origin::Here { .. } => LayerState {
-                awake: layer.meter.is_awake(now),
-                rate: layer.meter.rate(),
-            },
-        };
-        self.layers.iter().map(state).collect()
+        if let Origin::Shard(_) = self.origin {
+            return self.reported.clone();
+        }
+        match self.layers.as_slice() {
+            [only] => (0..only.spatial_layers())
+                .map(|spatial| only.spatial_state(now, spatial))
+                .collect(),
+            layers => layers.iter().map(|layer| layer.state(now)).collect(),
+        }
     }
 
     /// When a key-frame request of any layer has to be looked at.
@@ -119,11 +147,104 @@ impl Layer {
     pub(crate) fn new(rid: Option<Rid>) -> Self {
         Self {
             rid,
-            ssrc: None,
-            newest: 0,
-            meter: LayerMeter::default(),
-            reported: LayerState::default(),
             key_frames: KeyframeArbiter::default(),
+            ssrc: None,
+            began: None,
+            newest: 0,
+            meter: StreamMeter::default(),
+            dependency: DependencyReader::default(),
+            heights: vec![],
+        }
+    }
+
+    /// Takes note of a packet. All that is to be known of it is found out here, once for all
+    /// subscribers.
+    pub(crate) fn take(&mut self, now: Instant, packet: &Packet) -> Intake {
+        let restarted = self.ssrc.replace(packet.ssrc) != Some(packet.ssrc);
+        if restarted {
+            self.newest = 0;
+            self.began = Some(now);
+            self.meter = StreamMeter::default();
+            self.dependency = DependencyReader::default();
+            self.heights.clear();
+        }
+        let in_order = packet.position.sequence >= self.newest;
+        self.newest = self.newest.max(packet.position.sequence);
+        let dependency = packet
+            .dependency
+            .as_ref()
+            .and_then(|raw| self.dependency.read(raw, in_order));
+        let codec = packet.format.spec().codec;
+        let inspected = descriptor::inspect(codec, &packet.payload, dependency);
+        if let Descriptor::Vp9(vp9) = &inspected.descriptor
+            && let Some(heights) = vp9.heights(&packet.payload)
+        {
+            self.heights = heights;
+        }
+        if inspected.frame.begins_key_frame && in_order {
+            self.key_frames.key_frame_arrived();
+        }
+        let woke = self
+            .meter
+            .packet(now, inspected.frame.layer, packet.payload.len());
+        Intake {
+            inspected,
+            in_order,
+            restarted,
+            woke,
+        }
+    }
+
+    /// How many spatial layers it has, at least one.
+    fn spatial_layers(&self) -> usize {
+        let announced = self
+            .dependency
+            .structure()
+            .map_or(self.heights.len(), |s| usize::from(s.spatial_layers()));
+        announced
+            .max(self.meter.spatial_layers())
+            .clamp(1, MOST_SPATIAL)
+    }
+
+    /// One of its spatial layers.
+    fn spatial_state(&self, now: Instant, spatial: usize) -> LayerState {
+        let structure = self.dependency.structure();
+        let awaited = self
+            .began
+            .is_some_and(|began| now.saturating_duration_since(began) < AWAITED);
+        LayerState {
+            awake: self.meter.is_awake(now, spatial) || awaited,
+            rates: self.meter.rates(now, spatial),
+            temporal_layers: self.meter.temporal_layers(spatial),
+            height: self.height(spatial),
+            carries_lower: structure.is_none_or(|s| s.carries_lower(spatial as u8)),
+        }
+    }
+
+    /// All of it as one size.
+    fn state(&self, now: Instant) -> LayerState {
+        let mut state = LayerState {
+            awake: false,
+            rates: <[BitRate; MOST_TEMPORAL]>::default(),
+            temporal_layers: 1,
+            height: self.height(self.spatial_layers() - 1),
+            carries_lower: false,
+        };
+        for spatial in 0..self.meter.spatial_layers() {
+            state.awake |= self.meter.is_awake(now, spatial);
+            let layers = self.meter.temporal_layers(spatial);
+            state.temporal_layers = state.temporal_layers.max(layers);
+            for (sum, rate) in state.rates.iter_mut().zip(self.meter.rates(now, spatial)) {
+                sum.0 += rate.0;
+            }
+        }
+        state
+    }
+
+    fn height(&self, spatial: usize) -> Option<u16> {
+        match self.dependency.structure() {
+            Some(structure) => structure.height(spatial as u8),
+            None => self.heights.get(spatial).copied(),
         }
     }
 }
