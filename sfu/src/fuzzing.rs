@@ -22,6 +22,7 @@ use crate::{
     Candidates, Negotiated, Negotiator, Offer, SfuConfig,
     rewrite::{
         IdRewriter,
+        dependency::{DependencyReader, Outgoing, RawDescriptor},
         descriptor::{Descriptor, inspect},
     },
     shard::{
@@ -142,9 +143,9 @@ fn payloads(codec: Codec, mut bytes: &[u8]) {
     while let Some((length, rest)) = bytes.split_first() {
         let (payload, rest) = rest.split_at(rest.len().min(usize::from(*length)));
         bytes = rest;
-        let inspected = inspect(codec, payload);
+        let inspected = inspect(codec, payload, None);
         let descriptor = inspected.descriptor;
-        if inspected.begins_key_frame {
+        if inspected.frame.begins_key_frame {
             ids.switch(descriptor.ids());
         }
         let placed = ids.place(descriptor.ids());
@@ -156,11 +157,51 @@ fn payloads(codec: Codec, mut bytes: &[u8]) {
                 assert_eq!(rewritten.payload[..], *payload);
             }
             Descriptor::Vp9(_) => {
-                let read = inspect(codec, &rewritten.payload);
+                let read = inspect(codec, &rewritten.payload, None);
                 assert_eq!(read.descriptor.ids(), placed);
-                assert_eq!(read.begins_key_frame, inspected.begins_key_frame);
+                assert_eq!(
+                    read.frame.begins_key_frame,
+                    inspected.frame.begins_key_frame
+                );
             }
             Descriptor::Plain => assert_eq!(rewritten.payload[..], *payload),
+        }
+    }
+}
+
+/// The dependency descriptors of a stream, each behind a byte of which the highest bit says
+/// that it comes late and the others tell its length.
+///
+/// Promise: what is read can be sent on with another number, to a receiver who has the
+/// structure and to one who has not, and says the same to both.
+pub fn dependency(mut bytes: &[u8]) {
+    const NUMBER: u16 = 0xabcd;
+    let mut reader = DependencyReader::default();
+    while let Some((head, rest)) = bytes.split_first() {
+        let length = rest.len().min(usize::from(head & 0x7f));
+        let (descriptor, rest) = rest.split_at(length);
+        bytes = rest;
+        let raw = Arc::new(RawDescriptor::new(descriptor));
+        let Some(frame) = reader.read(&raw, head & 0x80 == 0) else {
+            continue;
+        };
+        let mut buffer = [0; 1_024];
+        for active in [None, Some(frame.active)] {
+            for with_structure in [false, true] {
+                let outgoing = Outgoing::new(&frame, NUMBER, active, with_structure);
+                let written = outgoing.write(&mut buffer).expect("room for it");
+                assert_eq!(written, outgoing.length());
+                if !with_structure && !frame.brings_structure {
+                    continue;
+                }
+                let sent = Arc::new(RawDescriptor::new(&buffer[..written]));
+                let read = DependencyReader::default().read(&sent, true);
+                let read = read.expect("what was read before");
+                assert_eq!((read.number, read.layer), (NUMBER, frame.layer));
+                assert_eq!((read.begins, read.ends), (frame.begins, frame.ends));
+                assert_eq!(read.references.distances(), frame.references.distances());
+                assert_eq!(read.structure.targets(), frame.structure.targets());
+            }
         }
     }
 }
@@ -250,6 +291,7 @@ mod tests {
         replay("datagram", datagram);
         replay("vp8", vp8);
         replay("vp9", vp9);
+        replay("dependency", dependency);
         replay("control", control);
         replay("offer", offer);
     }
