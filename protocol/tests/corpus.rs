@@ -18,5 +18,8 @@ fn every_client_message_that_is_read_can_be_written_and_read_again() {
             read += 1;
         }
     }
-    assert!(read >= 8, "one of each kind, but only {read} were understood");
+    assert!(
+        read >= 8,
+        "one of each kind, but only {read} were understood"
+    );
 }

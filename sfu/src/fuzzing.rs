@@ -3,8 +3,12 @@
 //!
 //! Not part of the interface: it is there with the feature `fuzzing` and in tests.
 
-// To panic is how a broken promise is reported.
-#![allow(clippy::expect_used, clippy::missing_panics_doc)]
+// To panic is how a broken promise is reported. The fuzzer has no clock to pass in.
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::disallowed_methods
+)]
 
 use std::{
     net::SocketAddr,
