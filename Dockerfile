@@ -4,7 +4,7 @@
 #   docker run --rm --network host conclave --public-address ADDRESS
 #
 # ADDRESS is where browsers reach this machine. Without --network host, publish both ports:
-# -p 8080:8080/tcp -p 3478:3478/udp. Cameras need https (or localhost): put a proxy in front.
+# -p 8080:8080/tcp -p 3478:3478/udp -p 3478:3478/tcp. Cameras need https (or localhost): put a proxy in front.
 
 FROM docker.io/library/node:22-bookworm-slim AS node
 
@@ -35,7 +35,7 @@ ENV CONCLAVE_LISTEN=0.0.0.0:8080 \
     CONCLAVE_MEDIA_PORT=3478 \
     CONCLAVE_DATA=/var/lib/conclave
 VOLUME /var/lib/conclave
-EXPOSE 8080/tcp 3478/udp
+EXPOSE 8080/tcp 3478/udp 3478/tcp
 STOPSIGNAL SIGINT
 # No HTTP client in the image: bash speaks enough of it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \

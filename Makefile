@@ -22,9 +22,14 @@ run: ## Build everything and serve on http://localhost:8080
 test: ## Run every test: lints, Rust, TypeScript, browsers, load test
 	@scripts/test.sh
 
-bench: $(PAGE) $(MEDIA) ## Measure 1 to 50 and 10 to 10 people against a release server
+bench: $(PAGE) $(MEDIA) bench-sfu ## Measure the SFU, then calls of 1 to 50 and 10 to 10; rewrite docs/performance.md
 	cargo build --release --locked -p conclave-signalling -p conclave-loadtest
 	scripts/netns.sh scripts/bench.sh release 15 1:50 10:10
+	target/release/conclave-bench load --page docs/performance.md target/bench/1-to-50.json target/bench/10-to-10.json
+
+bench-sfu: ## Measure the SFU alone; rewrite its part of docs/performance.md
+	cargo build --release --locked -p conclave-bench
+	scripts/netns.sh target/release/conclave-bench sfu --page docs/performance.md
 
 bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
 	@mkdir -p target/bench
@@ -86,6 +91,9 @@ test-browsers: debug-binaries
 test-load: debug-binaries
 	scripts/netns.sh scripts/bench.sh debug 5 1:3 3:3
 
+test-nat: debug-binaries
+	scripts/netns.sh scripts/nat-test.sh debug
+
 # As the Rust tests build them: `cargo build` would choose other features and build anew.
 debug-binaries: $(PAGE) $(MEDIA)
 	cargo test --workspace --locked --no-run
@@ -112,5 +120,5 @@ $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
 	@touch $@
 
-.PHONY: run test bench bench-join fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
-	lint-rust lint-web lint-house test-rust test-web test-browsers test-load
+.PHONY: run test bench bench-sfu bench-join fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
+	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-nat

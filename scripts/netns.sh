@@ -7,6 +7,8 @@
 set -euo pipefail
 
 export CONCLAVE_TEST_ADDRESS=10.77.0.1
+# Where nft is, which not everyone has in their path.
+export PATH=$PATH:/usr/sbin:/sbin
 
 if [ "${1-}" = --inside ]; then
   shift

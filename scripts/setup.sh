@@ -42,6 +42,7 @@ fi
 if [ "$purpose" = test ]; then
   need ffmpeg ffmpeg
   need ip iproute2
+  if ! PATH=$PATH:/usr/sbin:/sbin have nft; then packages+=(nftables); fi
   need unshare util-linux
   if [ ! -d /usr/share/fonts ] || ! find /usr/share/fonts -name '*.ttf' -print -quit | grep -q .; then
     packages+=(fonts-dejavu-core)

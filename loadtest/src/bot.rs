@@ -9,7 +9,7 @@ use conclave_e2ee::{
 };
 use conclave_protocol::{
     RoomId,
-    control::{ControlNotice, ControlRequest, PixelSize, VideoWish},
+    control::{ControlNotice, ControlRequest, PixelSize, Publication, VideoWish},
     signal::{ClientMessage, ErrorCode, ServerMessage, Source},
 };
 
@@ -129,6 +129,8 @@ pub struct Bot {
     opener: FrameOpener,
     receiver: Receiver,
     publisher: Option<Publisher>,
+    /// What the others publish, the first to publish first.
+    published: Vec<Publication>,
     progress: Progress,
     output: VecDeque<BotOutput>,
 }
@@ -158,6 +160,7 @@ impl Bot {
             opener: FrameOpener::new(),
             receiver: Receiver::default(),
             publisher: None,
+            published: Vec::new(),
             progress: Progress::default(),
             output: VecDeque::new(),
         };
@@ -336,16 +339,46 @@ impl Bot {
         Ok(())
     }
 
-    /// Wishes for every video, as a client with room for all of them would.
     fn on_notice(&mut self, notice: ControlNotice) -> Result<(), BotFailure> {
-        let ControlNotice::Publications { participants } = notice else {
+        match notice {
+            ControlNotice::Publications { participants } => self.published = participants,
+            ControlNotice::PublicationsChanged { participants } => {
+                for change in participants {
+                    self.republish(change);
+                }
+            }
+            _ => return Ok(()),
+        }
+        self.wish()
+    }
+
+    /// Takes what a participant publishes now in place of what it published before.
+    fn republish(&mut self, change: Publication) {
+        let place = self
+            .published
+            .iter()
+            .position(|known| known.participant == change.participant);
+        match place {
+            Some(at) if change.sources.is_empty() => {
+                self.published.remove(at);
+            }
+            Some(at) => self.published[at] = change,
+            None if change.sources.is_empty() => {}
+            None => self.published.push(change),
+        }
+    }
+
+    /// Wishes for every video, as a client with room for all of them would.
+    fn wish(&mut self) -> Result<(), BotFailure> {
+        if self.config.slots.is_empty() {
             return Ok(());
-        };
+        }
         let size = PixelSize {
             width: 640,
             height: 360,
         };
-        let videos = participants
+        let videos = self
+            .published
             .iter()
             .flat_map(|publication| {
                 let participant = publication.participant;
@@ -361,9 +394,7 @@ impl Bot {
             })
             .take(self.config.slots.len())
             .collect();
-        if !self.config.slots.is_empty() {
-            self.peer.request(&ControlRequest::Wishes { videos })?;
-        }
+        self.peer.request(&ControlRequest::Wishes { videos })?;
         Ok(())
     }
 

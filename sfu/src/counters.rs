@@ -1,7 +1,7 @@
 //! What the shard counts on the packet path: plain numbers, taken over by the metrics once
 //! a turn.
 
-use crate::srtp_profile::SrtpProfile;
+use crate::{srtp_profile::SrtpProfile, transport::Transport};
 
 /// Why something that came in, or should have gone out, was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,17 @@ pub enum DropReason {
     BeforeSwitch,
     /// A control message that was not understood or asked for too much.
     BadRequest,
-    /// The system would not take it.
+    /// The system would not take it, or the TCP connection is gone.
     NotSent,
+    /// On the way to another media thread, which does not keep up.
+    BusyWorker,
+    /// The client does not read from its TCP connection as fast as it is sent to.
+    SlowReader,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLong,
         Self::UnknownSource,
@@ -44,6 +48,8 @@ impl DropReason {
         Self::BeforeSwitch,
         Self::BadRequest,
         Self::NotSent,
+        Self::BusyWorker,
+        Self::SlowReader,
     ];
 
     /// The name as a metric label.
@@ -60,6 +66,8 @@ impl DropReason {
             Self::BeforeSwitch => "before_switch",
             Self::BadRequest => "bad_request",
             Self::NotSent => "not_sent",
+            Self::BusyWorker => "busy_worker",
+            Self::SlowReader => "slow_reader",
         }
     }
 }
@@ -112,6 +120,8 @@ pub struct Counters {
     pub key_frames_requested: u64,
     /// Wishes for a key frame that shared a request with another.
     pub key_frames_suppressed: u64,
+    /// Newcomers who got a key frame that had been kept.
+    pub key_frames_kept: u64,
     /// Slots that went over to a higher layer.
     pub layer_upgrades: u64,
     /// Slots that went over to a lower layer.
@@ -124,10 +134,10 @@ pub struct Counters {
     pub resends_in: u64,
     /// Retransmitted packets that went out, probing with them included.
     pub resends_out: u64,
-    /// Connections that came about.
-    pub connected: u64,
-    /// Connections that never came about.
-    pub never_connected: u64,
+    /// Connections that never came about, and of which no check arrived.
+    pub never_checked: u64,
+    connected: [u64; Transport::ALL.len()],
+    timed_out: [u64; Transport::ALL.len()],
     dropped: [u64; DropReason::ALL.len()],
     profiles: [u64; SrtpProfile::ALL.len()],
 }
@@ -137,8 +147,35 @@ impl Counters {
         self.dropped[reason as usize] += 1;
     }
 
+    pub(crate) fn drop_many(&mut self, reason: DropReason, count: usize) {
+        self.dropped[reason as usize] += count as u64;
+    }
+
+    /// A connection came about over this transport.
+    pub(crate) fn connect(&mut self, transport: Transport) {
+        self.connected[transport as usize] += 1;
+    }
+
+    /// A connection did not come about, although checks arrived over this transport.
+    pub(crate) fn time_out(&mut self, checked: Option<Transport>) {
+        match checked {
+            Some(transport) => self.timed_out[transport as usize] += 1,
+            None => self.never_checked += 1,
+        }
+    }
+
     pub(crate) fn handshake(&mut self, profile: SrtpProfile) {
         self.profiles[profile as usize] += 1;
+    }
+
+    /// How many connections came about over a transport.
+    pub fn connected(&self, transport: Transport) -> u64 {
+        self.connected[transport as usize]
+    }
+
+    /// How many did not, although checks arrived over the transport.
+    pub fn timed_out(&self, transport: Transport) -> u64 {
+        self.timed_out[transport as usize]
     }
 
     /// How many were dropped for a reason.

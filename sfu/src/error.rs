@@ -1,25 +1,35 @@
 //! What can go wrong at the edge of the SFU, said so that someone can act on it.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use conclave_protocol::Mid;
 
 /// Why the SFU did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The UDP port could not be opened.
+    /// The media port could not be opened.
+    #[error(transparent)]
+    Bind(#[from] Refused),
+    /// A public address that the media port cannot be reached at.
     #[error(
-        "cannot open UDP {address}: {source}; is the port taken, or the address not this machine's?"
+        "media is received at {listen} only, where nothing sent to the public address {public} \
+         can arrive: leave the address out, or listen on all"
     )]
-    Bind {
-        /// What was asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
+    OtherFamily {
+        /// What clients were to be told.
+        public: IpAddr,
+        /// Where the socket is.
+        listen: IpAddr,
     },
     /// The machine's own addresses could not be listed.
     #[error("cannot list this machine's addresses: {0}; name them with --public-address")]
     Interfaces(io::Error),
+    /// An address that stands for no single machine.
+    #[error("{0} is no address that clients can send media to: name another with --public-address")]
+    NoUnicast(IpAddr),
     /// No address that a client could send media to.
     #[error("no address for media: name one with --public-address")]
     NoCandidate,
@@ -32,6 +42,51 @@ pub enum StartError {
     /// The certificate for DTLS could not be made.
     #[error("cannot make a DTLS certificate")]
     Certificate,
+}
+
+/// The system did not give the media port.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot open {transport} {address} for media: {source}; is the port taken, or the address \
+     not this machine's?"
+)]
+pub struct Refused {
+    transport: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl Refused {
+    pub(crate) fn tcp(address: SocketAddr, source: io::Error) -> Self {
+        let transport = "TCP";
+        Self {
+            transport,
+            address,
+            source,
+        }
+    }
+
+    pub(crate) fn udp(address: SocketAddr, source: io::Error) -> Self {
+        let transport = "UDP";
+        Self {
+            transport,
+            address,
+            source,
+        }
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AddrInUse
+    }
+
+    /// True when the system knows addresses of this family.
+    pub(crate) fn has_family(&self) -> bool {
+        let error = rustix::io::Errno::from_io_error(&self.source);
+        !matches!(
+            error,
+            Some(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL)
+        )
+    }
 }
 
 /// Why a client's offer was not answered.

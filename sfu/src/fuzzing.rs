@@ -23,7 +23,7 @@ use conclave_protocol::{
 use str0m::{change::SdpAnswer, format::Codec};
 
 use crate::{
-    Candidates, Negotiated, Negotiator, Offer, SfuConfig,
+    Candidates, Negotiated, Negotiator, Offer, Transport,
     rewrite::{
         IdRewriter,
         dependency::{DependencyReader, Outgoing, RawDescriptor},
@@ -49,12 +49,7 @@ fn server() -> SocketAddr {
 fn negotiator() -> &'static Negotiator {
     static NEGOTIATOR: OnceLock<Negotiator> = OnceLock::new();
     NEGOTIATOR.get_or_init(|| {
-        let config = SfuConfig {
-            listen: server().ip(),
-            media_port: server().port(),
-            public_addresses: vec![],
-        };
-        let candidates = Candidates::new(config, server()).expect("an address");
+        let candidates = Candidates::new(&[], server()).expect("an address");
         Negotiator::new(candidates).expect("a certificate")
     })
 }
@@ -100,6 +95,7 @@ pub fn datagram(bytes: &[u8]) {
         shard.handle_datagram(
             now,
             Datagram {
+                transport: Transport::Udp,
                 source: SocketAddr::from(([192, 0, 2, 1], port)),
                 destination: server(),
                 contents: &contents,

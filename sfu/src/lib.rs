@@ -21,19 +21,23 @@ mod loudness;
 mod metrics;
 mod negotiation;
 mod packet;
-#[allow(dead_code)]
 mod placement;
-#[allow(dead_code)]
 mod recent;
 mod rewrite;
 pub mod shard;
 mod slot;
 mod srtp_profile;
+mod transport;
+#[allow(
+    clippy::disallowed_types,
+    reason = "the edge: whoever calls the handle is on any thread"
+)]
+mod workers;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     sync::Arc,
-    thread,
     time::Instant,
 };
 
@@ -43,30 +47,30 @@ use conclave_protocol::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{
-    endpoint::{Command, Endpoint},
-    metrics::Metrics,
-};
+use crate::{endpoint::Command, metrics::Metrics, shard::ShardId, workers::Whereabouts};
 
 pub use candidates::Candidates;
 pub use counters::{ByKind, Counters, DropReason, Population, Traffic};
-pub use error::{ConnectError, StartError};
+pub use error::{ConnectError, Refused, StartError};
 pub use negotiation::{Negotiated, Negotiator};
 pub use srtp_profile::SrtpProfile;
+pub use transport::Transport;
 
-/// Events wait here for the receiver; more wait in the media thread.
+/// Events wait here for the receiver; more wait in the media threads.
 const EVENT_QUEUE: usize = 256;
 
 /// Where the SFU listens and what it tells clients about that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SfuConfig {
-    /// The address to listen on; unspecified means all.
-    pub listen: IpAddr,
-    /// The one UDP port for all media; 0 takes any free one.
+    /// The address to listen on; none means every address of the machine, of both families.
+    pub listen: Option<IpAddr>,
+    /// The one port for all media, over UDP and TCP; 0 takes any free one.
     pub media_port: u16,
     /// The addresses that clients are told to send to. When empty: every address of this
     /// machine that the socket can be reached at, loopback included.
     pub public_addresses: Vec<IpAddr>,
+    /// How many threads carry media; none means one for each core.
+    pub media_threads: Option<NonZeroU8>,
 }
 
 /// A client's wish to exchange media.
@@ -118,55 +122,49 @@ pub enum LostReason {
     Failed,
 }
 
-/// Handle to the media thread. Clones speak to the same one; it ends with the last of them.
+/// Handle to the media threads. Clones speak to the same ones; they end with the last of
+/// them.
 #[derive(Debug, Clone)]
 pub struct Sfu {
     media_address: SocketAddr,
     negotiator: Arc<Negotiator>,
-    /// Unbounded, but each caller waits for the answer to its command or says one last
-    /// thing about a participant, so it holds no more than there are participants.
-    commands: mpsc::UnboundedSender<Command>,
+    whereabouts: Arc<Whereabouts>,
+    /// For each shard. Unbounded, but each caller waits for the answer to its command or
+    /// says one last thing about a participant, so it holds no more than there are
+    /// participants.
+    commands: Vec<mpsc::UnboundedSender<Command>>,
     ended: watch::Receiver<()>,
 }
 
 impl Sfu {
-    /// Opens the socket and starts the media thread. The receiver tells what becomes of
+    /// Opens the sockets and starts the media threads. The receiver tells what becomes of
     /// the connections.
     pub fn start(
-        config: SfuConfig,
+        config: &SfuConfig,
         metrics: &prometheus::Registry,
     ) -> Result<(Self, mpsc::Receiver<SfuEvent>), StartError> {
-        let address = SocketAddr::new(config.listen, config.media_port);
-        let refused = |source| StartError::Bind { address, source };
-        let socket = endpoint::bind(address).map_err(refused)?;
-        let media_address = socket.local_addr().map_err(refused)?;
-        let candidates = Candidates::new(config, media_address)?;
-        let negotiator = Arc::new(Negotiator::new(candidates.clone())?);
-        let metrics = Metrics::new(metrics, "0")?;
+        Self::start_with_spill(config, metrics, placement::SPILL)
+    }
 
-        let (commands, command_receiver) = mpsc::unbounded_channel();
+    /// [`Self::start`] with rooms that spread from other than the usual number of
+    /// participants on one thread.
+    pub fn start_with_spill(
+        config: &SfuConfig,
+        metrics: &prometheus::Registry,
+        spill: usize,
+    ) -> Result<(Self, mpsc::Receiver<SfuEvent>), StartError> {
+        let threads = config.media_threads;
+        let threads = threads.unwrap_or_else(workers::as_many_as_cores).get();
+        let sockets = endpoint::open(config.listen, config.media_port, threads)?;
+        let media_address = sockets.address;
+        let candidates = Candidates::new(&config.public_addresses, media_address)?;
+        let metrics = Metrics::new(metrics)?;
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
-        let (ending, ended) = watch::channel(());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(StartError::Thread)?;
-        let endpoint = {
-            let _within = runtime.enter();
-            Endpoint::new(socket, candidates, metrics, command_receiver, event_sender)
-                .map_err(refused)?
-        };
-        thread::Builder::new()
-            .name("conclave-media".into())
-            .spawn(move || {
-                runtime.block_on(endpoint.run());
-                drop(ending);
-            })
-            .map_err(StartError::Thread)?;
+        let (commands, ended) = workers::start(sockets, &candidates, &metrics, &event_sender)?;
         let sfu = Self {
             media_address,
-            negotiator,
+            negotiator: Arc::new(Negotiator::new(candidates)?),
+            whereabouts: Arc::new(Whereabouts::new(threads, spill)),
             commands,
             ended,
         };
@@ -181,45 +179,83 @@ impl Sfu {
     /// Answers an offer and makes the participant part of the room's media. A second call
     /// for the same participant replaces the first connection. To be called within a tokio
     /// runtime.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "offers come from outside, with no time of their own"
-    )]
     pub async fn connect(
         &self,
         room: RoomId,
         participant: ParticipantId,
         offer: Offer,
     ) -> Result<Answer, ConnectError> {
-        let negotiator = Arc::clone(&self.negotiator);
+        let (shard, before) = {
+            let mut placement = self.whereabouts.lock();
+            let before = placement.find(participant);
+            (placement.place(participant, &room), before)
+        };
+        let answered = self.connect_at(shard, room, participant, offer).await;
+        match before {
+            // It went to another room: the old one is not where it is replaced.
+            Some(before) if before != shard => self.tell(before, Command::Remove(participant)),
+            None if answered.is_err() => self.whereabouts.lock().leave(participant),
+            _ => {}
+        }
+        answered
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "offers come from outside, with no time of their own"
+    )]
+    async fn connect_at(
+        &self,
+        shard: ShardId,
+        room: RoomId,
+        participant: ParticipantId,
+        offer: Offer,
+    ) -> Result<Answer, ConnectError> {
+        let negotiator = self.negotiator.at(shard);
         let mut negotiated =
             tokio::task::spawn_blocking(move || negotiator.negotiate(&offer, Instant::now()))
                 .await
                 .map_err(|_| ConnectError::ShuttingDown)??;
         let answer = negotiated.take_answer();
         let (reply, admitted) = oneshot::channel();
-        self.commands
-            .send(Command::Admit {
+        self.tell(
+            shard,
+            Command::Admit {
                 room,
                 participant,
                 negotiated: Box::new(negotiated),
                 reply,
-            })
-            .map_err(|_| ConnectError::ShuttingDown)?;
+            },
+        );
         admitted.await.map_err(|_| ConnectError::ShuttingDown)??;
         Ok(answer)
     }
 
     /// Takes a participant out of its room.
     pub fn disconnect(&self, participant: ParticipantId) {
-        // A thread that is gone has nobody in it.
-        let _ = self.commands.send(Command::Remove(participant));
+        let shard = {
+            let mut placement = self.whereabouts.lock();
+            let shard = placement.find(participant);
+            placement.leave(participant);
+            shard
+        };
+        if let Some(shard) = shard {
+            self.tell(shard, Command::Remove(participant));
+        }
     }
 
-    /// Ends all connections and the media thread, and waits until it is over.
+    /// Ends all connections and the media threads, and waits until it is over.
     pub async fn shutdown(mut self) {
-        let _ = self.commands.send(Command::Shutdown);
-        // Nothing is ever sent: the wait ends when the thread drops its end.
+        // The others follow.
+        self.tell(ShardId::default(), Command::Shutdown);
+        // Nothing is ever sent: the wait ends when the last thread drops its end.
         let _ = self.ended.changed().await;
+    }
+
+    fn tell(&self, shard: ShardId, command: Command) {
+        if let Some(commands) = self.commands.get(shard.number()) {
+            // A thread that is gone has nobody in it, and drops who waits for its answer.
+            let _ = commands.send(command);
+        }
     }
 }

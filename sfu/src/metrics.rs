@@ -6,7 +6,10 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, local::LocalHistogram,
 };
 
-use crate::{ByKind, Counters, DropReason, Population, SrtpProfile, Traffic};
+use crate::{
+    ByKind, Counters, DropReason, Population, SrtpProfile, Traffic, Transport,
+    endpoint::ConnectionEnd,
+};
 
 /// From the finest that matters on one machine to what everyone hears.
 const LATENCY_BUCKETS: [f64; 12] = [
@@ -15,7 +18,7 @@ const LATENCY_BUCKETS: [f64; 12] = [
 const BATCH_BUCKETS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// Packets and bytes of one direction and kind.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct TrafficMetrics {
     packets: IntCounter,
     bytes: IntCounter,
@@ -29,7 +32,7 @@ impl TrafficMetrics {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct KindMetrics {
     audio: TrafficMetrics,
     video: TrafficMetrics,
@@ -42,8 +45,8 @@ impl KindMetrics {
     }
 }
 
-/// One media thread's share of the metrics.
-#[derive(Debug)]
+/// The SFU's metrics, which its media threads have in common.
+#[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     rooms: IntGauge,
     participants: IntGauge,
@@ -57,8 +60,10 @@ pub(crate) struct Metrics {
     key_frames_asked: IntCounter,
     key_frames_requested: IntCounter,
     key_frames_suppressed: IntCounter,
-    connected: IntCounter,
-    never_connected: IntCounter,
+    key_frames_kept: IntCounter,
+    connected: Vec<(Transport, IntCounter)>,
+    timed_out: Vec<(Transport, IntCounter)>,
+    never_checked: IntCounter,
     profiles: Vec<(SrtpProfile, IntCounter)>,
     upgrades: IntCounter,
     downgrades: IntCounter,
@@ -66,11 +71,47 @@ pub(crate) struct Metrics {
     nacks_out: IntCounter,
     resends_in: IntCounter,
     resends_out: IntCounter,
+    busy: CounterVec,
+    cpu: CounterVec,
+    queue: IntGaugeVec,
+    latency: Histogram,
+    batch: Histogram,
+    pub(crate) connections: ConnectionMetrics,
+}
+
+/// One media thread's share of the metrics.
+#[derive(Debug)]
+pub(crate) struct WorkerMetrics {
+    shared: Metrics,
     busy: Counter,
     cpu: Counter,
+    queue: IntGauge,
     pub(crate) latency: LocalHistogram,
     pub(crate) batch: LocalHistogram,
     population: Population,
+}
+
+/// What becomes of TCP connections.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionMetrics {
+    open: IntGauge,
+    ended: Vec<(ConnectionEnd, IntCounter)>,
+}
+
+impl ConnectionMetrics {
+    pub(crate) fn opened(&self) {
+        self.open.inc();
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.dec();
+    }
+
+    pub(crate) fn ended(&self, end: ConnectionEnd) {
+        for (_, counter) in self.ended.iter().filter(|(e, _)| *e == end) {
+            counter.inc();
+        }
+    }
 }
 
 /// Makes metrics and registers them under the `conclave_` prefix.
@@ -107,7 +148,8 @@ impl Maker<'_> {
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry, worker: &str) -> Made<Self> {
+    /// Registers them. A registry takes the names once.
+    pub(crate) fn new(registry: &Registry) -> Made<Self> {
         let make = Maker(registry);
         let tracks = make.gauges(
             "conclave_tracks",
@@ -147,12 +189,13 @@ impl Metrics {
         let key_frames = make.counters(
             "conclave_keyframe_requests_total",
             "Key frames that subscribers asked for (received), requests to publishers (sent), \
-             wishes that shared one (suppressed).",
+             wishes that shared one (suppressed), newcomers who got a recent one (kept).",
             &["action"],
         )?;
         let ice = make.counters(
             "conclave_ice_connections_total",
-            "Media connections that came about, or did not in time.",
+            "Media connections that came about, or did not in time. The transport is the one \
+             chosen, or that checks came over, or none when not even a check came.",
             &["transport", "result"],
         )?;
         let profiles = make.counters(
@@ -183,6 +226,11 @@ impl Metrics {
             "conclave_worker_cpu_seconds_total",
             "CPU time that a media thread used.",
         )?;
+        let queue = make.gauges(
+            "conclave_worker_queue_depth",
+            "Messages from other media threads that wait for a media thread.",
+            &["worker"],
+        )?;
         let latency = make.histogram(
             "conclave_forward_latency_seconds",
             "From reading a batch of datagrams to handing each batch that it led to to the system.",
@@ -194,9 +242,23 @@ impl Metrics {
             &BATCH_BUCKETS,
         )?;
         let one = |vec: &IntCounterVec, value| vec.get_metric_with_label_values(&[value]);
+        let connections = |result| -> Made<Vec<_>> {
+            Transport::ALL
+                .into_iter()
+                .map(|transport| {
+                    let labels = [transport.label(), result];
+                    Ok((transport, ice.get_metric_with_label_values(&labels)?))
+                })
+                .collect()
+        };
+        let ended = make.counters(
+            "conclave_tcp_connections_ended_total",
+            "TCP connections to the media port that ended, and why.",
+            &["reason"],
+        )?;
         let track = |direction, kind| tracks.get_metric_with_label_values(&[direction, kind]);
         Ok(Self {
-            rooms: make.gauge("conclave_media_rooms", "Rooms with media connections.")?,
+            rooms: make.gauge("conclave_media_rooms", "Rooms with media connections; a room counts once for each media thread that it is on.")?,
             participants: make.gauge("conclave_participants", "Media connections.")?,
             audio_tracks: track("in", "audio")?,
             video_tracks: track("in", "video")?,
@@ -211,8 +273,10 @@ impl Metrics {
             key_frames_asked: one(&key_frames, "received")?,
             key_frames_requested: one(&key_frames, "sent")?,
             key_frames_suppressed: one(&key_frames, "suppressed")?,
-            connected: ice.get_metric_with_label_values(&["udp", "connected"])?,
-            never_connected: ice.get_metric_with_label_values(&["udp", "timed_out"])?,
+            key_frames_kept: one(&key_frames, "kept")?,
+            connected: connections("connected")?,
+            timed_out: connections("timed_out")?,
+            never_checked: ice.get_metric_with_label_values(&["none", "timed_out"])?,
             profiles: SrtpProfile::ALL
                 .into_iter()
                 .map(|profile| Ok((profile, one(&profiles, profile.label())?)))
@@ -223,16 +287,38 @@ impl Metrics {
             nacks_out: one(&nacks, "out")?,
             resends_in: one(&resends, "in")?,
             resends_out: one(&resends, "out")?,
-            busy: busy.get_metric_with_label_values(&[worker])?,
-            cpu: cpu.get_metric_with_label_values(&[worker])?,
-            latency: latency.local(),
-            batch: batch.local(),
-            population: Population::default(),
+            busy,
+            cpu,
+            queue,
+            latency,
+            batch,
+            connections: ConnectionMetrics {
+                open: make.gauge(
+                    "conclave_tcp_connections",
+                    "Open TCP connections to the media port.",
+                )?,
+                ended: ConnectionEnd::ALL
+                    .into_iter()
+                    .map(|end| Ok((end, one(&ended, end.label())?)))
+                    .collect::<Made<_>>()?,
+            },
         })
     }
 
-    /// Takes over what was counted and sets it back to nothing.
-    pub(crate) fn take(&mut self, counters: &mut Counters) {
+    /// The share of one media thread.
+    pub(crate) fn worker(&self, worker: &str) -> Made<WorkerMetrics> {
+        Ok(WorkerMetrics {
+            busy: self.busy.get_metric_with_label_values(&[worker])?,
+            cpu: self.cpu.get_metric_with_label_values(&[worker])?,
+            queue: self.queue.get_metric_with_label_values(&[worker])?,
+            latency: self.latency.local(),
+            batch: self.batch.local(),
+            population: Population::default(),
+            shared: self.clone(),
+        })
+    }
+
+    fn take(&self, counters: &mut Counters) {
         self.received.take(&mut counters.received);
         self.forwarded.take(&mut counters.forwarded);
         for (reason, metric) in &self.dropped {
@@ -246,8 +332,14 @@ impl Metrics {
             .inc_by(counters.key_frames_requested);
         self.key_frames_suppressed
             .inc_by(counters.key_frames_suppressed);
-        self.connected.inc_by(counters.connected);
-        self.never_connected.inc_by(counters.never_connected);
+        self.key_frames_kept.inc_by(counters.key_frames_kept);
+        for (transport, metric) in &self.connected {
+            metric.inc_by(counters.connected(*transport));
+        }
+        for (transport, metric) in &self.timed_out {
+            metric.inc_by(counters.timed_out(*transport));
+        }
+        self.never_checked.inc_by(counters.never_checked);
         self.upgrades.inc_by(counters.layer_upgrades);
         self.downgrades.inc_by(counters.layer_downgrades);
         self.nacks_in.inc_by(counters.nacks_in);
@@ -255,23 +347,41 @@ impl Metrics {
         self.resends_in.inc_by(counters.resends_in);
         self.resends_out.inc_by(counters.resends_out);
         *counters = Counters::default();
+    }
+
+    /// Every thread adds its own change.
+    fn populate(&self, before: Population, now: Population) {
+        let change = |gauge: &IntGauge, before: u64, now: u64| {
+            gauge.add(
+                i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX),
+            );
+        };
+        change(&self.rooms, before.rooms, now.rooms);
+        change(&self.participants, before.participants, now.participants);
+        change(&self.audio_tracks, before.audio_tracks, now.audio_tracks);
+        change(&self.video_tracks, before.video_tracks, now.video_tracks);
+        change(&self.audio_slots, before.audio_slots, now.audio_slots);
+        change(&self.video_slots, before.video_slots, now.video_slots);
+    }
+}
+
+impl WorkerMetrics {
+    /// Takes over what was counted and sets it back to nothing.
+    pub(crate) fn take(&mut self, counters: &mut Counters) {
+        self.shared.take(counters);
         self.latency.flush();
         self.batch.flush();
     }
 
     pub(crate) fn populate(&mut self, population: Population) {
-        if population == self.population {
-            return;
+        if population != self.population {
+            self.shared.populate(self.population, population);
+            self.population = population;
         }
-        let set =
-            |gauge: &IntGauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        set(&self.rooms, population.rooms);
-        set(&self.participants, population.participants);
-        set(&self.audio_tracks, population.audio_tracks);
-        set(&self.video_tracks, population.video_tracks);
-        set(&self.audio_slots, population.audio_slots);
-        set(&self.video_slots, population.video_slots);
-        self.population = population;
+    }
+
+    pub(crate) fn queue(&self, depth: usize) {
+        self.queue.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
     /// Adds time spent awake, and CPU time used, in seconds.
@@ -288,7 +398,7 @@ mod tests {
     #[test]
     fn what_is_taken_over_is_not_counted_twice() {
         let registry = Registry::new();
-        let mut metrics = Metrics::new(&registry, "0").unwrap();
+        let mut metrics = Metrics::new(&registry).unwrap().worker("0").unwrap();
         let mut counters = Counters::default();
         counters.forwarded.video.add(100);
         counters.drop_one(DropReason::Malformed);
@@ -304,9 +414,25 @@ mod tests {
     }
 
     #[test]
+    fn threads_add_up_and_take_away_only_their_own() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let population = |participants| Population {
+            participants,
+            ..Population::default()
+        };
+        let mut first = metrics.worker("0").unwrap();
+        let mut second = metrics.worker("1").unwrap();
+        first.populate(population(3));
+        second.populate(population(4));
+        first.populate(population(1));
+        assert_eq!(metrics.participants.get(), 5);
+    }
+
+    #[test]
     fn a_registry_takes_the_names_once() {
         let registry = Registry::new();
-        assert!(Metrics::new(&registry, "0").is_ok());
-        assert!(Metrics::new(&registry, "0").is_err());
+        assert!(Metrics::new(&registry).is_ok());
+        assert!(Metrics::new(&registry).is_err());
     }
 }

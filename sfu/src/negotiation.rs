@@ -12,7 +12,7 @@ use conclave_protocol::{
     signal::{OfferedSlot, OfferedTrack, Source},
 };
 use str0m::{
-    Candidate, IceCreds, Rtc, RtcConfig,
+    IceCreds, Rtc, RtcConfig,
     bwe::Bitrate,
     change::SdpOffer,
     config::DtlsVersion,
@@ -123,6 +123,14 @@ impl Negotiator {
         })
     }
 
+    /// Without an estimate of what a client's network carries: everyone gets the layer that
+    /// fits the tile. For finding out what the estimate costs.
+    #[must_use]
+    pub fn without_estimation(mut self) -> Self {
+        self.config = self.config.enable_bwe(None);
+        self
+    }
+
     /// The same for participants of another shard than the first.
     pub fn at(&self, shard: ShardId) -> Self {
         Self {
@@ -152,15 +160,18 @@ impl Negotiator {
         let ufrag = credentials.ufrag.clone();
         let config = self.config.clone().set_local_ice_credentials(credentials);
         let mut rtc = config.build(now);
-        for address in self.candidates.addresses() {
-            let candidate = Candidate::host(*address, "udp").map_err(|e| unacceptable(&e))?;
-            rtc.add_local_candidate(candidate);
+        for candidate in self.candidates.told() {
+            rtc.add_local_candidate(candidate.clone());
         }
         let answer = rtc
             .sdp_api()
             .accept_offer(sdp)
             .map_err(|e| unacceptable(&e))?
             .to_sdp_string();
+        // Too late for the answer, in time for the first check.
+        for candidate in self.candidates.hidden() {
+            rtc.add_local_candidate(candidate.clone());
+        }
         let tracks = offer
             .tracks
             .iter()

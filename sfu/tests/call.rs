@@ -115,6 +115,40 @@ fn a_late_joiner_gets_a_key_frame_and_the_publisher_one_request() {
 }
 
 #[test]
+fn who_comes_right_after_a_key_frame_gets_that_one() {
+    let mut world = World::new();
+    let publisher = world.join("r", ClientConfig::default());
+    let first = world.join("r", ClientConfig::viewer());
+    world.settle();
+    world.run(3 * SECOND);
+    // The first leaves nothing behind that would serve the second by chance.
+    world.clients[first].forget();
+    let slot = world.clients[first].camera_slot_of(participant(publisher));
+    let now = world.now;
+    world.clients[first].request_key_frame(now, &slot.unwrap());
+    world.run_until("a new key frame", |world| {
+        world.clients[first].video().any(|r| r.stamp.is_key)
+    });
+    world.clients[publisher].key_frame_requests.clear();
+    let kept = world.shard.counters().key_frames_kept;
+
+    let second = world.join("r", ClientConfig::viewer());
+    world.settle();
+    let waited = world.run_until("video for the second", |world| {
+        world.clients[second].video().next().is_some()
+    });
+    assert!(waited < SECOND / 10, "{waited:?}");
+    let begun = world.clients[second].video().next().unwrap();
+    assert!(begun.stamp.is_key && begun.stamp.part == 0, "{begun:?}");
+    world.run(SECOND);
+    let slot = world.clients[second].camera_slot_of(participant(publisher));
+    assert_seamless(world.clients[second].in_slot(&slot.unwrap()));
+    let requests = &world.clients[publisher].key_frame_requests;
+    assert!(requests.is_empty(), "{requests:?}");
+    assert_eq!(world.shard.counters().key_frames_kept, kept + 1);
+}
+
+#[test]
 fn the_tile_decides_the_layer_and_the_stream_has_no_seam() {
     let mut world = World::new();
     let publisher = world.join("r", ClientConfig::default());

@@ -2,78 +2,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod simulation;
+mod sockets;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
 use conclave_protocol::{ParticipantId, RoomId};
-use conclave_sfu::{ConnectError, Sfu, SfuConfig, SfuEvent};
+use conclave_sfu::{ConnectError, Sfu, SfuEvent};
 use simulation::{Client, ClientConfig, participant};
-use tokio::{net::UdpSocket, time::timeout};
-
-const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-fn config(listen: IpAddr) -> SfuConfig {
-    SfuConfig {
-        listen,
-        media_port: 0,
-        public_addresses: vec![],
-    }
-}
-
-/// A client on a socket of its own.
-async fn join(sfu: &Sfu, room: &RoomId, index: usize, config: ClientConfig) -> (UdpSocket, Client) {
-    let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let server = SocketAddr::new(LOCALHOST, sfu.media_address().port());
-    let (mut client, offer) = Client::at(address, server, index, &config, Instant::now());
-    let answer = sfu
-        .connect(room.clone(), participant(index), offer)
-        .await
-        .unwrap();
-    client.accept(&answer.sdp);
-    (socket, client)
-}
-
-/// Lets the clients and the SFU talk for a while.
-async fn run(peers: &mut [(UdpSocket, Client)], time: Duration) {
-    let end = Instant::now() + time;
-    let mut buffer = vec![0; 2_000];
-    while Instant::now() < end {
-        for (socket, client) in peers.iter_mut() {
-            while let Ok((length, source)) = socket.try_recv_from(&mut buffer) {
-                client.receive(Instant::now(), source, &buffer[..length]);
-            }
-            if client.due() <= Instant::now() {
-                client.advance(Instant::now());
-            }
-            while let Some(contents) = client.outbox.pop_front() {
-                socket.send_to(&contents, client.server).await.unwrap();
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-fn metric(registry: &prometheus::Registry, line: &str) -> f64 {
-    let text = prometheus::TextEncoder::new()
-        .encode_to_string(&registry.gather())
-        .unwrap();
-    let found = text.lines().find_map(|l| l.strip_prefix(line));
-    found
-        .unwrap_or_else(|| panic!("no {line} in\n{text}"))
-        .trim()
-        .parse()
-        .unwrap()
-}
+use sockets::{LOCALHOST, config, join, join_at, metric, run, run_until};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    time::timeout,
+};
 
 #[tokio::test]
 async fn a_call_over_real_sockets() {
     let registry = prometheus::Registry::new();
     let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let (sfu, mut events) = Sfu::start(config(everywhere), &registry).unwrap();
+    let (sfu, mut events) = Sfu::start(&config(Some(everywhere)), &registry).unwrap();
     let room: RoomId = "r".parse().unwrap();
     let mut peers = vec![
         join(&sfu, &room, 0, ClientConfig::default()).await,
@@ -92,14 +41,14 @@ async fn a_call_over_real_sockets() {
     connected.sort_unstable();
     assert_eq!(connected, [0, 1, 2].map(participant));
 
-    for (_, viewer) in &peers[1..] {
+    for viewer in peers[1..].iter().map(|peer| &peer.client) {
         assert!(viewer.video().count() > 60, "{}", viewer.video().count());
         assert!(viewer.sounds().count() > 60);
         assert!(viewer.video().all(|r| r.stamp.sender == 0));
     }
     let arrived: usize = peers
         .iter()
-        .flat_map(|(_, c)| c.received.values())
+        .flat_map(|peer| peer.client.received.values())
         .map(Vec::len)
         .sum();
     let out = |kind| {
@@ -135,20 +84,20 @@ async fn a_call_over_real_sockets() {
 
     sfu.disconnect(participant(2));
     run(&mut peers, Duration::from_millis(500)).await;
-    assert!(peers[2].1.ended, "the client was told");
+    assert!(peers[2].client.ended, "the client was told");
     assert_eq!(metric(&registry, "conclave_participants"), 2.0);
 
     timeout(Duration::from_secs(5), sfu.shutdown())
         .await
         .unwrap();
     run(&mut peers[..2], Duration::from_millis(200)).await;
-    assert!(peers[0].1.ended && peers[1].1.ended);
+    assert!(peers[0].client.ended && peers[1].client.ended);
 }
 
 #[tokio::test]
 async fn after_the_shutdown_nobody_gets_in() {
     let registry = prometheus::Registry::new();
-    let (sfu, _events) = Sfu::start(config(LOCALHOST), &registry).unwrap();
+    let (sfu, _events) = Sfu::start(&config(Some(LOCALHOST)), &registry).unwrap();
     let other = sfu.clone();
     timeout(Duration::from_secs(5), sfu.shutdown())
         .await
@@ -166,13 +115,44 @@ async fn after_the_shutdown_nobody_gets_in() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
-    let taken = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
-    let port = taken.local_addr().unwrap().port();
     let registry = prometheus::Registry::new();
-    let config = SfuConfig {
-        media_port: port,
-        ..config(LOCALHOST)
-    };
-    let error = Sfu::start(config, &registry).map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains(&port.to_string()), "{error}");
+    let udp = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let tcp = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+    for (transport, taken) in [
+        ("UDP", udp.local_addr().unwrap()),
+        ("TCP", tcp.local_addr().unwrap()),
+    ] {
+        let mut config = config(Some(LOCALHOST));
+        config.media_port = taken.port();
+        let error = Sfu::start(&config, &registry).map(|_| ()).unwrap_err();
+        let expected = format!("{transport} {taken}");
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_another_server_has_is_not_shared_with_it() {
+    let (first, _events) =
+        Sfu::start(&config(Some(LOCALHOST)), &prometheus::Registry::new()).unwrap();
+    let mut config = config(Some(LOCALHOST));
+    config.media_port = first.media_address().port();
+    let second = Sfu::start(&config, &prometheus::Registry::new());
+    assert!(second.is_err());
+}
+
+#[tokio::test]
+async fn one_socket_serves_ipv4_and_ipv6() {
+    let registry = prometheus::Registry::new();
+    let (sfu, _events) = Sfu::start(&config(None), &registry).unwrap();
+    let room: RoomId = "r".parse().unwrap();
+    let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    let mut peers = vec![
+        join(&sfu, &room, 0, ClientConfig::default()).await,
+        join_at(&sfu, &room, 1, &ClientConfig::default(), v6).await,
+    ];
+    run_until(&mut peers, "both see each other", |peers| {
+        peers.iter().all(|peer| peer.client.video().count() > 20)
+    })
+    .await;
+    sfu.shutdown().await;
 }

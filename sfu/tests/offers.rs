@@ -35,7 +35,8 @@ fn a_good_offer_is_answered_with_every_candidate_and_section() {
     let answer = negotiated.take_answer().sdp;
     let count = |sdp: &str, start: &str| sdp.lines().filter(|l| l.starts_with(start)).count();
     assert_eq!(count(&answer, "m="), count(&offer.sdp, "m="));
-    assert_eq!(count(&answer, "a=candidate:"), 1);
+    assert_eq!(count(&answer, "a=candidate:"), 2, "UDP and TCP: {answer}");
+    assert!(answer.contains(" tcptype passive"), "{answer}");
     assert_eq!(count(&answer, "a=ice-lite"), 1);
     assert!(answer.contains("10.0.0.1 3478"));
     assert!(answer.contains("a=simulcast:recv q;h;f"), "{answer}");

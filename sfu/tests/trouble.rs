@@ -220,7 +220,13 @@ fn an_idle_call_is_left_alone() {
     world.settle();
     world.run(5 * SECOND);
     world.wakeups = 0;
+    let sent = world.sent_down;
     world.run(10 * SECOND);
+    let sent = (world.sent_down - sent) / 30;
+    assert!(
+        sent <= 3,
+        "{sent} datagrams a second to someone who is sent nothing"
+    );
     let each_second = world.wakeups / 30;
     assert!(each_second <= 3, "{each_second}");
 

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     path::PathBuf,
     process::ExitCode,
 };
@@ -29,7 +30,7 @@ struct Options {
     )]
     listen: SocketAddr,
 
-    /// UDP port for all media. 0 takes any free one.
+    /// Port for all media, over UDP and, where that does not pass, TCP. 0 takes any free one.
     #[arg(
         long,
         env = "CONCLAVE_MEDIA_PORT",
@@ -47,6 +48,10 @@ struct Options {
         value_delimiter = ','
     )]
     public_addresses: Vec<IpAddr>,
+
+    /// Threads that carry media, up to 255. When left out, one for each core.
+    #[arg(long, env = "CONCLAVE_MEDIA_THREADS", value_name = "COUNT")]
+    media_threads: Option<NonZeroU8>,
 
     /// Folder for what must outlive the process. It is made if it is not there; this
     /// version keeps nothing in it yet: calls end when the server does.
@@ -106,6 +111,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         listen: options.listen,
         media_port: options.media_port,
         public_addresses: options.public_addresses,
+        media_threads: options.media_threads,
         data_dir: options.data,
     })?;
     announce(&server).context("cannot write to standard output")?;
@@ -125,7 +131,7 @@ fn announce(server: &Server) -> io::Result<()> {
     writeln!(out, "Conclave {} is ready.", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  open     http://{open}/")?;
     writeln!(out, "  metrics  http://{open}/metrics")?;
-    writeln!(out, "  media    UDP port {}", media.port())?;
+    writeln!(out, "  media    UDP and TCP port {}", media.port())?;
     writeln!(out, "Ctrl-C stops it.")?;
     out.flush()
 }

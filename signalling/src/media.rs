@@ -110,7 +110,7 @@ impl Media {
         self.alive.store(false, Ordering::Relaxed);
     }
 
-    /// Ends all connections and the media thread.
+    /// Ends all connections and the media threads.
     pub(crate) async fn shutdown(&self) {
         self.sfu.clone().shutdown().await;
     }
@@ -154,7 +154,7 @@ impl Media {
 const fn explain(reason: LostReason) -> &'static str {
     match reason {
         LostReason::NeverConnected => {
-            "no media path came about: a firewall may block UDP. Send a new offer to try again"
+            "no media path came about: a firewall may block the media port, for UDP and TCP. Send a new offer to try again"
         }
         LostReason::Silent => "the media path fell silent: send a new offer",
         LostReason::Closed => "the media connection was closed: send a new offer",

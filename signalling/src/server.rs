@@ -3,7 +3,8 @@
 use std::{
     convert::Infallible,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -31,7 +32,7 @@ use crate::{
 /// How long connections may take to end when the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the media thread may take to end.
+/// How long the media threads may take to end.
 const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Where the server listens and what it tells clients about that.
@@ -39,12 +40,14 @@ const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
 pub struct ServerConfig {
     /// Address and TCP port of the front door; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The UDP port for media, at the address of the front door or, when that is loopback,
-    /// at every address; 0 takes any free one.
+    /// The UDP and TCP port for media, at the address of the front door or, when that is loopback
+    /// or unspecified, at every address; 0 takes any free one.
     pub media_port: u16,
     /// The addresses that clients are told to send media to. When empty: those of this
     /// machine.
     pub public_addresses: Vec<IpAddr>,
+    /// How many threads carry media; none means one for each core.
+    pub media_threads: Option<NonZeroU8>,
     /// Where to keep what must outlive the process. Made if it is not there.
     pub data_dir: Option<PathBuf>,
 }
@@ -92,14 +95,11 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where media is received. A front door on loopback has a proxy before it, or people who
-/// try things out; the proxy passes no media, and Firefox pairs no loopback candidates.
-fn media_listen(front_door: IpAddr) -> IpAddr {
-    match front_door {
-        IpAddr::V4(ip) if ip.is_loopback() => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(ip) if ip.is_loopback() => Ipv6Addr::UNSPECIFIED.into(),
-        named => named,
-    }
+/// Where media is received; none for everywhere. A front door on loopback has a proxy before
+/// it, or people who try things out; the proxy passes no media, and Firefox pairs no loopback
+/// candidates.
+fn media_listen(front_door: IpAddr) -> Option<IpAddr> {
+    (!front_door.is_loopback() && !front_door.is_unspecified()).then_some(front_door)
 }
 
 /// A running server.
@@ -137,8 +137,9 @@ impl Server {
             listen: media_listen(config.listen.ip()),
             media_port: config.media_port,
             public_addresses: config.public_addresses,
+            media_threads: config.media_threads,
         };
-        let (sfu, events) = Sfu::start(sfu_config, &published)?;
+        let (sfu, events) = Sfu::start(&sfu_config, &published)?;
         let media_address = sfu.media_address();
 
         let limits = Arc::new(limits);
@@ -164,7 +165,7 @@ impl Server {
         tokio::spawn(async move {
             media.watch(events).await;
             if !stopping.is_cancelled() {
-                tracing::error!("the media thread has ended: restart the server");
+                tracing::error!("the media threads have ended: restart the server");
             }
         });
         door.tasks.spawn(accept(Arc::clone(&door), listener));
@@ -186,7 +187,7 @@ impl Server {
         self.media_address
     }
 
-    /// Tells the clients, closes the sockets and ends the media thread, within a bounded
+    /// Tells the clients, closes the sockets and ends the media threads, within a bounded
     /// time.
     pub async fn shutdown(self) {
         self.door.metrics.draining.set(1);
@@ -203,7 +204,7 @@ impl Server {
         }
         let media = self.door.media.shutdown();
         if timeout(MEDIA_STOP_DEADLINE, media).await.is_err() {
-            tracing::warn!("the media thread did not end in time");
+            tracing::warn!("the media threads did not end in time");
         }
     }
 }
@@ -292,15 +293,11 @@ mod tests {
 
     #[test]
     fn media_is_received_everywhere_when_the_front_door_is_on_loopback() {
-        for (front_door, media) in [
-            ("127.0.0.1", "0.0.0.0"),
-            ("::1", "::"),
-            ("0.0.0.0", "0.0.0.0"),
-            ("192.0.2.7", "192.0.2.7"),
-        ] {
-            let listen = media_listen(front_door.parse().unwrap());
-            assert_eq!(listen, media.parse::<IpAddr>().unwrap());
+        for everywhere in ["127.0.0.1", "::1", "0.0.0.0", "::"] {
+            assert_eq!(media_listen(everywhere.parse().unwrap()), None);
         }
+        let named: IpAddr = "192.0.2.7".parse().unwrap();
+        assert_eq!(media_listen(named), Some(named));
     }
 
     fn loopback() -> ServerConfig {
@@ -308,6 +305,7 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             media_port: 0,
             public_addresses: Vec::new(),
+            media_threads: None,
             data_dir: None,
         }
     }

@@ -5,6 +5,7 @@ import "./style/base.css";
 import "./style/home.css";
 import "./style/lobby.css";
 import "./style/call.css";
+import "./style/stage.css";
 import "./style/panel.css";
 
 trustOwnScripts();

@@ -62,6 +62,7 @@ impl Stage {
             listen: SocketAddr::new(LOOPBACK, 0),
             media_port: 0,
             public_addresses: vec![LOOPBACK],
+            media_threads: None,
             data_dir: None,
         };
         let server = Server::start(config).unwrap();

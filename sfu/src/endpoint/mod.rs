@@ -1,6 +1,12 @@
-//! The shard's way to the world: one UDP socket, one thread, one loop.
+//! The shard's way to the world: one UDP socket, TCP connections for those whom UDP does
+//! not reach, one thread, one loop.
 
 mod egress;
+mod framing;
+mod listener;
+mod relays;
+mod sockets;
+mod tcp;
 
 use std::{
     array,
@@ -16,15 +22,25 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     io::Interest,
     net::UdpSocket,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time,
 };
 
-use self::egress::{Egress, Route};
+pub(crate) use self::{
+    listener::{Caller, listen},
+    relays::Relays,
+    sockets::{Sockets, open},
+    tcp::ConnectionEnd,
+};
+
+use self::{
+    egress::{Egress, Route},
+    tcp::{Connections, Heard},
+};
 use crate::{
-    Candidates, ConnectError, DropReason, Negotiated, SfuEvent,
-    metrics::Metrics,
-    shard::{Datagram, Shard},
+    Candidates, ConnectError, DropReason, Negotiated, SfuEvent, Transport,
+    metrics::{ConnectionMetrics, WorkerMetrics},
+    shard::{Datagram, Relay, Shard, ShardId},
 };
 
 /// Each buffer holds what the kernel may put together out of one sender's datagrams.
@@ -36,8 +52,11 @@ const MOST_READS: usize = 16;
 /// After so many commands other things get their turn.
 const MOST_COMMANDS: usize = 64;
 
-/// Asked of the system for both directions; it may give less.
-const SOCKET_BUFFER: usize = 8 * 1024 * 1024;
+/// After so many relays other things get their turn.
+const MOST_RELAYS: usize = 256;
+
+/// How long what another thread has no room for waits until it is tried again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// How many connections one media thread carries.
 const MOST_PARTICIPANTS: usize = 10_000;
@@ -64,22 +83,30 @@ enum Woken {
     Io,
     /// Someone wants something; none when nobody is left who could.
     Command(Option<Command>),
+    /// Someone comes in over TCP.
+    Caller(Caller),
+    /// Someone who did says something.
+    Heard(Heard),
+    /// Another media thread says something.
+    Relay(ShardId, Relay),
     NobodyListens,
+    /// Another media thread has ended.
+    Stopped,
 }
 
-/// Opens the socket, not yet in the hands of a runtime.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    // Smaller buffers work too; they only lose packets sooner.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+/// What an endpoint is given and connected with.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    pub(crate) shard: Shard,
+    pub(crate) candidates: Candidates,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) connections: ConnectionMetrics,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) callers: mpsc::Receiver<Caller>,
+    pub(crate) events: mpsc::Sender<SfuEvent>,
+    pub(crate) relays: Relays,
+    /// Changes when any media thread has ended.
+    pub(crate) stopped: watch::Receiver<()>,
 }
 
 /// The loop and all that it owns.
@@ -90,11 +117,15 @@ pub(crate) struct Endpoint {
     port: u16,
     candidates: Candidates,
     shard: Shard,
+    relays: Relays,
+    connections: Connections,
+    callers: mpsc::Receiver<Caller>,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<SfuEvent>,
     /// Events that the receiver has not made room for yet.
     untold: VecDeque<SfuEvent>,
-    metrics: Metrics,
+    stopped: watch::Receiver<()>,
+    metrics: WorkerMetrics,
     egress: Egress,
     buffers: Vec<u8>,
     cpu_read: Instant,
@@ -104,13 +135,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// To be called within the runtime.
-    pub(crate) fn new(
-        socket: std::net::UdpSocket,
-        candidates: Candidates,
-        metrics: Metrics,
-        commands: mpsc::UnboundedReceiver<Command>,
-        events: mpsc::Sender<SfuEvent>,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(socket: std::net::UdpSocket, wiring: Wiring) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let socket = UdpSocket::from_std(socket)?;
         let offload = UdpSocketState::new(UdpSockRef::from(&socket))?;
@@ -119,12 +144,16 @@ impl Endpoint {
             offload,
             is_ipv6: address.is_ipv6(),
             port: address.port(),
-            candidates,
-            shard: Shard::new(),
-            commands,
-            events,
+            candidates: wiring.candidates,
+            shard: wiring.shard,
+            relays: wiring.relays,
+            connections: Connections::new(wiring.connections),
+            callers: wiring.callers,
+            commands: wiring.commands,
+            events: wiring.events,
+            stopped: wiring.stopped,
+            metrics: wiring.metrics,
             untold: VecDeque::new(),
-            metrics,
             egress: Egress::default(),
             buffers: vec![0; BUFFER * BATCH_SIZE],
             cpu_read: Instant::now(),
@@ -136,10 +165,15 @@ impl Endpoint {
     /// Runs until told to stop or until nobody is left to tell it anything.
     pub(crate) async fn run(mut self) {
         while !self.is_over {
-            let deadline = self.shard.poll_timeout();
+            let retry = self.relays.is_waiting().then(|| Instant::now() + RETRY);
+            let deadline = self.shard.poll_timeout().into_iter().chain(retry).min();
             let woken = tokio::select! {
                 _ = self.socket.readable() => Woken::Io,
                 command = self.commands.recv() => Woken::Command(command),
+                Some(caller) = self.callers.recv() => Woken::Caller(caller),
+                Some((from, relay)) = self.relays.receive() => Woken::Relay(from, relay),
+                _ = self.stopped.changed() => Woken::Stopped,
+                Some(heard) = self.connections.hear() => Woken::Heard(heard),
                 () = sleep_until(deadline), if deadline.is_some() => Woken::Io,
                 permit = self.events.reserve(), if !self.untold.is_empty() => {
                     if let (Ok(permit), Some(event)) = (permit, self.untold.pop_front()) {
@@ -150,30 +184,63 @@ impl Endpoint {
                     }
                 }
             };
-            match woken {
-                Woken::Io => {}
-                Woken::Command(Some(command)) => self.obey(Instant::now(), command),
-                Woken::Command(None) => self.is_over = true,
-                Woken::NobodyListens => self.untold.clear(),
+            self.turn(woken);
+            if !self.connections.is_empty() {
+                // Under load there is always something to read, and no rest in which the
+                // connections would get their turn.
+                tokio::task::yield_now().await;
             }
-            self.turn();
         }
         self.shard.clear(Instant::now());
         self.transmit(None);
+        self.connections.close().await;
         self.metrics.take(self.shard.counters());
         self.metrics.populate(self.shard.population());
     }
 
     /// Commands and datagrams in, whatever follows from them out.
-    fn turn(&mut self) {
+    fn turn(&mut self, woken: Woken) {
         let started = Instant::now();
+        let mut received = None;
+        match woken {
+            Woken::Io => {}
+            Woken::Command(Some(command)) => self.obey(started, command),
+            Woken::Command(None) => self.is_over = true,
+            Woken::Caller(caller) => self.admit(started, caller),
+            Woken::Heard(heard) => {
+                received = Some(started);
+                if self.connections.has(&heard) {
+                    self.hear(started, &heard);
+                }
+            }
+            Woken::Relay(from, relay) => {
+                received = Some(started);
+                self.shard.handle_relay(started, from, relay);
+            }
+            Woken::NobodyListens => self.untold.clear(),
+            Woken::Stopped => self.is_over = true,
+        }
+        self.metrics.queue(self.relays.depth());
         for _ in 0..MOST_COMMANDS {
             match self.commands.try_recv() {
                 Ok(command) => self.obey(started, command),
                 Err(_) => break,
             }
         }
-        let mut received = None;
+        for _ in 0..MOST_RELAYS {
+            let Some((from, relay)) = self.relays.try_receive() else {
+                break;
+            };
+            received = Some(started);
+            self.shard.handle_relay(started, from, relay);
+        }
+        for _ in 0..MOST_READS {
+            let Some(heard) = self.connections.try_hear() else {
+                break;
+            };
+            received = Some(started);
+            self.hear(started, &heard);
+        }
         for _ in 0..MOST_READS {
             match self.receive() {
                 Ok(at) => received = received.or(Some(at)),
@@ -185,7 +252,12 @@ impl Endpoint {
             }
         }
         self.shard.flush(Instant::now());
+        self.relay();
         self.transmit(received);
+        self.connections.settle();
+        while let Some(remote) = self.shard.poll_hangup() {
+            self.connections.hang_up(remote);
+        }
         while let Some(event) = self.shard.poll_event() {
             self.untold.push_back(event);
         }
@@ -219,6 +291,28 @@ impl Endpoint {
         }
     }
 
+    fn admit(&mut self, now: Instant, caller: Caller) {
+        match self.connections.admit(caller) {
+            Ok(heard) => self.hear(now, &heard),
+            Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+        }
+    }
+
+    fn hear(&mut self, now: Instant, heard: &Heard) {
+        let destination = self.candidates.of_destination(Some(heard.local));
+        for contents in &heard.datagrams {
+            self.shard.handle_datagram(
+                now,
+                Datagram {
+                    transport: Transport::Tcp,
+                    source: heard.remote,
+                    destination,
+                    contents,
+                },
+            );
+        }
+    }
+
     /// One read: up to a batch of buffers, each with up to 64 datagrams of one sender.
     fn receive(&mut self) -> io::Result<Instant> {
         let mut chunks = self.buffers.chunks_exact_mut(BUFFER);
@@ -238,6 +332,7 @@ impl Endpoint {
                 self.shard.handle_datagram(
                     now,
                     Datagram {
+                        transport: Transport::Udp,
                         source,
                         destination,
                         contents: datagram,
@@ -248,9 +343,27 @@ impl Endpoint {
         Ok(now)
     }
 
+    fn relay(&mut self) {
+        self.relays.retry();
+        while let Some((to, relay)) = self.shard.poll_relay() {
+            let lost = self.relays.send(to, relay);
+            let counters = self.shard.counters();
+            counters.drop_many(DropReason::BusyWorker, lost);
+        }
+    }
+
     fn transmit(&mut self, received: Option<Instant>) {
         let most = self.offload.max_gso_segments();
         while let Some(transmit) = self.shard.poll_transmit() {
+            if Transport::from(transmit.proto) == Transport::Tcp {
+                let sent = self
+                    .connections
+                    .send(transmit.destination, transmit.contents.into());
+                if let Err(reason) = sent {
+                    self.shard.counters().drop_one(reason);
+                }
+                continue;
+            }
             let route = Route {
                 destination: self.on_socket(transmit.destination),
                 source: self.candidates.source_of(transmit.source),
@@ -288,9 +401,8 @@ impl Endpoint {
         if let Err(error) = result {
             // Repaired by retransmission, as any loss.
             tracing::debug!(%error, count, "datagrams not sent");
-            for _ in 0..count {
-                self.shard.counters().drop_one(DropReason::NotSent);
-            }
+            let counters = self.shard.counters();
+            counters.drop_many(DropReason::NotSent, count);
         }
     }
 

@@ -63,6 +63,11 @@ impl Demand {
         lower.or_else(higher).unwrap_or(size)
     }
 
+    /// What it gets when there is room for everything.
+    pub(crate) fn best(&self) -> Option<LayerId> {
+        self.ladder().first().copied()
+    }
+
     /// All that would do, the best first.
     fn ladder(&self) -> Vec<LayerId> {
         let ideal = self.ideal();

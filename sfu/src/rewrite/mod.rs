@@ -84,6 +84,11 @@ impl Sequencer {
         });
     }
 
+    /// Nothing was sent that arrived after this moment.
+    pub(crate) fn is_quiet_since(&self, moment: Instant) -> bool {
+        self.newest.is_none_or(|newest| newest.arrived < moment)
+    }
+
     /// Where a packet of the current source goes; none when it is from before the switch, or
     /// older than anyone would wait for.
     pub(crate) fn place(&mut self, position: Position, arrived: Instant) -> Option<Position> {

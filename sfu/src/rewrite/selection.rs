@@ -162,7 +162,8 @@ impl Selector {
         if in_order {
             let new_picture = self.timestamp != Some(position.timestamp);
             self.timestamp = Some(position.timestamp);
-            if frame.begins || new_picture {
+            // Not in the middle: what comes late of a frame fares as its beginning did.
+            if frame.begins {
                 self.reconsider(position.sequence, frame, new_picture);
             }
         }
@@ -197,10 +198,7 @@ impl Selector {
     /// the sender produces.
     pub(crate) fn narrowed(&self, frame: &DependencyFrame, position: Position) -> Option<u32> {
         let target = self.selection_at(position.sequence).target;
-        let structure = &frame.structure;
-        let kept = (0..structure.targets().len())
-            .filter(|t| structure.is_part_of(*t, target))
-            .fold(0, |mask, target| mask | 1 << target);
+        let kept = frame.structure.parts_of(target);
         (frame.active & kept != frame.active).then_some(frame.active & kept)
     }
 
@@ -227,9 +225,7 @@ impl Selector {
         match &frame.scaling {
             Scaling::None => {}
             Scaling::Dependency(frame) => {
-                if frame.begins {
-                    next.target = self.next_target(frame, new_picture);
-                }
+                next.target = self.next_target(frame, new_picture);
             }
             _ if frame.begins_key_frame => next.layer = wanted,
             Scaling::Vp8 { sync } => {
@@ -248,8 +244,7 @@ impl Selector {
                     next.layer.temporal = next.layer.temporal.min(wanted.temporal);
                 }
                 let is_next = frame.layer.spatial == next.layer.spatial.saturating_add(1);
-                if frame.begins
-                    && !predicted
+                if !predicted
                     && is_next
                     && frame.layer.spatial <= wanted.spatial
                     && frame.layer.temporal <= next.layer.temporal
@@ -311,3 +306,6 @@ impl Selector {
         unwrap(self.newest_frame, frame.number, 16)
     }
 }
+
+#[cfg(test)]
+mod tests;

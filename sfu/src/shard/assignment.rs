@@ -189,6 +189,7 @@ impl Shard {
             })
             .collect();
         let chosen = allocate(estimate, &demands);
+        let is_short = demands.iter().zip(&chosen).any(|(d, c)| *c != d.best());
         let mut needed = vec![];
         let mut moved = vec![];
         let mut paused_or_resumed = false;
@@ -204,19 +205,22 @@ impl Shard {
                 let needs_key_frame = filling.head_for(target);
                 paused_or_resumed |= filling.is_paused() != watched.paused;
                 if needs_key_frame && let Some(stream) = filling.target_stream() {
-                    needed.push((watched.track, stream));
+                    needed.push((watched.slot, watched.track, stream));
                 }
             }
         }
         if paused_or_resumed {
             peer.control.set_slots(peer.fillings());
         }
-        peer.seek(desired(&demands));
+        peer.seek(now, desired(&demands), is_short);
         for track in moved {
             self.mark_wants(track);
         }
-        for (track, layer) in needed {
-            self.want_key_frame(now, track, layer);
+        for (slot, track, layer) in needed {
+            let slot = SlotRef { peer: key, slot };
+            if !self.serve_recent(now, slot, track, layer) {
+                self.want_key_frame(now, track, layer);
+            }
         }
         if paused_or_resumed {
             self.mark_peer(key);

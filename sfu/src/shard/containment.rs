@@ -7,8 +7,8 @@ use std::{
 
 use conclave_protocol::ParticipantId;
 
-use super::{Datagram, PeerKey, Shard, peer::Entry};
-use crate::{DropReason, LostReason, SfuEvent, fuzzing};
+use super::{Datagram, PeerKey, Shard, Transport, peer::Entry};
+use crate::{DropReason, LostReason, SfuEvent, fuzzing, transport::TransportAddress};
 
 fn participant(index: usize) -> ParticipantId {
     ParticipantId::new(index as u64)
@@ -70,8 +70,13 @@ fn a_panic_over_a_datagram_removes_one_participant_and_is_counted() {
     let mut shard = shard(now, Entry::Receive);
     let source = SocketAddr::from(([192, 0, 2, 1], 9));
     let Shard { demux, peers, .. } = &mut shard;
-    demux.learn(source, PeerKey(1), &mut peers[1].addresses);
+    let address = TransportAddress {
+        transport: Transport::Udp,
+        address: source,
+    };
+    demux.learn(address, PeerKey(1), &mut peers[1].addresses);
     let datagram = Datagram {
+        transport: Transport::Udp,
         source,
         destination: SocketAddr::from(([10, 0, 0, 1], 3478)),
         contents: &[22; 40],

@@ -1,11 +1,17 @@
 //! Whose datagram is this? RFC 7983 tells the protocols apart by their first byte.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+};
 
 use str0m::ice::StunMessage;
 
 use super::{PeerKey, relay::ShardId};
-use crate::DropReason;
+use crate::{
+    DropReason,
+    transport::{Transport, TransportAddress},
+};
 
 /// The protocol of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +52,12 @@ const MOST_ADDRESSES: usize = 8;
 /// to it, that is after it saw the right password: from then on it stands for the owner.
 #[derive(Debug, Default)]
 pub(crate) struct Demux {
-    by_address: HashMap<SocketAddr, PeerKey>,
+    by_address: HashMap<TransportAddress, PeerKey>,
     by_ufrag: HashMap<String, PeerKey>,
     /// Addresses that have proven themselves to other shards.
-    foreign: HashMap<SocketAddr, ShardId>,
+    foreign: HashMap<TransportAddress, ShardId>,
+    /// TCP connections that were someone's and are nobody's any more.
+    hangups: VecDeque<SocketAddr>,
 }
 
 /// To whom a datagram belongs.
@@ -65,7 +73,7 @@ impl Demux {
         &self,
         own: ShardId,
         protocol: Protocol,
-        source: SocketAddr,
+        source: TransportAddress,
         datagram: &[u8],
     ) -> Result<Owner, DropReason> {
         let known = || {
@@ -99,10 +107,10 @@ impl Demux {
     /// the one that had to make room for it.
     pub(crate) fn learn(
         &mut self,
-        address: SocketAddr,
+        address: TransportAddress,
         peer: PeerKey,
-        addresses: &mut Vec<SocketAddr>,
-    ) -> Option<SocketAddr> {
+        addresses: &mut Vec<TransportAddress>,
+    ) -> Option<TransportAddress> {
         if addresses.contains(&address) && self.by_address.get(&address) == Some(&peer) {
             return None;
         }
@@ -118,27 +126,35 @@ impl Demux {
     }
 
     /// An address has proven itself to another shard: it is nobody's here any more.
-    pub(crate) fn learn_foreign(&mut self, address: SocketAddr, owner: ShardId) {
+    pub(crate) fn learn_foreign(&mut self, address: TransportAddress, owner: ShardId) {
         self.by_address.remove(&address);
         self.foreign.insert(address, owner);
     }
 
-    pub(crate) fn forget_foreign(&mut self, address: SocketAddr, owner: ShardId) {
+    pub(crate) fn forget_foreign(&mut self, address: TransportAddress, owner: ShardId) {
         if self.foreign.get(&address) == Some(&owner) {
             self.foreign.remove(&address);
         }
     }
 
-    pub(crate) fn remove(&mut self, peer: PeerKey, ufrag: &str, addresses: &[SocketAddr]) {
+    pub(crate) fn remove(&mut self, peer: PeerKey, ufrag: &str, addresses: &[TransportAddress]) {
         self.by_ufrag.remove(ufrag);
         for address in addresses {
             self.unlearn(*address, peer);
         }
     }
 
-    fn unlearn(&mut self, address: SocketAddr, peer: PeerKey) {
+    /// The next TCP connection, by its remote address, that stands for nobody any more.
+    pub(crate) fn poll_hangup(&mut self) -> Option<SocketAddr> {
+        self.hangups.pop_front()
+    }
+
+    fn unlearn(&mut self, address: TransportAddress, peer: PeerKey) {
         if self.by_address.get(&address) == Some(&peer) {
             self.by_address.remove(&address);
+            if address.transport == Transport::Tcp {
+                self.hangups.push_back(address.address);
+            }
         }
     }
 }
@@ -149,8 +165,18 @@ mod tests {
 
     const OWN: ShardId = ShardId::new(0);
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
+    fn address(port: u16) -> TransportAddress {
+        TransportAddress {
+            transport: Transport::Udp,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+        }
+    }
+
+    fn over_tcp(port: u16) -> TransportAddress {
+        TransportAddress {
+            transport: Transport::Tcp,
+            ..address(port)
+        }
     }
 
     #[test]
@@ -198,6 +224,31 @@ mod tests {
         );
         demux.forget_foreign(address(1), other);
         assert_eq!(find(&demux), Err(DropReason::UnknownSource));
+    }
+
+    #[test]
+    fn the_same_port_over_udp_and_tcp_are_two_clients() {
+        let mut demux = Demux::default();
+        let (mut first, mut second) = (vec![], vec![]);
+        demux.learn(address(1), PeerKey(1), &mut first);
+        demux.learn(over_tcp(1), PeerKey(2), &mut second);
+        let found = demux.find(OWN, Protocol::Dtls, address(1), &[22]);
+        assert_eq!(found, Ok(Owner::Here(PeerKey(1))));
+        let found = demux.find(OWN, Protocol::Dtls, over_tcp(1), &[22]);
+        assert_eq!(found, Ok(Owner::Here(PeerKey(2))));
+    }
+
+    #[test]
+    fn only_a_connection_that_is_nobodys_any_more_is_hung_up() {
+        let mut demux = Demux::default();
+        let (mut first, mut second) = (vec![], vec![]);
+        demux.learn(address(1), PeerKey(1), &mut first);
+        demux.learn(over_tcp(1), PeerKey(1), &mut first);
+        demux.learn(over_tcp(2), PeerKey(1), &mut first);
+        demux.learn(over_tcp(2), PeerKey(2), &mut second);
+        demux.remove(PeerKey(1), "u", &first);
+        assert_eq!(demux.poll_hangup(), Some(over_tcp(1).address));
+        assert_eq!(demux.poll_hangup(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What other shards have of this shard's rooms: their tracks, voices and wishes.
 
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 
 use conclave_protocol::RoomId;
 
@@ -9,7 +9,7 @@ use super::{
     relay::{Layers, Message, Relayed, ShardId, TrackName},
     track::{Layer, Origin, Track, TrackKey},
 };
-use crate::{layer::LayerState, packet::Packet};
+use crate::{Transport, layer::LayerState, packet::Packet, transport::TransportAddress};
 
 /// More voices than any listener has slots for.
 const MOST_VOICES: usize = 8;
@@ -30,14 +30,17 @@ impl Shard {
         self.tell_all(|| Message::RoomClosed(room.clone()));
     }
 
-    pub(super) fn address_gone(&mut self, address: SocketAddr) {
-        self.tell_all(|| Message::AddressGone(address));
+    pub(super) fn address_gone(&mut self, gone: TransportAddress) {
+        if gone.transport == Transport::Udp {
+            self.tell_all(|| Message::AddressGone(gone.address));
+        }
     }
 
     /// The shard that handed over the datagram being answered hears whose the address is.
-    pub(super) fn address_proven(&mut self, address: SocketAddr) {
+    pub(super) fn address_proven(&mut self, proven: TransportAddress) {
         if let Some(from) = self.handed_by {
-            self.outgoing.say(from, Message::AddressMine(address));
+            self.outgoing
+                .say(from, Message::AddressMine(proven.address));
         }
     }
 

@@ -70,7 +70,9 @@ impl Shard {
             return;
         }
         let participant = peer.participant;
-        self.counters.connected += 1;
+        if let Some(transport) = peer.transport {
+            self.counters.connect(transport);
+        }
         self.events.push_back(SfuEvent::Connected { participant });
         self.update_published(now, key);
         self.mark_slots(key);

@@ -25,6 +25,7 @@ impl Shard {
             self.counters.drop_one(DropReason::NotOffered);
             return;
         };
+        peer.last_media = Some(now);
         if packet.payload.len() > LONGEST_PAYLOAD {
             self.counters.drop_one(DropReason::TooLong);
             return;
@@ -83,6 +84,9 @@ impl Shard {
         }
         if let Some(track) = self.tracks.get_mut(key.0) {
             track.subscribers = subscribers;
+            if is_video && let Some(layer) = track.layers.get_mut(layer_index) {
+                layer.keep(now, packet, intake);
+            }
         }
 
         self.relay_packet(key, layer_index, packet);
@@ -110,8 +114,9 @@ impl Shard {
                 self.counters.drop_one(reason);
                 return;
             }
-            Outcome::Sent | Outcome::Filled => {}
+            Outcome::Sent | Outcome::Filled => peer.last_media = Some(arrival.packet.arrived),
             Outcome::Switched { from, to } => {
+                peer.last_media = Some(arrival.packet.arrived);
                 match from {
                     Some(from) if from < to => self.counters.layer_upgrades += 1,
                     Some(from) if from > to => self.counters.layer_downgrades += 1,
@@ -125,6 +130,53 @@ impl Shard {
             .of(is_video)
             .add(arrival.packet.payload.len());
         self.mark_peer(subscriber.peer);
+    }
+
+    /// Gives a slot that shows nothing yet what came since the last key frame of its track.
+    /// False when that is too long ago, or the slot carried something else meanwhile: its
+    /// time cannot be turned back.
+    pub(super) fn serve_recent(
+        &mut self,
+        now: Instant,
+        subscriber: SlotRef,
+        key: TrackKey,
+        layer: usize,
+    ) -> bool {
+        let Some(track) = self.tracks.get(key.0) else {
+            return false;
+        };
+        let kept = track.layers.get(layer).map_or(&[][..], |l| l.recent(now));
+        let Some(first) = kept.first() else {
+            return false;
+        };
+        let Some(peer) = self.peers.get_mut(subscriber.peer.0) else {
+            return false;
+        };
+        let outlet = &mut peer.outlets[subscriber.slot];
+        if !outlet.can_begin_at(first.packet.arrived) {
+            return false;
+        }
+        let forwarded = self.counters.forwarded.of(track.source.is_video());
+        let mut served = false;
+        for kept in kept {
+            let arrival = Arrival {
+                packet: &kept.packet,
+                layer,
+                inspected: &kept.inspected,
+                in_order: true,
+            };
+            let outcome = outlet.take(&mut peer.rtc, &arrival);
+            if matches!(outcome, Outcome::Sent | Outcome::Switched { .. }) {
+                served = true;
+                forwarded.add(kept.packet.payload.len());
+            }
+        }
+        if served {
+            self.counters.key_frames_kept += 1;
+            self.mark_wants(key);
+            self.mark_peer(subscriber.peer);
+        }
+        served
     }
 
     fn source_restarted(&mut self, subscriber: SlotRef, layer: usize) {

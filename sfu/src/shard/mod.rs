@@ -37,7 +37,7 @@ use conclave_protocol::{ParticipantId, RoomId};
 use slab::Slab;
 use str0m::{
     Output,
-    net::{Protocol as Transport, Receive, Transmit},
+    net::{Receive, Transmit},
 };
 
 use self::{
@@ -51,10 +51,13 @@ use self::{
 
 pub use relay::{Relay, ShardId};
 
-use crate::{Counters, DropReason, LostReason, Population, SfuEvent, negotiation::Negotiated};
+use crate::{
+    Counters, DropReason, LostReason, Population, SfuEvent, Transport, negotiation::Negotiated,
+    transport::TransportAddress,
+};
 
 /// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
-const LONGEST_DATAGRAM: usize = 1_500;
+pub(crate) const LONGEST_DATAGRAM: usize = 1_500;
 
 /// A state machine that is due over and over at the same moment is left alone until time
 /// has moved by this much.
@@ -98,6 +101,8 @@ enum Due {
 /// A datagram as it came from the network.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
+    /// What it came over.
+    pub transport: Transport,
     /// Who sent it.
     pub source: SocketAddr,
     /// The candidate that it was sent to.
@@ -229,13 +234,15 @@ impl Shard {
             return Err(DropReason::TooLong);
         }
         let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
-        let key = match self
-            .demux
-            .find(self.id, protocol, datagram.source, contents)?
-        {
+        let source = TransportAddress {
+            transport: datagram.transport,
+            address: datagram.source,
+        };
+        let key = match self.demux.find(self.id, protocol, source, contents)? {
             Owner::Here(key) => key,
-            // Handed on once at most: two shards that disagree would do so for ever.
-            Owner::Shard(_) if self.handed_by.is_some() => {
+            // Handed on once at most: two shards that disagree would do so for ever. And a
+            // TCP connection stays with the thread that has it.
+            Owner::Shard(_) if self.handed_by.is_some() || datagram.transport == Transport::Tcp => {
                 return Err(DropReason::UnknownSource);
             }
             Owner::Shard(shard) => {
@@ -252,7 +259,7 @@ impl Shard {
             }
         };
         let receive = Receive::new(
-            Transport::Udp,
+            datagram.transport.into(),
             datagram.source,
             datagram.destination,
             contents,
@@ -346,6 +353,11 @@ impl Shard {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<SfuEvent> {
         self.events.pop_front()
+    }
+
+    /// The next TCP connection, by its remote address, that no participant has any more.
+    pub fn poll_hangup(&mut self) -> Option<SocketAddr> {
+        self.demux.poll_hangup()
     }
 
     /// What was counted since it was last reset by the reader.
@@ -484,16 +496,22 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key.0) else {
             return;
         };
+        let transport = transmit.proto.into();
         match Protocol::of(&transmit.contents) {
             // An ICE-lite agent sends nothing but answers to checks that proved themselves.
             Some(Protocol::Stun) => {
-                let address = transmit.destination;
+                let address = TransportAddress {
+                    transport,
+                    address: transmit.destination,
+                };
                 let forgotten = self.demux.learn(address, key, &mut peer.addresses);
                 self.address_proven(address);
                 if let Some(forgotten) = forgotten {
                     self.address_gone(forgotten);
                 }
             }
+            // All but checks take the pair that the client chose.
+            Some(Protocol::Dtls) => peer.transport = Some(transport),
             Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
                 self.counters.resends_out += 1;
             }
@@ -505,6 +523,12 @@ impl Shard {
     fn schedule(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key.0) {
             let due = peer.due();
+            // Handshakes are few and someone waits for them.
+            let due = if peer.connected {
+                self.timers.on_grid(due)
+            } else {
+                due
+            };
             self.timers
                 .set(Due::Peer(key), &mut peer.deadline, Some(due));
         }
@@ -515,7 +539,8 @@ impl Shard {
             return;
         };
         if !peer.connected && now >= peer.connect_by {
-            self.counters.never_connected += 1;
+            let checked = peer.addresses.last().map(|a| a.transport);
+            self.counters.time_out(checked);
             self.lose(now, key, LostReason::NeverConnected);
             return;
         }

@@ -1,6 +1,9 @@
 //! A subscriber's slot: one outgoing stream, fed by whatever track fills it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use conclave_protocol::{Mid, ParticipantId, signal::Source};
 use str0m::{
@@ -251,6 +254,15 @@ impl Outlet {
         stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE));
         // Senders pace what they send. Pacing it again would only add delay.
         stream.set_unpaced(true);
+    }
+
+    /// Whether the slot shows nothing and has sent nothing since then.
+    pub(crate) fn can_begin_at(&self, arrived: Instant) -> bool {
+        let shows = self
+            .filling
+            .as_ref()
+            .is_none_or(|filling| filling.current.is_some());
+        !shows && self.sequencer.is_quiet_since(arrived)
     }
 
     /// Takes a packet of the track that fills this slot.

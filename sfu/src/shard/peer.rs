@@ -1,7 +1,6 @@
 //! One participant's connection: its WebRTC state machine, what it sends and what it gets.
 
 use std::{
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -25,14 +24,19 @@ use super::{
     track::TrackKey,
 };
 use crate::{
+    Transport,
     layer::BitRate,
     negotiation::{FIRST_ESTIMATE, Negotiated},
+    transport::TransportAddress,
 };
 
 /// A connection that has not come about by then never will.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(30);
 
-/// How often one that sends nothing is called for the sake of pacing and estimates.
+/// Without a packet of media in either direction for this long, a connection is quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a quiet one is called for the sake of pacing and estimates.
 const IDLE_STEP: Duration = Duration::from_millis(500);
 
 /// What is not urgent waits for so long, since a packet for the same client most often
@@ -43,6 +47,24 @@ const LOSS_STEP: Duration = Duration::from_millis(5);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
+
+/// A client that gets less than it wants is probed this often. WebRTC's own interval for
+/// senders that do not fill their path.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Seeking so much more, in bits a second, makes the estimator probe; in the end it begins
+/// anew.
+const PROBE_STEP: u64 = 1_000;
+const MOST_PROBE_STEPS: u64 = 64_000;
+
+/// What the estimator was told to find out about.
+#[derive(Debug, Clone, Copy)]
+struct Sought {
+    rate: BitRate,
+    /// On top of that, in bits a second.
+    more: u64,
+    since: Instant,
+}
 
 /// The state machine failed beyond repair, by an error or a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +97,9 @@ pub(crate) struct Peer {
     pub(crate) room: RoomKey,
     pub(crate) rtc: Rtc,
     pub(crate) ufrag: String,
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<TransportAddress>,
+    /// What carries everything but checks, once the client has chosen.
+    pub(crate) transport: Option<Transport>,
     pub(crate) resend_types: u128,
     pub(crate) sections: Vec<Section>,
     pub(crate) outlets: Vec<Outlet>,
@@ -85,11 +109,15 @@ pub(crate) struct Peer {
     /// What the client wants to see; until it says so, everyone as they came.
     pub(crate) wishes: Option<Vec<VideoWish>>,
     pub(crate) estimate: Option<BitRate>,
-    sought: Option<BitRate>,
+    sought: Option<Sought>,
     pub(crate) connected: bool,
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
+    /// When it was last called.
+    advanced: Instant,
+    /// When a packet of media last came or went.
+    pub(crate) last_media: Option<Instant>,
     pub(crate) deadline: Deadline,
     /// How far the client has been told what others publish.
     pub(crate) told: Option<Version>,
@@ -129,6 +157,7 @@ impl Peer {
             rtc: negotiated.rtc,
             ufrag: negotiated.ufrag,
             addresses: vec![],
+            transport: None,
             resend_types: negotiated.resend_types,
             sections,
             outlets: negotiated.slots.into_iter().map(Outlet::new).collect(),
@@ -140,6 +169,8 @@ impl Peer {
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
+            advanced: now,
+            last_media: None,
             deadline: Deadline::default(),
             told: None,
             is_dirty: false,
@@ -162,6 +193,7 @@ impl Peer {
     }
 
     pub(crate) fn advance(&mut self, now: Instant) -> Result<(), Broken> {
+        self.advanced = now;
         self.contained(Entry::Advance, |rtc| rtc.handle_input(Input::Timeout(now)))?
             .map_err(|_| Broken)
     }
@@ -196,23 +228,33 @@ impl Peer {
     pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
         self.rtc_due = at;
         if self.connected {
-            self.rtc_due = at.max(now + self.least_sleep());
+            // Counted from when it was last called: counted from now, packets that keep
+            // coming would put it off for ever.
+            self.rtc_due = at.max(self.advanced + self.least_sleep(now));
         }
     }
 
     /// How long what the state machine waits for may wait at least. Otherwise each client
     /// would be called a hundred times a second, mostly for nothing.
-    fn least_sleep(&self) -> Duration {
-        let sends = || self.outlets.iter().any(|outlet| outlet.filling.is_some());
+    fn least_sleep(&self, now: Instant) -> Duration {
+        let is_quiet = self
+            .last_media
+            .is_none_or(|last| now.saturating_duration_since(last) > QUIET_AFTER);
         match self.rtc.last_timeout_reason() {
-            Reason::Pacer(_) if sends() => Duration::ZERO,
-            Reason::BweDelayControl if sends() => ESTIMATE_STEP,
-            Reason::BweProbeControl | Reason::BweProbeEstimator if sends() => REPORT_STEP,
             Reason::Pacer(_)
             | Reason::BweDelayControl
             | Reason::BweProbeControl
-            | Reason::BweProbeEstimator => IDLE_STEP,
-            Reason::Stats | Reason::Feedback | Reason::PauseCheck => REPORT_STEP,
+            | Reason::BweProbeEstimator
+                if is_quiet =>
+            {
+                IDLE_STEP
+            }
+            Reason::BweDelayControl => ESTIMATE_STEP,
+            Reason::BweProbeControl
+            | Reason::BweProbeEstimator
+            | Reason::Stats
+            | Reason::Feedback
+            | Reason::PauseCheck => REPORT_STEP,
             Reason::Nack | Reason::Twcc => LOSS_STEP,
             _ => Duration::ZERO,
         }
@@ -300,16 +342,39 @@ impl Peer {
     /// Has the estimator find out whether the path carries this much. It probes at up to
     /// twice the rate and takes the result for the truth, so it must not be told to seek
     /// less than what the path is supposed to carry anyway.
-    pub(crate) fn seek(&mut self, rate: BitRate) {
-        let rate = rate.max(BitRate(FIRST_ESTIMATE.as_u64()));
-        let matters = self
-            .sought
-            .is_none_or(|old| old.0.abs_diff(rate.0) > old.0 / 10);
-        if matters {
-            self.sought = Some(rate);
-            let wanted = Bitrate::bps(rate.0);
-            self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
-        }
+    ///
+    /// `is_short` when the client gets less than it wants. The estimate hardly rises beyond
+    /// what is sent, so a path that has recovered would not be noticed for a long time: the
+    /// estimator is made to probe again and again, which it does whenever it is told to seek
+    /// more than before.
+    pub(crate) fn seek(&mut self, now: Instant, rate: BitRate, is_short: bool) {
+        // Who watches nothing has no use for the answer.
+        let rate = if rate > BitRate(0) {
+            rate.max(BitRate(FIRST_ESTIMATE.as_u64()))
+        } else {
+            rate
+        };
+        let next = match self.sought {
+            Some(old) if old.rate.0.abs_diff(rate.0) <= old.rate.0 / 10 => {
+                let waited = now.saturating_duration_since(old.since);
+                if !is_short || waited < PROBE_INTERVAL {
+                    return;
+                }
+                Sought {
+                    rate: old.rate,
+                    more: (old.more + PROBE_STEP) % MOST_PROBE_STEPS,
+                    since: now,
+                }
+            }
+            _ => Sought {
+                rate,
+                more: 0,
+                since: now,
+            },
+        };
+        self.sought = Some(next);
+        let wanted = Bitrate::bps(next.rate.0 + next.more);
+        self.rtc.bwe().set_bitrate(Bitrate::ZERO, wanted);
     }
 
     /// How many of a stream's reports of losses are new.

@@ -12,7 +12,9 @@ use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 use conclave_protocol::{ParticipantId, RoomId, signal::Source};
 
 use super::Shard;
-use crate::{DropReason, layer::LayerState, packet::Packet};
+use crate::{
+    DropReason, Transport, layer::LayerState, packet::Packet, transport::TransportAddress,
+};
 
 /// Names a shard within the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -140,6 +142,29 @@ impl Relay {
     }
 }
 
+#[cfg(test)]
+impl Relay {
+    pub(crate) fn address_mine_for_test(port: u16) -> Self {
+        Self(Message::AddressMine(([127, 0, 0, 1], port).into()))
+    }
+
+    pub(crate) fn datagrams_for_test(count: usize) -> Self {
+        let datagram = || HandedOver {
+            source: ([127, 0, 0, 1], 1).into(),
+            destination: ([127, 0, 0, 1], 2).into(),
+            contents: vec![7],
+        };
+        let datagrams = std::iter::repeat_with(datagram).take(count);
+        Self(Message::Datagrams(datagrams.collect()))
+    }
+}
+
+/// Only UDP's are told of: a TCP connection is handed to its owner as a whole.
+fn over_udp(address: SocketAddr) -> TransportAddress {
+    let transport = Transport::Udp;
+    TransportAddress { transport, address }
+}
+
 /// What waits to be taken to other shards.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -211,6 +236,7 @@ impl Shard {
                     self.handle_datagram(
                         now,
                         super::Datagram {
+                            transport: Transport::Udp,
                             source: datagram.source,
                             destination: datagram.destination,
                             contents: &datagram.contents,
@@ -219,8 +245,8 @@ impl Shard {
                 }
                 self.handed_by = None;
             }
-            Message::AddressMine(address) => self.demux.learn_foreign(address, from),
-            Message::AddressGone(address) => self.demux.forget_foreign(address, from),
+            Message::AddressMine(address) => self.demux.learn_foreign(over_udp(address), from),
+            Message::AddressGone(address) => self.demux.forget_foreign(over_udp(address), from),
             Message::RoomOpened(room) => {
                 if self.meet(now, from, &room) {
                     self.outgoing.say(from, Message::RoomHere(room));

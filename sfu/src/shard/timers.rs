@@ -1,6 +1,14 @@
 //! One heap of deadlines for everything that waits.
 
-use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    time::{Duration, Instant},
+};
+
+/// Deadlines that may be met a little late are met together, so that what follows from them
+/// leaves together.
+const GRID_NANOS: u64 = 4_000_000;
 
 /// Wakes keys at their deadlines. A deadline that moves later leaves its entry where it is;
 /// the entry is put right when it comes up. So a deadline that is pushed back with every
@@ -8,6 +16,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     heap: BinaryHeap<Reverse<(Instant, K)>>,
+    /// Where the grid begins.
+    origin: Option<Instant>,
 }
 
 /// One key's deadline, kept by its owner.
@@ -31,11 +41,23 @@ where
     fn default() -> Self {
         Self {
             heap: BinaryHeap::new(),
+            origin: None,
         }
     }
 }
 
 impl<K: Ord + Copy> Timers<K> {
+    /// The first moment of the grid that is not before a deadline.
+    pub(crate) fn on_grid(&mut self, at: Instant) -> Instant {
+        let origin = *self.origin.get_or_insert(at);
+        let since = at.saturating_duration_since(origin).as_nanos();
+        // Later than any clock will run.
+        let Ok(since) = u64::try_from(since) else {
+            return at;
+        };
+        at + Duration::from_nanos(since.next_multiple_of(GRID_NANOS) - since)
+    }
+
     /// Sets, moves or takes back a deadline.
     pub(crate) fn set(&mut self, key: K, deadline: &mut Deadline, at: Option<Instant>) {
         deadline.wanted = at;
@@ -123,6 +145,20 @@ mod tests {
             fired += u32::from(timers.is_due(key, popped, &mut deadline, at(200)));
         }
         assert_eq!(fired, 1);
+    }
+
+    #[test]
+    fn deadlines_close_to_each_other_are_met_together_and_never_early() {
+        let start = Instant::now();
+        let grid = Duration::from_nanos(GRID_NANOS);
+        let mut timers = Timers::<char>::default();
+        assert_eq!(timers.on_grid(start), start);
+        for micros in [1, 2_500, 4_000] {
+            let at = start + Duration::from_micros(micros);
+            assert_eq!(timers.on_grid(at), start + grid);
+        }
+        let later = start + Duration::from_micros(4_001);
+        assert_eq!(timers.on_grid(later), start + 2 * grid);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     keyframe::KeyframeArbiter,
     layer::{BitRate, LayerState, MOST_SPATIAL, MOST_TEMPORAL, StreamMeter},
     packet::Packet,
+    recent::Recent,
     rewrite::{
         dependency::DependencyReader,
         descriptor::{self, Descriptor, Inspected},
@@ -82,6 +83,15 @@ pub(crate) struct Layer {
     dependency: DependencyReader,
     /// By the payload descriptor of VP9, in pixels, low to high.
     heights: Vec<u16>,
+    /// For those who come soon after a key frame.
+    recent: Recent<Kept>,
+}
+
+/// A packet that is kept for newcomers.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) packet: Packet,
+    pub(crate) inspected: Inspected,
 }
 
 /// What a layer learned from a packet.
@@ -89,6 +99,8 @@ pub(crate) struct Intake {
     pub(crate) inspected: Inspected,
     /// It is the newest of its stream, not one that comes late.
     pub(crate) in_order: bool,
+    /// It comes right after the one before it.
+    follows: bool,
     /// It is the first of another stream than before.
     pub(crate) restarted: bool,
     /// It is the first of a spatial layer after a while.
@@ -154,6 +166,7 @@ impl Layer {
             meter: StreamMeter::default(),
             dependency: DependencyReader::default(),
             heights: vec![],
+            recent: Recent::default(),
         }
     }
 
@@ -167,7 +180,9 @@ impl Layer {
             self.meter = StreamMeter::default();
             self.dependency = DependencyReader::default();
             self.heights.clear();
+            self.recent.clear();
         }
+        let follows = packet.position.sequence == self.newest + 1;
         let in_order = packet.position.sequence >= self.newest;
         self.newest = self.newest.max(packet.position.sequence);
         let dependency = packet
@@ -190,9 +205,29 @@ impl Layer {
         Intake {
             inspected,
             in_order,
+            follows,
             restarted,
             woke,
         }
+    }
+
+    /// Keeps a packet that was handed on, for newcomers.
+    pub(crate) fn keep(&mut self, now: Instant, packet: &Packet, intake: Intake) {
+        let begins = intake.inspected.frame.begins_key_frame && intake.in_order;
+        if !intake.follows && !begins {
+            self.recent.clear();
+            return;
+        }
+        let kept = || Kept {
+            packet: packet.clone(),
+            inspected: intake.inspected,
+        };
+        self.recent.push(now, kept, packet.payload.len(), begins);
+    }
+
+    /// What came since the last key frame, when that is not long ago.
+    pub(crate) fn recent(&self, now: Instant) -> &[Kept] {
+        self.recent.packets(now)
     }
 
     /// How many spatial layers it has, at least one.

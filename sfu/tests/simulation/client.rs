@@ -22,12 +22,13 @@ use str0m::{
     media::{
         Direction, KeyframeRequestKind, MediaKind, Mid as SdpMid, Rid, Simulcast, SimulcastLayer,
     },
-    net::{Protocol, Receive},
+    net::{Protocol, Receive, TcpType},
 };
 
 use super::{
     media::{self, Stamp},
     recording::{Frame, Player, Recording},
+    scalable::{self, Layering, ScalableSender},
     sending::Sender,
     server_address,
 };
@@ -42,6 +43,10 @@ pub(crate) struct ClientConfig {
     pub(crate) simulcast: bool,
     pub(crate) camera_slots: usize,
     pub(crate) audio_slots: usize,
+    /// What its video is and what its video slots take.
+    pub(crate) video: Source,
+    /// Layers within one stream, instead of plain pictures.
+    pub(crate) layering: Option<Layering>,
     /// The video codec that the client knows.
     pub(crate) codec: Codec,
     pub(crate) level: i8,
@@ -49,6 +54,8 @@ pub(crate) struct ClientConfig {
     pub(crate) recordings: Vec<Arc<Recording>>,
     /// Puts packets together to frames, as a browser does, and does not look into them.
     pub(crate) assembles: bool,
+    /// What the client's packets go over.
+    pub(crate) transport: Protocol,
 }
 
 impl Default for ClientConfig {
@@ -58,10 +65,13 @@ impl Default for ClientConfig {
             simulcast: true,
             camera_slots: 9,
             audio_slots: 4,
+            video: Source::Camera,
+            layering: None,
             codec: Codec::Vp8,
             level: -30,
             recordings: vec![],
             assembles: false,
+            transport: Protocol::Udp,
         }
     }
 }
@@ -85,6 +95,8 @@ pub(crate) struct Received {
     pub(crate) picture: Option<u16>,
     pub(crate) stamp: Stamp,
     pub(crate) level: Option<i8>,
+    /// The dependency descriptor as it came.
+    pub(crate) dependency: Option<Vec<u8>>,
 }
 
 pub(crate) struct Client {
@@ -111,12 +123,17 @@ pub(crate) struct Client {
     pub(crate) layers_on: [bool; 3],
     pub(crate) level: i8,
     pub(crate) camera_slot_mids: Vec<String>,
+    transport: Protocol,
+    server_ufrag: String,
     pending: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
     pub(super) video: Vec<Sender>,
     pub(super) players: Vec<Player>,
     pub(super) sound: Option<Sender>,
     pub(super) codec: Codec,
+    pub(super) scalable: Option<ScalableSender>,
+    /// Packets with nothing in them, by slot and number.
+    pub(crate) fillers: Vec<(String, u64)>,
     due: Instant,
     next_frame: Instant,
     next_audio: Instant,
@@ -140,9 +157,20 @@ impl Client {
             .clear_codecs()
             .enable_opus(true, false)
             .enable_vp8(config.codec == Codec::Vp8)
-            .enable_vp9(config.codec == Codec::Vp9);
+            .enable_vp9(config.codec == Codec::Vp9)
+            .enable_av1(config.codec == Codec::Av1)
+            .set_extension(12, scalable::extension());
         let mut rtc = rtc_config.build(now);
-        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let candidate = match config.transport {
+            Protocol::Udp => Candidate::host(address, "udp"),
+            // The client opens the connections (RFC 6544 §4.1).
+            _ => Candidate::builder()
+                .tcp()
+                .host(address)
+                .tcptype(TcpType::Active)
+                .build(),
+        };
+        rtc.add_local_candidate(candidate.unwrap());
 
         let mut api = rtc.sdp_api();
         let mut tracks = vec![];
@@ -173,7 +201,7 @@ impl Client {
                 simulcast
             });
             let mid = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
-            tracks.push((mid, Source::Camera));
+            tracks.push((mid, config.video));
             if config.simulcast {
                 for (layer, rid) in RIDS.iter().enumerate() {
                     video.push(sender(mid, Some(Rid::from(*rid)), layer));
@@ -184,7 +212,7 @@ impl Client {
         }
         for _ in 0..config.camera_slots {
             let mid = api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
-            slots.push((mid, Source::Camera));
+            slots.push((mid, config.video));
         }
         for _ in 0..config.audio_slots {
             let mid = api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
@@ -194,7 +222,7 @@ impl Client {
         let (offer, pending) = api.apply().unwrap();
         let camera_slot_mids = slots
             .iter()
-            .filter(|(_, source)| *source == Source::Camera)
+            .filter(|(_, source)| source.is_video())
             .map(|(mid, _)| mid.to_string())
             .collect();
         let protocol_mid = |mid: &SdpMid| -> Mid { mid.to_string().parse().unwrap() };
@@ -236,12 +264,16 @@ impl Client {
             layers_on: [true; 3],
             level: config.level,
             camera_slot_mids,
+            transport: config.transport,
+            server_ufrag: String::new(),
             pending: Some(pending),
             channel: None,
             video,
             players: config.recordings.iter().map(Player::new).collect(),
             sound,
             codec: config.codec,
+            scalable: config.layering.map(ScalableSender::new),
+            fillers: vec![],
             due: now,
             next_frame: now,
             next_audio: now,
@@ -250,9 +282,17 @@ impl Client {
     }
 
     pub(crate) fn accept(&mut self, answer: &str) {
+        let ufrag = answer.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"));
+        self.server_ufrag = ufrag.unwrap().to_owned();
         let answer = SdpAnswer::from_sdp_string(answer).unwrap();
         let pending = self.pending.take().unwrap();
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+    }
+
+    /// Whom the client's checks name: the SFU's user name fragment and its own.
+    pub(crate) fn checked_user(&mut self) -> String {
+        let ours = self.rtc.direct_api().local_ice_credentials().ufrag;
+        format!("{}:{ours}", self.server_ufrag)
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -297,7 +337,7 @@ impl Client {
         if self.is_gone {
             return;
         }
-        let receive = Receive::new(Protocol::Udp, source, self.address, contents).unwrap();
+        let receive = Receive::new(self.transport, source, self.address, contents).unwrap();
         let _ = self.rtc.handle_input(Input::Receive(now, receive));
         self.poll(now);
     }
@@ -443,7 +483,14 @@ impl Client {
                 let mut direct = self.rtc.direct_api();
                 let mid = direct.stream_rx(&packet.header.ssrc).unwrap().mid();
                 let kind = self.rtc.media(mid).unwrap().kind();
-                let (picture, stamp) = if kind == MediaKind::Video {
+                if packet.payload.is_empty() {
+                    self.fillers.push((mid.to_string(), *packet.seq_no));
+                    return;
+                }
+                let (picture, stamp) = if kind == MediaKind::Video && self.codec != Codec::Vp8 {
+                    let (picture, stamp) = scalable::read(self.codec, &packet.payload);
+                    (Some(picture), stamp)
+                } else if kind == MediaKind::Video {
                     let (picture, _, stamp) = media::read_vp8(&packet.payload);
                     (Some(picture), stamp)
                 } else {
@@ -457,6 +504,7 @@ impl Client {
                     picture,
                     stamp,
                     level: packet.header.ext_vals.audio_level,
+                    dependency: scalable::dependency(&packet.header.ext_vals),
                 };
                 self.received
                     .entry(mid.to_string())

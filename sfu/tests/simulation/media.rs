@@ -35,13 +35,13 @@ pub(crate) fn audio(stamp: Stamp) -> Vec<u8> {
     payload
 }
 
-fn push_stamp(payload: &mut Vec<u8>, stamp: Stamp) {
+pub(super) fn push_stamp(payload: &mut Vec<u8>, stamp: Stamp) {
     payload.extend([stamp.sender, stamp.layer, u8::from(stamp.is_key)]);
     payload.extend(stamp.frame.to_be_bytes());
     payload.extend([stamp.part, stamp.parts]);
 }
 
-fn read_stamp(payload: &[u8]) -> Stamp {
+pub(super) fn read_stamp(payload: &[u8]) -> Stamp {
     Stamp {
         sender: payload[0],
         layer: payload[1],

@@ -8,8 +8,10 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod dependency;
 pub(crate) mod media;
 pub(crate) mod recording;
+pub(crate) mod scalable;
 mod sending;
 
 use std::{
@@ -21,7 +23,7 @@ use std::{
 
 use conclave_protocol::{ParticipantId, RoomId};
 use conclave_sfu::{
-    Candidates, ConnectError, Negotiator, SfuConfig, SfuEvent,
+    Candidates, ConnectError, Negotiator, SfuEvent, Transport,
     shard::{Datagram, Shard},
 };
 
@@ -87,6 +89,8 @@ pub(crate) struct World {
     pub(crate) paths: Vec<Path>,
     /// How often the shard was called on time's account.
     pub(crate) wakeups: u64,
+    /// Datagrams that the shard sent.
+    pub(crate) sent_down: u64,
     negotiator: Negotiator,
     network: BinaryHeap<Reverse<InFlight>>,
     link_free: Vec<Instant>,
@@ -98,12 +102,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let config = SfuConfig {
-            listen: server_address().ip(),
-            media_port: server_address().port(),
-            public_addresses: vec![server_address().ip()],
-        };
-        let candidates = Candidates::new(config, server_address()).unwrap();
+        let candidates = Candidates::new(&[], server_address()).unwrap();
         let now = Instant::now();
         Self {
             now,
@@ -113,6 +112,7 @@ impl World {
             clients: vec![],
             paths: vec![],
             wakeups: 0,
+            sent_down: 0,
             negotiator: Negotiator::new(candidates).unwrap(),
             network: BinaryHeap::new(),
             link_free: vec![],
@@ -234,6 +234,7 @@ impl World {
         self.shard.handle_datagram(
             self.now,
             Datagram {
+                transport: Transport::Udp,
                 source,
                 destination: server_address(),
                 contents,
@@ -254,6 +255,7 @@ impl World {
                 Destination::Server => self.shard.handle_datagram(
                     self.now,
                     Datagram {
+                        transport: Transport::Udp,
                         source: packet.source,
                         destination: server_address(),
                         contents: &packet.contents,
@@ -270,6 +272,7 @@ impl World {
     fn pump(&mut self) {
         self.shard.flush(self.now);
         while let Some(transmit) = self.shard.poll_transmit() {
+            self.sent_down += 1;
             assert_eq!(transmit.source, server_address());
             let to = self
                 .clients

@@ -44,6 +44,10 @@ impl Client {
             self.send_recorded(now);
             return;
         }
+        if self.scalable.is_some() {
+            self.send_picture(now);
+            return;
+        }
         let payload_type = self.payload_type(self.codec);
         for sender in &mut self.video {
             if !self.layers_on[sender.layer] {

@@ -43,6 +43,7 @@ pub fn loopback_config() -> ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         media_port: 0,
         public_addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        media_threads: None,
         data_dir: None,
     }
 }

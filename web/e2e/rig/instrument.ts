@@ -8,16 +8,18 @@ export interface Instruments {
 export interface Conditions {
   /** The quality that was chosen last time. */
   quality: "saver" | "standard" | "high";
+  /** How many tiles were chosen for a page. */
+  tiles: 9 | 25 | 49;
   /** The only video codec that the browser has, such as "VP9". */
   codec: string | undefined;
 }
 
 /** Runs in the page before its own code. Sets the conditions, and keeps hold of the connections,
  * to ask the browser itself what arrives. */
-export function instrument({ quality, codec }: Conditions): void {
+export function instrument({ quality, tiles, codec }: Conditions): void {
   // The empty page that a window opens with has no storage.
   if (location.protocol.startsWith("http") && !localStorage.getItem("conclave.settings")) {
-    localStorage.setItem("conclave.settings", JSON.stringify({ quality }));
+    localStorage.setItem("conclave.settings", JSON.stringify({ quality, tiles }));
   }
 
   const instruments: Instruments = { connections: [] };

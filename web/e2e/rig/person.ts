@@ -145,6 +145,23 @@ export class Person {
     });
   }
 
+  /** What each connection's media goes over: "udp" or "tcp". */
+  mediaTransports(): Promise<string[]> {
+    return this.ask(async (connections) => {
+      const transports: string[] = [];
+      for (const connection of connections) {
+        const stats = await connection.getStats();
+        for (const report of stats.values()) {
+          if (report.type !== "transport") continue;
+          const pair = stats.get(report.selectedCandidatePairId);
+          const local = pair && stats.get(pair.localCandidateId);
+          if (local) transports.push(local.protocol);
+        }
+      }
+      return transports;
+    });
+  }
+
   /** Asks the page's connections something, behind the page's back. */
   async ask<T>(question: (connections: RTCPeerConnection[]) => Promise<T>): Promise<T> {
     const instruments = await this.page.evaluateHandle(

@@ -53,12 +53,12 @@ export const test = base.extend<Fixtures>({
   ],
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
-    await use(async (name, kind, { quality = "saver", codec, browser } = {}) => {
+    await use(async (name, kind, { quality = "saver", tiles = 25, codec, browser } = {}) => {
       const shared = kind === "chromium" ? chromium : firefox;
       const context = await (browser ?? shared).createBrowserContext();
       const page = await context.newPage();
       await page.setViewport({ width: 1000, height: 700 });
-      await page.evaluateOnNewDocument(instrument, { quality, codec });
+      await page.evaluateOnNewDocument(instrument, { quality, tiles, codec });
       const person = new Person(name, kind, page, context);
       people.push(person);
       return person;

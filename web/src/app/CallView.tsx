@@ -112,9 +112,13 @@ function useHotkeys(call: Call, toggle: (panel: PanelName) => void) {
         screen: () => void call.toggleScreen(),
         chat: () => toggle("chat"),
         people: () => toggle("people"),
+        previous_page: () => call.media.turn(-1),
+        next_page: () => call.media.turn(1),
       };
       const hotkey = hotkeyOf(event, takesText(focused as HTMLElement));
-      if (!hotkey) return;
+      // In a panel these keys scroll.
+      const scrolls = event.key.startsWith("Page") && focused.closest(".panel");
+      if (!hotkey || scrolls) return;
       event.preventDefault();
       actions[hotkey]();
     };

@@ -8,6 +8,7 @@ import { Icon } from "./Icon";
 import { Invitation } from "./Invitation";
 import { Problems } from "./Lobby";
 import { Numbers } from "./Numbers";
+import { TilesPicker } from "./TilesPicker";
 
 export type PanelName = "chat" | "people" | "settings";
 
@@ -101,6 +102,7 @@ function Settings({ call }: { call: Call }) {
       <QualityPicker devices={devices} />
       <MicrophonePicker devices={devices} />
       <SpeakerPicker devices={devices} />
+      <TilesPicker media={call.media} />
       <section class="panel-section">
         <h3>Keys</h3>
         <dl class="keys">
@@ -110,6 +112,8 @@ function Settings({ call }: { call: Call }) {
             ["S", "Share the screen"],
             ["C", "Messages"],
             ["P", "People"],
+            ["PgUp", "Previous page of people"],
+            ["PgDn", "Next page of people"],
             ["Space", "Hold to talk while muted"],
           ].map(([key, meaning]) => (
             <div key={key}>

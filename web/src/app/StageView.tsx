@@ -2,21 +2,30 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
 import { type Area, arrange } from "../call/layout";
+import { GAP, pageSizeFor } from "../call/pages";
 import type { Tile } from "../call/stage";
 import { Invitation } from "./Invitation";
+import { Pager } from "./Pager";
 import { TileView } from "./TileView";
-
-const GAP = 10;
 
 /** Arranges the tiles: alone, two, a grid, or one large and the rest beside it. */
 export function StageView({ call }: { call: Call }) {
-  const { spotlight, rest, more } = call.media.stage.value;
+  const { spotlight, rest, page } = call.media.stage.value;
+  const box = useRef<HTMLElement>(null);
+  const area = useArea(box);
+  useEffect(() => {
+    call.media.room.value = pageSizeFor(area);
+  }, [call, area]);
   const tiles = [...spotlight, ...rest];
   const alone = call.phase.value === "live" && tiles.every(({ self }) => self);
   const duo = spotlight.length === 0 && rest.length === 2;
   const mode = spotlight.length > 0 ? "spotlight" : duo ? "duo" : "grid";
   return (
-    <section class={`stage ${mode}`} aria-label="People in the call">
+    <section
+      ref={box}
+      class={`stage ${mode} ${page.of > 1 ? "paged" : ""}`}
+      aria-label="People in the call"
+    >
       {mode === "grid" && <Grid call={call} tiles={rest} />}
       {mode === "duo" && rest.map((tile) => <TileView key={tile.key} call={call} tile={tile} />)}
       {mode === "spotlight" && (
@@ -40,28 +49,14 @@ export function StageView({ call }: { call: Call }) {
           <Invitation notices={call.notices} />
         </div>
       )}
-      {more.length > 0 && (
-        <p class="more-people">
-          and {more.length} more {more.length === 1 ? "person" : "people"}
-        </p>
-      )}
+      {page.of > 1 && <Pager {...page} onTurn={(by) => call.media.turn(by)} />}
     </section>
   );
 }
 
 function Grid({ call, tiles }: { call: Call; tiles: readonly Tile[] }) {
   const box = useRef<HTMLDivElement>(null);
-  const area = useSignal<Area>({ width: 0, height: 0 });
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const observer = new ResizeObserver(([entry]) => {
-      if (entry) area.value = { width: entry.contentRect.width, height: entry.contentRect.height };
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-  const { tileWidth, tileHeight } = arrange(tiles.length, area.value, GAP);
+  const { tileWidth, tileHeight } = arrange(tiles.length, useArea(box), GAP);
   return (
     <div class="tiles" ref={box}>
       {tiles.map((tile) => (
@@ -74,4 +69,19 @@ function Grid({ call, tiles }: { call: Call; tiles: readonly Tile[] }) {
       ))}
     </div>
   );
+}
+
+/** The room inside an element, as it changes. */
+function useArea(box: { current: HTMLElement | null }): Area {
+  const area = useSignal<Area>({ width: 0, height: 0 });
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry) area.value = { width: entry.contentRect.width, height: entry.contentRect.height };
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return area.value;
 }

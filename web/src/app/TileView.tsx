@@ -2,7 +2,7 @@ import { MicOff, Pin, PinOff, ScreenShare } from "lucide";
 import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
 import type { Area } from "../call/layout";
-import type { Tile } from "../call/stage";
+import { type Tile, type TileSize, UNSEEN } from "../call/stage";
 import { Avatar } from "./Avatar";
 import { Icon } from "./Icon";
 import { TrackVideo } from "./TrackVideo";
@@ -13,6 +13,9 @@ interface Props {
   size?: Area;
 }
 
+const PAUSED = "Paused";
+const WHY_PAUSED = "your connection is too slow for this picture";
+
 /** One person, or one screen, under the name that its keys prove. */
 export function TileView({ call, tile, size }: Props) {
   const figure = useRef<HTMLElement>(null);
@@ -20,11 +23,17 @@ export function TileView({ call, tile, size }: Props) {
   const member = call.roster.value.find(({ leaf }) => leaf === tile.leaf);
   const name = member?.name ?? "";
   const screen = tile.source === "screen";
-  const track = trackOf(call, tile);
+  const paused = isPaused(call, tile);
+  const track = paused ? null : trackOf(call, tile);
   const muted = !screen && isMuted(call, tile, member?.participant);
   const speaks = !screen && !muted && call.media.speakers.value.has(tile.leaf);
   const pinned = call.media.pinned.value === tile.key;
-  const label = [tile.self ? `${name} (you)` : name, screen && "shared screen", muted && "muted"];
+  const label = [
+    tile.self ? `${name} (you)` : name,
+    screen && "shared screen",
+    muted && "muted",
+    paused && `${PAUSED}: ${WHY_PAUSED}`,
+  ];
   const pin = () => {
     call.media.pinned.value = pinned ? undefined : tile.key;
   };
@@ -46,7 +55,16 @@ export function TileView({ call, tile, size }: Props) {
         mirrored={tile.self && !screen}
         onPicture={tile.self ? undefined : () => call.frameShown()}
       />
-      {!track && !screen && <Avatar name={name} />}
+      {!track && !screen && !paused && <Avatar name={name} />}
+      {paused && (
+        <div class="paused" data-paused="">
+          {screen ? <Icon of={ScreenShare} size={34} /> : <Avatar name={name} />}
+          <p>
+            {PAUSED}
+            <span>: {WHY_PAUSED}</span>
+          </p>
+        </div>
+      )}
       {screen && tile.self && (
         <div class="sharing">
           <Icon of={ScreenShare} size={34} />
@@ -78,6 +96,12 @@ function trackOf(call: Call, { self, source, slot }: Tile): MediaStreamTrack | n
   return found?.transceiver.receiver.track ?? null;
 }
 
+/** By the server's word: it knows best what it does not send. */
+function isPaused(call: Call, { self, source, leaf }: Tile): boolean {
+  const paused = call.media.paused.value;
+  return !self && paused.some((picture) => picture.leaf === leaf && picture.source === source);
+}
+
 /** By the server's word, which is good enough for a small sign. */
 function isMuted(call: Call, tile: Tile, participant: string | undefined): boolean {
   if (tile.self) return call.devices.sentMicrophone.value === null;
@@ -87,22 +111,32 @@ function isMuted(call: Call, tile: Tile, participant: string | undefined): boole
   return published !== undefined && !published.sources.includes("microphone");
 }
 
-/** Tells the call how large the tile is on this screen, so that it asks for no more than that. */
+/**
+ * Tells the call how large the tile is on this screen, so that it asks for no more than that;
+ * and whether it was scrolled out of sight, so that it does not ask at all.
+ */
 function useMeasured(call: Call, tile: Tile, figure: { current: HTMLElement | null }) {
   useEffect(() => {
     const element = figure.current;
     if (!element || tile.self) return;
-    const observer = new ResizeObserver(([entry]) => {
+    let seen = true;
+    let size: TileSize | undefined;
+    const tell = () => call.media.measured(tile.key, seen ? size : UNSEEN);
+    const sizes = new ResizeObserver(([entry]) => {
       if (!entry) return;
       const { width, height } = entry.contentRect;
-      call.media.measured(tile.key, {
-        width: width * devicePixelRatio,
-        height: height * devicePixelRatio,
-      });
+      size = { width: width * devicePixelRatio, height: height * devicePixelRatio };
+      tell();
     });
-    observer.observe(element);
+    const sight = new IntersectionObserver((entries) => {
+      seen = entries.at(-1)?.isIntersecting ?? seen;
+      tell();
+    });
+    sizes.observe(element);
+    sight.observe(element);
     return () => {
-      observer.disconnect();
+      sizes.disconnect();
+      sight.disconnect();
       call.media.measured(tile.key, undefined);
     };
   }, [call, tile.key, tile.self]);

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Member } from "../protocol/Member";
-import { type BoundSlot, pictures, refilled, speaking } from "./binding";
+import type { Publication } from "../protocol/Publication";
+import {
+  type BoundSlot,
+  pausedPictures,
+  pictures,
+  publicationsAfter,
+  refilled,
+  speaking,
+} from "./binding";
 
 const member = (leaf: number, name: string, is_self = false): Member => ({
   leaf,
@@ -49,6 +57,7 @@ it("a slot is refilled when the server puts someone or something else there", ()
     mid,
     participant,
     source: "camera" as const,
+    paused: false,
   });
   const before = [filling("4", "a"), filling("5", "b")];
   const after = [filling("4", "a"), filling("5", "c"), filling("6", "d")];
@@ -60,4 +69,29 @@ it("only those speak whom the server names and whose sound opens", () => {
   const named = ["0000000000000001", "0000000000000002", "000000000000000f"];
   expect(speaking(named, new Set([1, 9]), roster)).toEqual(new Set([1]));
   expect(speaking([], new Set([1, 2]), roster)).toEqual(new Set());
+});
+
+it("what is paused is known before a frame of it ever opened", () => {
+  const filling = (participant: string, paused: boolean) => ({
+    mid: "4",
+    participant,
+    source: "screen" as const,
+    paused,
+  });
+  const filled = new Map([
+    ["screen-0", filling("0000000000000002", true)],
+    ["screen-1", filling("0000000000000001", false)],
+    ["screen-2", filling("000000000000000f", true)],
+  ]);
+  expect(pausedPictures(filled, roster)).toEqual([{ leaf: 2, source: "screen", slot: "screen-0" }]);
+});
+
+it("publications follow what changed: new ones, other ones, none any more", () => {
+  const of = (participant: string, ...sources: Publication["sources"]) => ({
+    participant,
+    sources,
+  });
+  const before = [of("a", "camera"), of("b", "microphone"), of("c", "camera")];
+  const after = publicationsAfter(before, [of("b"), of("c", "screen"), of("d", "camera")]);
+  expect(after).toEqual([of("a", "camera"), of("c", "screen"), of("d", "camera")]);
 });

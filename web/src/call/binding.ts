@@ -3,6 +3,7 @@
  * from the key that opened the frames. A picture is only ever shown under the latter.
  */
 import type { Member } from "../protocol/Member";
+import type { Publication } from "../protocol/Publication";
 import type { SlotFilling } from "../protocol/SlotFilling";
 import type { Source } from "../protocol/Source";
 
@@ -27,7 +28,7 @@ export interface Picture {
  */
 export function pictures(
   bound: readonly BoundSlot[],
-  filled: ReadonlySet<string>,
+  filled: { has(slot: string): boolean },
   roster: readonly Member[],
 ): Picture[] {
   const members = new Set(roster.filter((member) => !member.is_self).map(({ leaf }) => leaf));
@@ -38,6 +39,31 @@ export function pictures(
     found.set(`${accepts} ${leaf}`, { leaf, source: accepts, slot: key });
   }
   return [...found.values()];
+}
+
+/** The pictures for which the way to us is too narrow now, by the server's word. */
+export function pausedPictures(
+  filled: ReadonlyMap<string, SlotFilling>,
+  roster: readonly Member[],
+): Picture[] {
+  const leaves = new Map(roster.map(({ leaf, participant }) => [participant, leaf]));
+  const found: Picture[] = [];
+  for (const [slot, { participant, source, paused }] of filled) {
+    const leaf = leaves.get(participant);
+    if (!paused || leaf === undefined) continue;
+    if (source === "camera" || source === "screen") found.push({ leaf, source, slot });
+  }
+  return found;
+}
+
+/** What everyone publishes, after the server has said what changed. */
+export function publicationsAfter(
+  before: readonly Publication[],
+  changes: readonly Publication[],
+): Publication[] {
+  const changed = new Set(changes.map(({ participant }) => participant));
+  const kept = before.filter(({ participant }) => !changed.has(participant));
+  return [...kept, ...changes.filter(({ sources }) => sources.length > 0)];
 }
 
 /** The slots whose filling changed by the server's word, whoever is in them now. */

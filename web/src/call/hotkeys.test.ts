@@ -13,6 +13,7 @@ const press = (key: string, extra = {}) => ({
 it("knows its keys, in either case", () => {
   expect(hotkeyOf(press("m"), false)).toBe("microphone");
   expect(hotkeyOf(press("V"), false)).toBe("camera");
+  expect(hotkeyOf(press("PageDown"), false)).toBe("next_page");
   expect(hotkeyOf(press("x"), false)).toBeUndefined();
   expect(hotkeyOf(press("toString"), false)).toBeUndefined();
 });

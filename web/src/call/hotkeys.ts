@@ -1,6 +1,13 @@
 /** Keys that work anywhere in a call, but never while somebody is typing. */
 
-export type Hotkey = "microphone" | "camera" | "screen" | "chat" | "people";
+export type Hotkey =
+  | "microphone"
+  | "camera"
+  | "screen"
+  | "chat"
+  | "people"
+  | "previous_page"
+  | "next_page";
 
 export interface KeyPress {
   readonly key: string;
@@ -17,6 +24,8 @@ export const HOTKEYS: Readonly<Record<string, Hotkey>> = {
   s: "screen",
   c: "chat",
   p: "people",
+  pageup: "previous_page",
+  pagedown: "next_page",
 };
 
 export function hotkeyOf(press: KeyPress, typing: boolean): Hotkey | undefined {

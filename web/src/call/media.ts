@@ -11,9 +11,18 @@ import type { Publication } from "../protocol/Publication";
 import type { SlotFilling } from "../protocol/SlotFilling";
 import type { Source } from "../protocol/Source";
 import { backoff } from "./backoff";
-import { type BoundSlot, pictures, refilled, speaking } from "./binding";
+import {
+  type BoundSlot,
+  pausedPictures,
+  pictures,
+  publicationsAfter,
+  refilled,
+  speaking,
+} from "./binding";
 import type { Devices } from "./devices";
+import { PAGE_SIZES, type PageSize, slotsFor, type View } from "./pages";
 import { type InboundVideo, Peer } from "./peer";
+import { loadSettings, saveSettings } from "./settings";
 import { setStage, type TileSize, wishes } from "./stage";
 import type { Workers } from "./workers";
 
@@ -55,22 +64,48 @@ export class Media {
   readonly stalled = signal<ReadonlySet<string>>(new Set());
   /** The tile that the person wants to see large. */
   readonly pinned = signal<string | undefined>(undefined);
+  /** How many tiles the person wants on a page at most. */
+  readonly tiles = signal<PageSize>(loadSettings().tiles);
+  /** The largest page for which the window has room. */
+  readonly room = signal<PageSize>(PAGE_SIZES[0]);
+  readonly paused = computed(() => pausedPictures(this.#filled.value, this.#group.roster.value));
   readonly stage = computed(() => {
     const roster = this.#group.roster.value;
     const moving = this.#bound.value.filter(
       // A camera that has stopped keeps its tile, without a picture; a screen has none left.
       ({ key, accepts }) => accepts !== "screen" || !this.stalled.value.has(key),
     );
-    const shown = pictures(moving, this.#filledSlots.value, roster);
+    const shown = pictures(moving, this.#filled.value, roster);
+    const screens = this.paused.value.filter(
+      ({ source, slot }) => source === "screen" && !shown.some((picture) => picture.slot === slot),
+    );
     const sharing = this.#devices.screen.value !== null;
-    return setStage(roster, shown, this.#lastSpoke.value, this.pinned.value, sharing);
+    return setStage(
+      roster,
+      [...shown, ...screens],
+      this.#lastSpoke.value,
+      this.pinned.value,
+      sharing,
+      this.#view.value,
+    );
   });
 
+  readonly #page = signal(0);
+  readonly #view = computed((): View => {
+    const slots = this.peer.value?.cameras ?? this.tiles.value;
+    const size = Math.min(this.tiles.value, this.room.value, slots);
+    return { size, page: this.#page.value };
+  });
   readonly #bound = signal<readonly BoundSlot[]>([]);
   readonly #fillings = signal<readonly SlotFilling[]>([]);
-  readonly #filledSlots = computed(() => {
-    const keys = this.#fillings.value.map(({ mid }) => this.peer.value?.slotAt(mid)?.key);
-    return new Set(keys.filter((key) => key !== undefined));
+  /** What the server put where, by the keys of slots. */
+  readonly #filled = computed(() => {
+    const filled = new Map<string, SlotFilling>();
+    for (const filling of this.#fillings.value) {
+      const slot = this.peer.value?.slotAt(filling.mid);
+      if (slot) filled.set(slot.key, filling);
+    }
+    return filled;
   });
   readonly #lastSpoke = signal<ReadonlyMap<number, number>>(new Map());
   readonly #sizes = signal<ReadonlyMap<string, TileSize>>(new Map());
@@ -81,6 +116,8 @@ export class Media {
   readonly #workers: Workers;
   readonly #events: MediaEvents;
   readonly #stops: readonly (() => void)[];
+  /** When each slot was last known to be paused: it cannot have stopped before that. */
+  readonly #pausedUntil = new Map<string, number>();
   #namedSpeakers: readonly string[] = [];
   #attempt = 0;
   #renewTimer: ReturnType<typeof setTimeout> | undefined;
@@ -108,7 +145,7 @@ export class Media {
   /** Makes a connection, in place of the one there is. */
   async connect(): Promise<void> {
     this.peer.value?.close();
-    const peer = new Peer(this.#workers, {
+    const peer = new Peer(this.#workers, slotsFor(this.tiles.peek(), window.screen), {
       notice: (notice) => this.peer.value === peer && this.#onNotice(notice),
       ready: () => {
         if (this.peer.value !== peer) return;
@@ -142,9 +179,7 @@ export class Media {
   renew(): void {
     if (this.#renewTimer !== undefined) return;
     if (this.#attempt === PATIENCE) {
-      this.#events.trouble(
-        "Sound and pictures do not get through. A firewall may block them (UDP).",
-      );
+      this.#events.trouble("Sound and pictures do not get through. A firewall may block them.");
     }
     const wait = backoff(this.#attempt, Math.random());
     this.#attempt += 1;
@@ -183,6 +218,20 @@ export class Media {
     this.#bound.value = [...others, { key, accepts, leaf: event.leaf }];
   }
 
+  /** Shows the next page of the others, or the one before. */
+  turn(by: 1 | -1): void {
+    const { at, of } = this.stage.peek().page;
+    this.#page.value = Math.min(Math.max(at + by, 0), of - 1);
+  }
+
+  /** Changes how many tiles a page has at most. Slots for more take another connection. */
+  chooseTiles(tiles: PageSize): void {
+    saveSettings({ tiles });
+    this.tiles.value = tiles;
+    const peer = this.peer.peek();
+    if (peer && peer.cameras < slotsFor(tiles, window.screen)) void this.connect();
+  }
+
   /** A tile was laid out at this size, or is gone. */
   measured(key: string, size: TileSize | undefined): void {
     const sizes = new Map(this.#sizes.value);
@@ -200,15 +249,16 @@ export class Media {
       .filter(recent(HEARD_MS))
       .map(({ leaf }) => leaf)
       .filter((leaf) => leaf !== null);
-    const still = report.incoming.filter(
-      ({ accepts, idleMs }) =>
-        (accepts === "camera" || accepts === "screen") &&
-        idleMs !== null &&
-        idleMs > STALLED_MS[accepts],
-    );
-    const now = speaking(this.#namedSpeakers, new Set(heard), this.#group.roster.value);
+    const now = performance.now();
+    const still = report.incoming.filter(({ slot, accepts, idleMs }) => {
+      if ((accepts !== "camera" && accepts !== "screen") || idleMs === null) return false;
+      if (this.#filled.value.get(slot)?.paused) this.#pausedUntil.set(slot, now);
+      const sincePause = now - (this.#pausedUntil.get(slot) ?? Number.NEGATIVE_INFINITY);
+      return Math.min(idleMs, sincePause) > STALLED_MS[accepts];
+    });
+    const speakers = speaking(this.#namedSpeakers, new Set(heard), this.#group.roster.value);
     batch(() => {
-      if (!sameSet(now, this.speakers.value)) this.#spoke(now);
+      if (!sameSet(speakers, this.speakers.value)) this.#spoke(speakers);
       const stalled = new Set(still.map(({ slot }) => slot));
       if (!sameSet(stalled, this.stalled.value)) this.stalled.value = stalled;
     });
@@ -229,7 +279,8 @@ export class Media {
     return (Object.keys(sent) as Source[]).map((source) =>
       effect(() => {
         const track = this.#group.epoch.value === undefined ? null : sent[source]();
-        this.peer.value?.send(source, track).catch(() => {
+        this.peer.value?.send(source, track).catch((error: unknown) => {
+          console.warn(`${source} cannot be sent:`, error);
           this.#events.trouble("A device could not be sent to the others. Choose it again.");
         });
       }),
@@ -253,6 +304,9 @@ export class Media {
         break;
       case "publications":
         this.publications.value = notice.participants;
+        break;
+      case "publications_changed":
+        this.publications.value = publicationsAfter(this.publications.value, notice.participants);
         break;
       case "speakers":
         this.#namedSpeakers = notice.participants;
@@ -301,6 +355,7 @@ export class Media {
     this.#bound.value = [];
     this.#fillings.value = [];
     this.stalled.value = new Set();
+    this.#pausedUntil.clear();
     this.#namedSpeakers = [];
     this.#lastWishes = "";
   }

@@ -1,16 +1,16 @@
 /**
  * One peer connection to the SFU. Everything it will ever carry stands in its first offer:
- * four sending sections and a fixed number of receiving slots. Afterwards only tracks are
+ * four sending sections and as many receiving slots as the screen can show. Afterwards only tracks are
  * replaced, so there is no second round of offer and answer.
  */
-import { payloadTypesOf } from "../crypto/codec";
+import { type Codec, codecOfMime, payloadTypesOf } from "../crypto/codec";
 import type { TransformOptions } from "../crypto/messages";
 import type { ClientMessage } from "../protocol/ClientMessage";
 import type { ControlNotice } from "../protocol/ControlNotice";
 import type { ControlRequest } from "../protocol/ControlRequest";
 import type { Mid } from "../protocol/Mid";
 import type { Source } from "../protocol/Source";
-import { layersFor } from "./layers";
+import { encodingsFor } from "./layers";
 import { Turns } from "./turns";
 import type { Workers } from "./workers";
 
@@ -20,15 +20,19 @@ const CHANNEL_LABEL = "control";
 /** A connection that has been silent for this long is given up. */
 const DISCONNECTED_MS = 3_000;
 
-/** How many slots there are for each kind of media. */
-export const SLOTS = { camera: 9, microphone: 4, screen: 1 } as const;
+/** How many slots there are for each kind of media but cameras, of which the screen decides. */
+const SLOTS = { microphone: 4, screen: 1 } as const;
 
 /** Preferred first. Codecs that are not named are not offered. */
 const VIDEO_CODECS = ["video/VP8", "video/VP9", "video/AV1", "video/rtx"];
 const AUDIO_CODECS = ["audio/opus"];
 
-/** As for the largest picture; the camera's real one sets them anew. */
-const CAMERA_LAYERS = layersFor(720);
+/** As for the largest picture; the camera's real one sets the encodings anew. */
+const USUAL_HEIGHT = 720;
+
+/** Tells of each packet which layer its frame is of (AV1 RTP, appendix A). */
+const DEPENDENCY_DESCRIPTOR =
+  "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 /** A receiving section of the offer. */
 export interface Slot {
@@ -58,10 +62,11 @@ export class Peer {
     this.#put(source, track),
   );
   readonly #workers: Workers;
+  #agreed = false;
   #closed = false;
   #lostTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(workers: Workers, events: PeerEvents) {
+  constructor(workers: Workers, cameras: number, events: PeerEvents) {
     peers += 1;
     this.number = peers;
     this.#workers = workers;
@@ -75,13 +80,19 @@ export class Peer {
 
     this.#senders = new Map<Source, RTCRtpTransceiver>([
       ["microphone", this.#sending("microphone", [{ maxBitrate: 48_000 }])],
-      ["camera", this.#sending("camera", CAMERA_LAYERS)],
+      ["camera", this.#sending("camera", encodingsFor(likelyCodec(), USUAL_HEIGHT, true))],
       ["screen", this.#sending("screen", [{ maxBitrate: 2_500_000 }])],
       ["screen_sound", this.#sending("screen_sound", [{ maxBitrate: 96_000 }])],
     ]);
-    this.slots = (["microphone", "camera", "screen"] as const).flatMap((accepts) =>
-      Array.from({ length: SLOTS[accepts] }, (_, index) => this.#receiving(accepts, index)),
+    const counts = { ...SLOTS, camera: cameras };
+    this.slots = (["microphone", "screen", "camera"] as const).flatMap((accepts) =>
+      Array.from({ length: counts[accepts] }, (_, index) => this.#receiving(accepts, index)),
     );
+  }
+
+  /** How many cameras it can receive at once. */
+  get cameras(): number {
+    return this.slots.filter(({ accepts }) => accepts === "camera").length;
   }
 
   get state(): RTCPeerConnectionState {
@@ -109,6 +120,9 @@ export class Peer {
   async accept(sdp: string): Promise<void> {
     if (this.#closed || this.#connection.signalingState !== "have-local-offer") return;
     await this.#connection.setRemoteDescription({ type: "answer", sdp });
+    this.#agreed = true;
+    // Fails as the track does that is put there next, and that is told.
+    this.#tracks.again("camera").catch((error: unknown) => console.warn(error));
   }
 
   /** Puts a track on a sending section, or takes it off. */
@@ -118,9 +132,13 @@ export class Peer {
 
   async #put(source: Source, track: MediaStreamTrack | null): Promise<void> {
     const sender = this.#senders.get(source)?.sender;
-    if (!sender || this.#closed || sender.track === track) return;
-    if (source === "camera" && track) await setLayers(sender, track.getSettings().height);
-    await sender.replaceTrack(track);
+    if (!sender || this.#closed) return;
+    // Until the answer the codec is not known, and browsers let nobody change parameters that
+    // they are changing themselves.
+    if (source === "camera" && track && this.#agreed) {
+      await setEncodings(sender, track.getSettings().height);
+    }
+    if (sender.track !== track) await sender.replaceTrack(track);
   }
 
   ask(request: ControlRequest): void {
@@ -170,15 +188,17 @@ export class Peer {
       direction: "sendonly",
       sendEncodings,
     });
-    prefer(transceiver, kind, RTCRtpSender.getCapabilities(kind));
+    transceiver.setCodecPreferences(preferred(kind, RTCRtpSender.getCapabilities(kind)));
+    if (kind === "video") describe(transceiver);
     transceiver.sender.transform = this.#transform({ side: "send", peer: this.number, source });
     return transceiver;
   }
 
-  #receiving(accepts: keyof typeof SLOTS, index: number): Slot {
+  #receiving(accepts: Slot["accepts"], index: number): Slot {
     const kind = accepts === "microphone" ? "audio" : "video";
     const transceiver = this.#connection.addTransceiver(kind, { direction: "recvonly" });
-    prefer(transceiver, kind, RTCRtpReceiver.getCapabilities(kind));
+    transceiver.setCodecPreferences(preferred(kind, RTCRtpReceiver.getCapabilities(kind)));
+    if (kind === "video") describe(transceiver);
     const key = `${accepts}-${index}`;
     transceiver.receiver.transform = this.#transform({
       side: "receive",
@@ -201,13 +221,36 @@ export interface InboundVideo {
   readonly frameHeight?: number;
 }
 
-async function setLayers(sender: RTCRtpSender, height = 720): Promise<void> {
+/** The codec that will be agreed upon: the server takes every one that we offer. */
+function likelyCodec(): Codec {
+  const [first] = preferred("video", RTCRtpSender.getCapabilities("video"));
+  return codecOfMime(first?.mimeType ?? "") ?? "vp8";
+}
+
+async function setEncodings(sender: RTCRtpSender, height = USUAL_HEIGHT): Promise<void> {
   const parameters = sender.getParameters();
-  const layers = layersFor(height);
+  const codec = codecOfMime(parameters.codecs[0]?.mimeType ?? "") ?? likelyCodec();
+  const described = parameters.headerExtensions.some(({ uri }) => uri === DEPENDENCY_DESCRIPTOR);
+  const encodings = encodingsFor(codec, height, described);
   for (const [index, encoding] of parameters.encodings.entries()) {
-    Object.assign(encoding, layers[index]);
+    Object.assign(encoding, encodings[index] ?? { active: false });
   }
   await sender.setParameters(parameters);
+}
+
+/** Chromium offers the descriptor by itself only where it sends several layers. */
+function describe(transceiver: RTCRtpTransceiver & HeaderExtensions): void {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  const wanted = extensions?.find(({ uri }) => uri === DEPENDENCY_DESCRIPTOR);
+  if (!extensions || !wanted) return;
+  wanted.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate?.(extensions);
+}
+
+/** The part of RTCRtpTransceiver (WebRTC Extensions) that the page's type library lacks. */
+interface HeaderExtensions {
+  getHeaderExtensionsToNegotiate?(): { uri: string; direction: RTCRtpTransceiverDirection }[];
+  setHeaderExtensionsToNegotiate?(extensions: readonly object[]): void;
 }
 
 function midOf(transceiver: RTCRtpTransceiver): Mid {
@@ -215,14 +258,13 @@ function midOf(transceiver: RTCRtpTransceiver): Mid {
   return transceiver.mid;
 }
 
-function prefer(
-  transceiver: RTCRtpTransceiver,
+/** The codecs that we can use, the best first. */
+function preferred(
   kind: "audio" | "video",
   capabilities: RTCRtpCapabilities | null,
-): void {
+): RTCRtpCodec[] {
   const wanted = (kind === "audio" ? AUDIO_CODECS : VIDEO_CODECS).map((mime) => mime.toLowerCase());
   const rank = (codec: RTCRtpCodec) => wanted.indexOf(codec.mimeType.toLowerCase());
   const codecs = (capabilities?.codecs ?? []).filter((codec) => rank(codec) >= 0);
-  codecs.sort((a, b) => rank(a) - rank(b));
-  transceiver.setCodecPreferences(codecs);
+  return codecs.sort((a, b) => rank(a) - rank(b));
 }

@@ -20,3 +20,8 @@ it.each([null, "", "{", "null", "[]", '{"name":1,"cameraOn":"no","quality":"toSt
 it("takes no quality that it does not know", () => {
   expect(readSettings('{"quality":"ultra"}').quality).toBe("high");
 });
+
+it("takes no number of tiles for which there is no page", () => {
+  expect(readSettings('{"tiles":49}').tiles).toBe(49);
+  expect(readSettings('{"tiles":1000}').tiles).toBe(25);
+});

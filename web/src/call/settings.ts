@@ -1,5 +1,7 @@
 /** What a person chose last time. It stays in this browser and holds nothing about any call. */
 
+import { PAGE_SIZES, type PageSize, USUAL_PAGE } from "./pages";
+
 export type Quality = "saver" | "standard" | "high";
 
 export interface Settings {
@@ -10,6 +12,8 @@ export interface Settings {
   readonly cameraOn: boolean;
   readonly microphoneOn: boolean;
   readonly quality: Quality;
+  /** At most so many tiles on a page. */
+  readonly tiles: PageSize;
 }
 
 const KEY = "conclave.settings";
@@ -22,6 +26,7 @@ const DEFAULTS: Settings = {
   cameraOn: true,
   microphoneOn: true,
   quality: "high",
+  tiles: USUAL_PAGE,
 };
 
 /** How large a picture is taken from the camera. */
@@ -53,6 +58,7 @@ export function readSettings(text: string | null): Settings {
     cameraOn: flag("cameraOn"),
     microphoneOn: flag("microphoneOn"),
     quality: Object.hasOwn(PICTURES, quality) ? (quality as Quality) : DEFAULTS.quality,
+    tiles: PAGE_SIZES.find((size) => size === stored.tiles) ?? DEFAULTS.tiles,
   };
 }
 

@@ -5,9 +5,7 @@
 import type { Member } from "../protocol/Member";
 import type { VideoWish } from "../protocol/VideoWish";
 import type { Picture } from "./binding";
-
-/** As many others as there are slots for cameras. */
-export const MOST_OTHERS = 9;
+import { pageOf, type View } from "./pages";
 
 export interface Tile {
   /** Stays the same while the tile shows the same thing. */
@@ -20,16 +18,16 @@ export interface Tile {
 }
 
 export interface Stage {
-  /** Shown large; empty in a plain grid. */
+  /** Shown large, whichever page is open; empty in a plain grid. */
   readonly spotlight: readonly Tile[];
   readonly rest: readonly Tile[];
-  /** Others for whom there is no room. */
-  readonly more: readonly Member[];
+  /** Which page of the others this is, counted from 0, and of how many. */
+  readonly page: { readonly at: number; readonly of: number };
 }
 
 /**
- * Sets the stage. Places among the others go to those who spoke last, and are kept in the
- * order of the group, so that tiles do not wander about.
+ * Sets the stage. The first page goes to those who spoke last; on every page people are kept
+ * in the order of the group, so that tiles do not wander about.
  *
  * @param lastSpoke by leaf; larger is later
  * @param pinned the key of a tile that somebody wants to see large
@@ -40,38 +38,41 @@ export function setStage(
   lastSpoke: ReadonlyMap<number, number>,
   pinned: string | undefined,
   sharing: boolean,
+  view: View,
 ): Stage {
-  const others = roster.filter((member) => !member.is_self);
-  const rank = ({ leaf }: Member) => lastSpoke.get(leaf) ?? -1;
-  const kept = new Set(
-    others
-      .map((member, place) => ({ member, place }))
-      .sort((a, b) => rank(b.member) - rank(a.member) || a.place - b.place)
-      .slice(0, MOST_OTHERS)
-      .map(({ member }) => member.leaf),
-  );
   const slotOf = (leaf: number, source: Tile["source"]) =>
     shown.find((picture) => picture.leaf === leaf && picture.source === source)?.slot;
+  const camera = ({ leaf, is_self }: Member) =>
+    tile(leaf, "camera", is_self, is_self ? undefined : slotOf(leaf, "camera"));
 
   const self = roster.find((member) => member.is_self);
-  const tiles: Tile[] = others
-    .filter(({ leaf }) => kept.has(leaf))
-    .map(({ leaf }) => tile(leaf, "camera", false, slotOf(leaf, "camera")));
-  if (self) tiles.push(tile(self.leaf, "camera", true, undefined));
-
   const screens = shown
     .filter(({ source }) => source === "screen")
     .map(({ leaf, slot }) => tile(leaf, "screen", false, slot));
   if (self && sharing) screens.push(tile(self.leaf, "screen", true, undefined));
 
-  const all = [...screens, ...tiles];
-  const pin = all.find(({ key }) => key === pinned);
+  const pin = [...screens, ...roster.map(camera)].find(({ key }) => key === pinned);
   const spotlight = pin ? [pin] : screens.slice(0, 1);
-  return {
-    spotlight,
-    rest: all.filter((candidate) => !spotlight.includes(candidate)),
-    more: others.filter(({ leaf }) => !kept.has(leaf)),
-  };
+  const isLarge = ({ key }: Tile) => spotlight.some((large) => large.key === key);
+
+  const others = roster.filter((member) => !member.is_self && !isLarge(camera(member)));
+  // A camera that is shown large takes one of the slots.
+  const room = { ...view, size: pin?.source === "camera" && !pin.self ? view.size - 1 : view.size };
+  const { shown: present, ...page } = pageOf(speakersFirst(others, lastSpoke, room.size), room);
+  const rest = [...screens, ...present.map(camera), ...(self ? [camera(self)] : [])];
+  return { spotlight, rest: rest.filter((candidate) => !isLarge(candidate)), page };
+}
+
+/** Moves those who spoke last onto the first page, and changes the order in nothing else. */
+function speakersFirst(
+  others: readonly Member[],
+  lastSpoke: ReadonlyMap<number, number>,
+  size: number,
+): readonly Member[] {
+  if (others.length <= size) return others;
+  const rank = ({ leaf }: Member) => lastSpoke.get(leaf) ?? -1;
+  const first = new Set([...others].sort((a, b) => rank(b) - rank(a)).slice(0, size - 1));
+  return [...others.filter((one) => first.has(one)), ...others.filter((one) => !first.has(one))];
 }
 
 function tile(leaf: number, source: Tile["source"], self: boolean, slot: string | undefined): Tile {
@@ -84,9 +85,12 @@ export interface TileSize {
   readonly height: number;
 }
 
+/** The size of a tile that nobody can see: it was scrolled away. */
+export const UNSEEN: TileSize = { width: 0, height: 0 };
+
 /**
  * What to ask the server for: the screens that others share, then the tiles on the stage in
- * their order, each at its size.
+ * their order, each at its size. A camera whose tile is out of sight is not asked for.
  */
 export function wishes(
   stage: Stage,
@@ -105,7 +109,8 @@ export function wishes(
   }
   for (const { leaf, source, self, key } of [...stage.spotlight, ...stage.rest]) {
     const participant = participants.get(leaf);
-    if (!self && source === "camera" && participant) ask(participant, "camera", key);
+    const seen = sizes.get(key) !== UNSEEN;
+    if (!self && source === "camera" && participant && seen) ask(participant, "camera", key);
   }
   return found;
 }

@@ -29,3 +29,12 @@ test("a failure is told to its caller and stops nobody else", async () => {
   await turns.set("camera", 2);
   expect(applied).toEqual([2]);
 });
+
+test("what was set last can be applied once more, and nothing that never was", async () => {
+  const applied: string[] = [];
+  const turns = new Turns<string, string>(async (key, value) => void applied.push(key + value));
+  await turns.again("camera");
+  await turns.set("camera", "1");
+  await turns.again("camera");
+  expect(applied).toEqual(["camera1", "camera1"]);
+});

@@ -21,4 +21,9 @@ export class Turns<Key, Value> {
     this.#turns.set(key, turn);
     return turn;
   }
+
+  /** Applies once more what was set last: something else that it depends on has changed. */
+  async again(key: Key): Promise<void> {
+    if (this.#wanted.has(key)) await this.set(key, this.#wanted.get(key) as Value);
+  }
 }

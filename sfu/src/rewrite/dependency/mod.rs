@@ -69,6 +69,8 @@ pub(crate) struct DependencyFrame {
 #[derive(Debug, Default)]
 pub(crate) struct DependencyReader {
     structure: Option<Arc<Structure>>,
+    /// The number of the frame with which it came.
+    since: u16,
     active: u32,
 }
 
@@ -129,9 +131,14 @@ impl DependencyReader {
                 bits.number(8)?;
             }
         }
-        if in_order {
-            self.structure = Some(Arc::clone(&structure));
+        // A structure that comes late is still the newest, unless another one came since.
+        let is_newest = self.structure.is_none() || number.wrapping_sub(self.since) < 1 << 15;
+        if in_order || (brings_structure && is_newest) {
             self.active = active;
+        }
+        if brings_structure && (in_order || is_newest) {
+            self.structure = Some(Arc::clone(&structure));
+            self.since = number;
         }
         Some(DependencyFrame {
             raw: Arc::clone(raw),

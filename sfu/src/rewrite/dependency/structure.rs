@@ -55,6 +55,8 @@ pub(crate) struct Structure {
     templates: Vec<Template>,
     /// What each decode target reaches up to.
     targets: Vec<LayerId>,
+    /// The targets of which all frames are frames of this one too, one bit each.
+    parts: Vec<u32>,
     chains: u32,
     /// The height of each spatial layer in pixels, where it is said.
     heights: Vec<u16>,
@@ -142,10 +144,14 @@ impl Structure {
         let targets = (0..target_count)
             .map(|target| reach(&templates, target))
             .collect();
+        let parts = (0..target_count)
+            .map(|target| parts(&templates, target_count, target))
+            .collect();
         Some(Self {
             template_offset,
             templates,
             targets,
+            parts,
             chains,
             heights,
             raw: Arc::clone(raw),
@@ -190,11 +196,15 @@ impl Structure {
         best.or_else(least).map_or(0, |(target, _)| target)
     }
 
+    /// The targets that come along with this one since all their frames are its frames, one
+    /// bit each.
+    pub(crate) fn parts_of(&self, whole: usize) -> u32 {
+        self.parts.get(whole).copied().unwrap_or(0)
+    }
+
     /// Every frame of one target is a frame of the other too.
     pub(crate) fn is_part_of(&self, target: usize, whole: usize) -> bool {
-        self.templates.iter().all(|template| {
-            !template.indications.includes(target) || template.indications.includes(whole)
-        })
+        self.parts_of(whole) >> target & 1 == 1
     }
 
     /// Who gets this spatial layer gets the lower ones along with it, not only in key frames.
@@ -248,4 +258,15 @@ fn reach(templates: &[Template], target: usize) -> LayerId {
         spatial: own().map(|t| t.layer.spatial).max().unwrap_or(0),
         temporal: own().map(|t| t.layer.temporal).max().unwrap_or(0),
     }
+}
+
+fn parts(templates: &[Template], targets: usize, whole: usize) -> u32 {
+    let is_part = |target: &usize| {
+        templates.iter().all(|template| {
+            !template.indications.includes(*target) || template.indications.includes(whole)
+        })
+    };
+    (0..targets)
+        .filter(is_part)
+        .fold(0, |parts, target| parts | 1 << target)
 }

@@ -117,12 +117,23 @@ fn a_frame_may_have_definitions_of_its_own() {
 }
 
 #[test]
-fn without_a_structure_nothing_is_known_and_a_late_one_changes_nothing() {
+fn a_late_structure_counts_when_it_is_the_newest() {
     let mut reader = DependencyReader::default();
     assert!(reader.read(&raw(&Fields::plain(OFFSET, 1)), true).is_none());
-    assert!(reader.read(&raw(&key(L3T3)), true).is_some());
-    assert!(reader.read(&raw(&key(L1T3)), false).is_some());
+    assert!(reader.read(&raw(&key(L3T3)), false).is_some());
     assert_eq!(reader.structure().unwrap().spatial_layers(), 3);
+    let old = Fields {
+        number: 999,
+        ..key(L1T3)
+    };
+    assert!(reader.read(&raw(&old), false).is_some());
+    assert_eq!(reader.structure().unwrap().spatial_layers(), 3);
+    let new = Fields {
+        number: 1001,
+        ..key(L1T3)
+    };
+    assert!(reader.read(&raw(&new), false).is_some());
+    assert_eq!(reader.structure().unwrap().spatial_layers(), 1);
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Measures what the SFU costs. `make bench-sfu` runs it.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod client;
+mod clients;
+mod clock;
+mod figures;
+mod floor;
+mod in_process;
+mod load;
+mod machine;
+mod page;
+mod room;
+mod scenario;
+mod sockets;
+mod video;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures what the SFU costs.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measures the SFU without and with sockets.
+    Sfu {
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+        /// Only the parts whose names hold this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// Puts the load test's findings on a page.
+    Load {
+        /// What `conclave-loadtest --json` wrote.
+        findings: Vec<PathBuf>,
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
+    /// Plays the clients of a call, at the other end of pipes.
+    #[command(hide = true)]
+    Clients { scenario: String },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Sfu { page, only } => page::put(page.as_deref(), "sfu", &figures::measure(&only)?),
+        Task::Load { findings, page } => {
+            page::put(page.as_deref(), "load", &load::table(&findings)?)
+        }
+        Task::Clients { scenario } => clients::run(serde_json::from_str(&scenario)?),
+    }
+}
