@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use conclave_protocol::{
     Mid, ParticipantId, RoomId,
     signal::{OfferedSlot, OfferedTrack, Source},
@@ -24,6 +25,7 @@ use str0m::{change::SdpAnswer, format::Codec};
 
 use crate::{
     Candidates, Negotiated, Negotiator, Offer, Transport,
+    endpoint::framing,
     rewrite::{
         IdRewriter,
         dependency::{DependencyReader, Outgoing, RawDescriptor},
@@ -125,6 +127,36 @@ fn binding_request(ufrag: &str, attributes: &[u8]) -> Vec<u8> {
     message.extend([7; 12]);
     message.extend(body);
     message
+}
+
+/// What a client writes to its TCP connection (RFC 4571), behind a byte that tells how much of
+/// it is read at once.
+///
+/// Promise: however it is read, the same datagrams come out, and none is too long.
+pub fn framing(bytes: &[u8]) {
+    const LONGEST: usize = 1_500;
+    let Some((step, stream)) = bytes.split_first() else {
+        return;
+    };
+    let read_by = |step: usize| {
+        let (mut read, mut datagrams) = (BytesMut::new(), vec![]);
+        for chunk in stream.chunks(step) {
+            read.extend_from_slice(chunk);
+            loop {
+                match framing::take(&mut read, LONGEST) {
+                    Ok(Some(datagram)) => datagrams.push(datagram),
+                    Ok(None) => break,
+                    Err(framing::TooLong) => return (datagrams, true),
+                }
+            }
+        }
+        (datagrams, false)
+    };
+    let at_once = read_by(stream.len().max(1));
+    assert_eq!(read_by(usize::from(*step).max(1)), at_once);
+    for datagram in at_once.0 {
+        assert!((1..=LONGEST).contains(&datagram.len()));
+    }
 }
 
 /// The payloads of a stream of VP8 (RFC 7741), each behind a byte that tells its length.
@@ -289,6 +321,7 @@ mod tests {
     #[test]
     fn every_committed_input_is_survived() {
         replay("datagram", datagram);
+        replay("framing", framing);
         replay("vp8", vp8);
         replay("vp9", vp9);
         replay("dependency", dependency);
