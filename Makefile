@@ -12,6 +12,7 @@ WASM := web/src/wasm/conclave_e2ee_bg.wasm
 PAGE := web/dist/index.html
 MODULES := web/node_modules/.package-lock.json
 MEDIA := target/media/camera.ivf
+LAYERS := target/media/layers/vp9-large.ivf
 
 run: ## Build everything and serve on http://localhost:8080
 	@scripts/setup.sh build
@@ -37,6 +38,9 @@ bench-join: debug-binaries ## Measure how long browsers take from joining to the
 
 sim-sweep: ## Play random calls of new seeds: SEEDS=first..last
 	CONCLAVE_SEEDS=$(SEEDS) cargo test --locked -p conclave-sfu --test scenarios
+
+fuzz: ## Fuzz every reader of outside bytes, a minute each (needs a nightly compiler)
+	scripts/fuzz.sh 60
 
 lint: lint-rust lint-web lint-house ## Check formatting, lints, types and the house rules
 
@@ -67,6 +71,7 @@ setup:
 
 lint-rust: $(PAGE)
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 lint-web: $(MODULES) $(WASM)
@@ -76,7 +81,7 @@ lint-web: $(MODULES) $(WASM)
 lint-house:
 	scripts/house.sh
 
-test-rust: $(PAGE) $(MEDIA)
+test-rust: $(PAGE) $(MEDIA) $(LAYERS)
 	cargo test --workspace --locked
 	@git diff --exit-code --stat -- web/src/protocol && test -z "$$(git ls-files --others -- web/src/protocol)" || \
 		{ echo "The TypeScript twins of the wire types changed: commit web/src/protocol." >&2; exit 1; }
@@ -115,5 +120,9 @@ $(MEDIA): scripts/media.sh
 	scripts/media.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-join lint fmt web wasm image screenshot clean help setup debug-binaries \
+$(LAYERS): scripts/layers.sh
+	scripts/layers.sh
+	@touch $@
+
+.PHONY: run test bench bench-sfu bench-join fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-nat

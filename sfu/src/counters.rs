@@ -24,6 +24,8 @@ pub enum DropReason {
     UnknownCodec,
     /// Older than the key frame at which a slot switched to its layer.
     BeforeSwitch,
+    /// A control message that was not understood or asked for too much.
+    BadRequest,
     /// The system would not take it, or the TCP connection is gone.
     NotSent,
     /// On the way to another media thread, which does not keep up.
@@ -34,7 +36,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLong,
         Self::UnknownSource,
@@ -44,6 +46,7 @@ impl DropReason {
         Self::NotOffered,
         Self::UnknownCodec,
         Self::BeforeSwitch,
+        Self::BadRequest,
         Self::NotSent,
         Self::BusyWorker,
         Self::SlowReader,
@@ -61,6 +64,7 @@ impl DropReason {
             Self::NotOffered => "not_offered",
             Self::UnknownCodec => "unknown_codec",
             Self::BeforeSwitch => "before_switch",
+            Self::BadRequest => "bad_request",
             Self::NotSent => "not_sent",
             Self::BusyWorker => "busy_worker",
             Self::SlowReader => "slow_reader",

@@ -108,6 +108,14 @@ pub enum ConnectError {
         /// How many there may be.
         limit: usize,
     },
+    /// More ICE candidates than a client has addresses.
+    #[error("the offer has {candidates} candidates, at most {limit} are looked at")]
+    TooManyCandidates {
+        /// How many there are.
+        candidates: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// Not an SDP offer, or one that cannot be answered.
     #[error("the offer cannot be answered: {0}")]
     Unacceptable(String),

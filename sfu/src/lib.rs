@@ -13,6 +13,8 @@ mod counters;
 )]
 mod endpoint;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod keyframe;
 mod layer;
 mod loudness;

@@ -28,6 +28,8 @@ use crate::{
 
 const LONGEST_SDP: usize = 256 * 1024;
 const MOST_SECTIONS: usize = 64;
+/// ICE pairs each with each and looks at all pairs for each new one.
+const MOST_CANDIDATES: usize = 256;
 const MOST_LAYERS: usize = 3;
 
 /// What a subscriber's network is supposed to carry until it is known better.
@@ -218,6 +220,14 @@ fn check_size(sdp: &str) -> Result<(), ConnectError> {
         return Err(ConnectError::TooManySections {
             sections,
             limit: MOST_SECTIONS,
+        });
+    }
+    // The parser takes candidates with less around them than the RFC wants.
+    let candidates = sdp.matches("candidate:").count();
+    if candidates > MOST_CANDIDATES {
+        return Err(ConnectError::TooManyCandidates {
+            candidates,
+            limit: MOST_CANDIDATES,
         });
     }
     Ok(())

@@ -267,7 +267,8 @@ fn what_does_not_fit_is_paused_and_comes_back() {
         let video = world.clients[client].video();
         video.filter(|r| usize::from(r.stamp.sender) == p).count()
     };
-    assert_eq!(seen(&world, first), 0);
+    // Of 120 each, less the tries to resume that did not last.
+    assert!(seen(&world, first) <= 15, "{}", seen(&world, first));
     assert!(seen(&world, second) > 60);
     assert!(world.clients[client].sounds().count() > 150, "sounds go on");
 

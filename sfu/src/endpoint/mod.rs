@@ -2,7 +2,7 @@
 //! not reach, one thread, one loop.
 
 mod egress;
-mod framing;
+pub(crate) mod framing;
 mod listener;
 mod relays;
 mod sockets;

@@ -41,15 +41,10 @@ struct Pictures {
 impl IdRewriter {
     /// Goes over to another source whose first frame has these ids.
     pub(crate) fn switch(&mut self, first: PictureIds) {
-        self.pictures = first.picture.map(|picture| {
-            let first = BEGINNING + u64::from(picture);
-            let place = self.newest_picture.map_or(first, |newest| newest + 1);
-            Pictures {
-                newest: first,
-                offset: place.wrapping_sub(first),
-                left_out: Compactor::default(),
-            }
-        });
+        let newest = self.newest_picture;
+        self.pictures = first
+            .picture
+            .map(|picture| Pictures::after(newest, picture));
         self.tl0_offset = match (self.newest_tl0, first.tl0) {
             (Some(newest), Some(first)) => newest.wrapping_add(1).wrapping_sub(first),
             _ => 0,
@@ -58,14 +53,18 @@ impl IdRewriter {
 
     /// The ids under which a frame of the current source goes out.
     pub(crate) fn place(&mut self, ids: PictureIds) -> PictureIds {
-        let picture = ids.picture.and_then(|picture| {
-            let source = self.pictures.as_mut()?;
+        let newest = self.newest_picture;
+        let picture = ids.picture.map(|picture| {
+            // A source may begin to number its pictures later than with its first.
+            let source = self
+                .pictures
+                .get_or_insert_with(|| Pictures::after(newest, picture));
             let number = source.number(picture, ids.short);
             let before = source.left_out.before(number);
             let left_out = before.unwrap_or_else(|| source.left_out.count());
             let placed = number.wrapping_add(source.offset).wrapping_sub(left_out);
             self.newest_picture = self.newest_picture.max(Some(placed));
-            Some((placed & ((1 << bits(ids.short)) - 1)) as u16)
+            (placed & ((1 << bits(ids.short)) - 1)) as u16
         });
         let tl0 = ids.tl0.map(|tl0| {
             let placed = tl0.wrapping_add(self.tl0_offset);
@@ -95,6 +94,17 @@ impl IdRewriter {
 }
 
 impl Pictures {
+    /// Those of a source whose first is to go out behind the newest.
+    fn after(newest: Option<u64>, first: u16) -> Self {
+        let first = BEGINNING + u64::from(first);
+        let place = newest.map_or(first, |newest| newest + 1);
+        Self {
+            newest: first,
+            offset: place.wrapping_sub(first),
+            left_out: Compactor::default(),
+        }
+    }
+
     /// The picture's number in full.
     fn number(&mut self, picture: u16, short: bool) -> u64 {
         let number = unwrap(self.newest, picture, bits(short));
@@ -208,6 +218,18 @@ mod tests {
         assert_eq!(numbers.place(0xffff), 0xffff, "it came late");
         numbers.switch(500);
         assert_eq!(numbers.place(500), 1);
+    }
+
+    #[test]
+    fn a_source_that_numbers_its_pictures_late_goes_on_where_the_last_one_ended() {
+        let mut ids = IdRewriter::default();
+        ids.switch(long(10, 1));
+        ids.place(long(10, 1));
+        ids.switch(PictureIds::default());
+        ids.place(PictureIds::default());
+        assert_eq!(ids.place(long(500, 1)).picture, Some(11));
+        ids.switch(long(70, 7));
+        assert_eq!(ids.place(long(70, 7)).picture, Some(12));
     }
 
     #[test]

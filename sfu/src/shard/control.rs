@@ -9,7 +9,10 @@ use conclave_protocol::{
 use str0m::{Rtc, channel::ChannelId};
 
 /// More wishes than anyone can look at.
-const MOST_WISHES: usize = 128;
+pub(crate) const MOST_WISHES: usize = 128;
+
+/// There are no more sources than these.
+const MOST_SOURCES: usize = 4;
 
 /// A client may say this much at once, and this often in the long run.
 const REQUEST_BURST: u32 = 40;
@@ -103,8 +106,16 @@ impl Control {
             ControlRequest::Wishes { videos } if videos.len() > MOST_WISHES => {
                 Err(format!("at most {MOST_WISHES} wishes"))
             }
+            ControlRequest::Publishing { sources } if sources.len() > MOST_SOURCES => {
+                Err(format!("at most {MOST_SOURCES} sources"))
+            }
             _ => Ok(request),
         }
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refusal.is_some()
     }
 
     pub(crate) fn refuse(&mut self, detail: String) {

@@ -35,6 +35,11 @@ impl Protocol {
             _ => None,
         }
     }
+
+    /// A connectivity check (RFC 8445 §7): one that shows the right password is answered.
+    pub(crate) fn is_check(self, datagram: &[u8]) -> bool {
+        self == Self::Stun && datagram.starts_with(&[0x00, 0x01])
+    }
 }
 
 /// No participant keeps more addresses than this; a new one takes the oldest one's place.
@@ -87,6 +92,11 @@ impl Demux {
             None => known(),
         }
         .ok_or(DropReason::UnknownUser)
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn addresses(&self) -> usize {
+        self.by_address.len() + self.foreign.len()
     }
 
     pub(crate) fn add_user(&mut self, ufrag: String, peer: PeerKey) {

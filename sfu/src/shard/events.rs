@@ -14,7 +14,7 @@ use super::{
     PeerKey, Shard,
     peer::{NackedBy, NackedStream},
 };
-use crate::{LostReason, SfuEvent, layer::BitRate, srtp_profile};
+use crate::{DropReason, LostReason, SfuEvent, layer::BitRate, srtp_profile};
 
 /// A new estimate that differs by less than this part of the old one changes nothing.
 const ESTIMATE_STEP: u64 = 20;
@@ -155,12 +155,13 @@ impl Shard {
                 if let Some(source) = unknown {
                     let detail = format!("no track for {source:?} was offered");
                     peer.control.refuse(detail);
+                    self.counters.drop_one(DropReason::BadRequest);
                 } else {
                     peer.publishing = Some(sources);
                     self.update_published(now, key);
                 }
             }
-            None => {}
+            None => self.counters.drop_one(DropReason::BadRequest),
         }
         self.mark_peer(key);
     }

@@ -9,7 +9,9 @@
 //! participant once, so that all packets for one subscriber leave together.
 
 mod assignment;
-mod control;
+#[cfg(test)]
+mod containment;
+pub(crate) mod control;
 mod demux;
 mod departure;
 mod elsewhere;
@@ -267,6 +269,7 @@ impl Shard {
             return Err(DropReason::UnknownSource);
         };
         let resend_types = peer.resend_types;
+        let sent_before = self.outbox.len();
         let accepted = peer.receive(now, receive);
         self.got_packet = false;
         match accepted {
@@ -279,6 +282,9 @@ impl Shard {
                 self.lose(now, key, LostReason::Failed);
                 return Err(DropReason::Refused);
             }
+        }
+        if protocol.is_check(contents) && self.outbox.len() == sent_before {
+            return Err(DropReason::Refused);
         }
         if let Protocol::Rtp { payload_type } = protocol {
             let resent = resend_types >> payload_type & 1 == 1;
@@ -366,6 +372,12 @@ impl Shard {
             participants: self.peers.len() as u64,
             ..self.population
         }
+    }
+
+    /// How many addresses have proven themselves to be a participant's.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn addresses_known(&self) -> usize {
+        self.demux.addresses()
     }
 
     /// True when there is room for another participant.

@@ -113,6 +113,17 @@ pub(crate) struct Peer {
     streams: Vec<(Ssrc, TrackKey, usize)>,
     /// How many reports of losses were counted so far.
     nacked: Vec<(NackedStream, u64)>,
+    #[cfg(test)]
+    pub(crate) panics_at: Option<Entry>,
+}
+
+/// The ways into a state machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Receive,
+    Advance,
+    Poll,
+    Close,
 }
 
 impl Peer {
@@ -150,27 +161,50 @@ impl Peer {
             slots_untold: false,
             streams: vec![],
             nacked: vec![],
+            #[cfg(test)]
+            panics_at: None,
         }
     }
 
     /// Hands a datagram to the state machine. An error means that it did not accept this
     /// datagram; whether it lives on shows when it is polled.
     pub(crate) fn receive(&mut self, now: Instant, receive: Receive<'_>) -> Result<bool, Broken> {
-        contained(|| self.rtc.handle_input(Input::Receive(now, receive))).map(|r| r.is_ok())
+        self.contained(Entry::Receive, |rtc| {
+            rtc.handle_input(Input::Receive(now, receive))
+        })
+        .map(|r| r.is_ok())
     }
 
     pub(crate) fn advance(&mut self, now: Instant) -> Result<(), Broken> {
         self.advanced = now;
-        contained(|| self.rtc.handle_input(Input::Timeout(now)))?.map_err(|_| Broken)
+        self.contained(Entry::Advance, |rtc| rtc.handle_input(Input::Timeout(now)))?
+            .map_err(|_| Broken)
     }
 
     pub(crate) fn poll(&mut self) -> Result<Output, Broken> {
-        contained(|| self.rtc.poll_output())?.map_err(|_| Broken)
+        self.contained(Entry::Poll, Rtc::poll_output)?
+            .map_err(|_| Broken)
     }
 
     /// Says goodbye (RTCP BYE, DTLS close_notify); the rest is polled.
     pub(crate) fn close(&mut self) -> Result<(), Broken> {
-        contained(|| self.rtc.close())?.map_err(|_| Broken)
+        self.contained(Entry::Close, Rtc::close)?
+            .map_err(|_| Broken)
+    }
+
+    /// Keeps a panic inside one connection's state machine from taking the others along. The
+    /// connection is not used afterwards.
+    fn contained<R>(
+        &mut self,
+        #[cfg_attr(not(test), allow(unused_variables))] entry: Entry,
+        f: impl FnOnce(&mut Rtc) -> R,
+    ) -> Result<R, Broken> {
+        let within = AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert_ne!(self.panics_at, Some(entry), "as the test wants it");
+            f(&mut self.rtc)
+        });
+        catch_unwind(within).map_err(|_| Broken)
     }
 
     /// Takes note of when the state machine wants to be called.
@@ -340,10 +374,4 @@ impl Peer {
         stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
         true
     }
-}
-
-/// Keeps a panic inside one connection's state machine from taking the others along. The
-/// connection is not used afterwards.
-fn contained<R>(f: impl FnOnce() -> R) -> Result<R, Broken> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|_| Broken)
 }

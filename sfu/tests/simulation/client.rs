@@ -29,6 +29,7 @@ use str0m::{
 
 use super::{
     media::{self, Stamp},
+    recording::{Frame, Player, Recording},
     scalable::{self, Layering, ScalableSender},
     sending::{Frames, Sender},
     server_address,
@@ -51,6 +52,10 @@ pub(crate) struct ClientConfig {
     /// The video codec that the client knows.
     pub(crate) codec: Codec,
     pub(crate) level: i8,
+    /// What the camera shows in each layer; if nothing, it sends stamped packets.
+    pub(crate) recordings: Vec<Arc<Recording>>,
+    /// Puts packets together to frames, as a browser does, and does not look into them.
+    pub(crate) assembles: bool,
     /// What the client's packets go over.
     pub(crate) transport: Protocol,
     pub(crate) frames: Frames,
@@ -67,6 +72,8 @@ impl Default for ClientConfig {
             layering: None,
             codec: Codec::Vp8,
             level: -30,
+            recordings: vec![],
+            assembles: false,
             transport: Protocol::Udp,
             frames: Frames::SMALL,
         }
@@ -120,10 +127,14 @@ pub(crate) struct Client {
     pub(crate) rtc: Rtc,
     pub(crate) outbox: VecDeque<Vec<u8>>,
     pub(crate) is_gone: bool,
+    /// Its RTCP never arrives.
+    pub(crate) silences_feedback: bool,
     pub(crate) connected: Option<Instant>,
     pub(crate) ended: bool,
     /// What arrived, by the slot it came in.
     pub(crate) received: BTreeMap<String, Vec<Received>>,
+    /// What it put together, likewise.
+    pub(crate) assembled: BTreeMap<String, Vec<Frame>>,
     pub(crate) slots: Vec<SlotFilling>,
     pub(crate) publications: Vec<Publication>,
     pub(crate) speakers: Vec<ParticipantId>,
@@ -140,6 +151,7 @@ pub(crate) struct Client {
     pending: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
     pub(super) video: Vec<Sender>,
+    pub(super) players: Vec<Player>,
     pub(super) sound: Option<Sender>,
     pub(super) codec: Codec,
     pub(super) scalable: Option<ScalableSender>,
@@ -173,7 +185,7 @@ impl Client {
         let rtc_config = RtcConfig::new()
             .set_crypto_provider(Arc::new(crypto.clone()))
             .set_extension_map(extensions())
-            .set_rtp_mode(true)
+            .set_rtp_mode(!config.assembles)
             .clear_codecs()
             .enable_opus(true, false)
             .enable_vp8(config.codec == Codec::Vp8)
@@ -271,9 +283,11 @@ impl Client {
             rtc,
             outbox: VecDeque::new(),
             is_gone: false,
+            silences_feedback: false,
             connected: None,
             ended: false,
             received: BTreeMap::new(),
+            assembled: BTreeMap::new(),
             slots: vec![],
             publications: vec![],
             speakers: vec![],
@@ -289,6 +303,7 @@ impl Client {
             pending: Some(pending),
             channel: None,
             video,
+            players: config.recordings.iter().map(Player::new).collect(),
             sound,
             codec: config.codec,
             scalable: config.layering.map(ScalableSender::new),
@@ -373,6 +388,14 @@ impl Client {
                 .unwrap()
         );
         self.advance(now);
+    }
+
+    /// Says anything on the control channel. False when the channel is full.
+    pub(crate) fn say(&mut self, now: Instant, message: &[u8]) -> bool {
+        let id = self.channel.expect("the control channel is open");
+        let taken = self.rtc.channel(id).unwrap().write(false, message).unwrap();
+        self.advance(now);
+        taken
     }
 
     pub(crate) fn wish(&mut self, now: Instant, wishes: &[(ParticipantId, u16)]) {
@@ -481,6 +504,14 @@ impl Client {
                     sender.key_in.get_or_insert(2);
                     let layer = sender.layer;
                     self.key_frame_requests.push((now, layer));
+                }
+            }
+            Event::MediaData(data) => {
+                if let Some(frame) = Frame::of(&data) {
+                    self.assembled
+                        .entry(data.mid.to_string())
+                        .or_default()
+                        .push(frame);
                 }
             }
             Event::RtpPacket(packet) => {

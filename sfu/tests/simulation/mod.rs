@@ -14,6 +14,7 @@ pub(crate) mod media;
 pub(crate) mod network;
 pub(crate) mod oracle;
 pub(crate) mod people;
+pub(crate) mod recording;
 pub(crate) mod scalable;
 pub(crate) mod scenario;
 pub(crate) mod sending;
@@ -39,6 +40,8 @@ use self::{network::Network, trace::Trace};
 
 pub(crate) use client::{Client, ClientConfig};
 pub(crate) use network::Direction;
+
+/// How much longer a late packet takes.
 
 /// Where everyone finds the SFU.
 pub(crate) fn server_address() -> SocketAddr {
@@ -324,10 +327,11 @@ impl World {
         }
         for index in 0..self.clients.len() {
             while let Some(contents) = self.clients[index].outbox.pop_front() {
-                if self.clients[index].is_gone {
+                let client = &self.clients[index];
+                if client.is_gone || (client.silences_feedback && is_rtcp(&contents)) {
                     continue;
                 }
-                let source = self.clients[index].seen_at;
+                let source = client.seen_at;
                 let to = Destination::Server { from: index };
                 self.put(to, source, server_address(), &contents);
             }
@@ -396,6 +400,11 @@ impl World {
             }));
         }
     }
+}
+
+/// RFC 5761 §4.
+fn is_rtcp(contents: &[u8]) -> bool {
+    contents[0] & 0xc0 == 0x80 && (64..=95).contains(&(contents[1] & 0x7f))
 }
 
 pub(crate) fn participant(index: usize) -> ParticipantId {

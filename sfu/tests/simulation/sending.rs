@@ -55,6 +55,10 @@ impl Client {
     }
 
     pub(super) fn send_frame(&mut self, now: Instant) {
+        if !self.players.is_empty() {
+            self.send_recorded(now);
+            return;
+        }
         if self.scalable.is_some() {
             self.send_picture(now);
             return;
