@@ -41,8 +41,6 @@ use self::{network::Network, trace::Trace};
 pub(crate) use client::{Client, ClientConfig};
 pub(crate) use network::Direction;
 
-/// How much longer a late packet takes.
-
 /// Where everyone finds the SFU.
 pub(crate) fn server_address() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 3478))
