@@ -100,9 +100,9 @@ for host in 203.0.113.7 '[2001:db8:2::2]'; do
     fi
     sleep 0.1
   done
-  printf '\n2 bots from outside, over %s\n' "$host"
+  printf '\n3 bots from outside, over %s\n' "$host"
   within "$clients" "target/$profile/conclave-loadtest" run --server "http://$host:8080" \
-    --publishers 2 --subscribers 0 --duration 3s --warmup 2s --lateness-bound 5s \
+    --publishers 1 --subscribers 2 --duration 3s --warmup 2s --lateness-bound 5s \
     --video target/media/camera.ivf --audio target/media/voice.ogg --json "$results/$(tr -cd 'a-z0-9' <<<"$host").json" || {
     tail -n 20 "$log" >&2
     exit 1
