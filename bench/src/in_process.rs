@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::{
     client::{CAMERA_SLOTS, Publishes, Sections},
     clock::Spread,
-    room::{Estimation, Room},
+    room::{Estimation, RAMP, Room},
     video::Frame,
 };
 
@@ -87,6 +87,13 @@ pub(crate) fn saturated(room: &mut Room, shape: Shape, frame: Frame) -> Result<S
 /// Nanoseconds for each forwarded packet when cameras send as they do in calls.
 pub(crate) fn paced(room: &mut Room) -> Result<Spread> {
     repeated(room, |room| room.run(Duration::from_secs(2)))
+}
+
+/// Nanoseconds for each forwarded packet under heavy load, which estimates have followed.
+pub(crate) fn heavy(room: &mut Room) -> Result<Spread> {
+    room.begin_ramp();
+    room.run(RAMP + Duration::from_secs(1))?;
+    repeated(room, |room| room.run(Duration::from_millis(200)))
 }
 
 /// Nanoseconds for each forwarded packet where so many publish simulcast and each watches

@@ -513,7 +513,7 @@ impl Shard {
             let due = peer.due();
             // Handshakes are few and someone waits for them.
             let due = if peer.connected {
-                self.timers.on_grid(due)
+                self.timers.on_grid(due, peer.grid)
             } else {
                 due
             };

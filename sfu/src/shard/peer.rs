@@ -20,7 +20,12 @@ use str0m::{
 };
 
 use super::{
-    RoomKey, control::Control, outlet::Outlet, roll::Version, room::Room, timers::Deadline,
+    RoomKey,
+    control::Control,
+    outlet::Outlet,
+    roll::Version,
+    room::Room,
+    timers::{Deadline, GRID},
     track::TrackKey,
 };
 use crate::{
@@ -38,6 +43,9 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a quiet one is called for the sake of pacing and estimates.
 const IDLE_STEP: Duration = Duration::from_millis(500);
+
+/// Quiet ones are called together.
+const IDLE_GRID: Duration = Duration::from_millis(100);
 
 /// What is not urgent waits for so long, since a packet for the same client most often
 /// comes along by then and takes it with it.
@@ -114,6 +122,8 @@ pub(crate) struct Peer {
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
+    /// How exactly it has to be called then.
+    pub(crate) grid: Duration,
     /// When it was last called.
     advanced: Instant,
     /// When a packet of media last came or went.
@@ -158,6 +168,7 @@ impl Peer {
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
+            grid: GRID,
             advanced: now,
             last_media: None,
             deadline: Deadline::default(),
@@ -196,7 +207,9 @@ impl Peer {
         if self.connected {
             // Counted from when it was last called: counted from now, packets that keep
             // coming would put it off for ever.
-            self.rtc_due = at.max(self.advanced + self.least_sleep(now));
+            let least = self.least_sleep(now);
+            self.rtc_due = at.max(self.advanced + least);
+            self.grid = if least == IDLE_STEP { IDLE_GRID } else { GRID };
         }
     }
 
