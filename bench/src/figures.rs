@@ -108,7 +108,13 @@ fn micros(nanoseconds: Option<Spread>) -> String {
 }
 
 fn call_row(name: String, gro: bool, cost: &Cost) -> Vec<String> {
-    let millis = |seconds: f64| format!("≤ {} ms", seconds * 1e3);
+    let millis = |seconds: f64| {
+        if seconds.is_finite() {
+            format!("≤ {} ms", seconds * 1e3)
+        } else {
+            "> 100 ms".into()
+        }
+    };
     vec![
         name,
         if gro { "GRO" } else { "single" }.into(),
@@ -190,7 +196,7 @@ fn calls(figures: &mut Figures) -> Result<()> {
             ..scenario(shape, Load::Heavy)
         })?;
         if gro {
-            let what = "over sockets, heavy load, 1 → 50";
+            let what = "over sockets, heavy load offered, 1 → 50 (see forwards/s)";
             figures.goal(what, "≤ 3.0 µs", micros(cost.per_forward));
         }
         rows.push(call_row(shape.to_string(), gro, &cost));

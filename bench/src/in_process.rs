@@ -115,6 +115,9 @@ pub(crate) fn gallery(people: usize) -> Result<Spread> {
 /// which nobody sends anything.
 pub(crate) fn joins(sizes: &[usize]) -> Result<Vec<(usize, Spread)>> {
     const BATCH: usize = 50;
+    /// They come together, so that what they cost stands out from what the others do anyway.
+    const NEWCOMERS: usize = 10;
+    const WINDOW: Duration = Duration::from_millis(500);
     let mut room = Room::new(Estimation::On)?;
     let mut people = 0;
     let mut costs = vec![];
@@ -124,17 +127,17 @@ pub(crate) fn joins(sizes: &[usize]) -> Result<Vec<(usize, Spread)>> {
             room.join(count, VIEWER)?;
             people += count;
         }
-        let window = Duration::from_millis(1_500);
         let mut milliseconds = vec![];
-        room.run(window)?;
+        room.run(Duration::from_secs(2))?;
         for _ in 0..REPETITIONS {
             let before = room.work();
-            room.run(window)?;
+            room.run(WINDOW)?;
             let idle = room.work() - before;
-            room.join_within(VIEWER, window)?;
-            people += 1;
-            let joined = room.work() - before - idle;
-            milliseconds.push(joined.saturating_sub(idle).as_secs_f64() * 1e3);
+            let before = room.work();
+            room.join_within(NEWCOMERS, VIEWER, WINDOW)?;
+            people += NEWCOMERS;
+            let joined = (room.work() - before).saturating_sub(idle);
+            milliseconds.push(joined.as_secs_f64() * 1e3 / NEWCOMERS as f64);
         }
         costs.extend(Spread::of(milliseconds).map(|spread| (size, spread)));
     }

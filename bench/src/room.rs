@@ -129,11 +129,18 @@ impl Room {
         Ok(())
     }
 
-    /// Takes one more in, and lets so much time pass.
-    pub(crate) fn join_within(&mut self, sections: Sections, time: Duration) -> Result<()> {
-        self.admit(sections)?;
+    /// Takes some more in, and lets so much time pass, in which they have to connect.
+    pub(crate) fn join_within(
+        &mut self,
+        count: usize,
+        sections: Sections,
+        time: Duration,
+    ) -> Result<()> {
+        for _ in 0..count {
+            self.admit(sections)?;
+        }
         self.run(time)?;
-        let ready = self.clients.last().is_some_and(Client::is_ready);
+        let ready = self.clients.iter().all(Client::is_ready);
         anyhow::ensure!(ready, "not connected within {time:?}");
         Ok(())
     }
