@@ -12,17 +12,10 @@ use rustix::event::{Timespec, epoll};
 
 use crate::{
     client::{Client, Publishes, Sections},
-    room::{FRAME_INTERVAL, NOMINAL_FRAME, SOUND_INTERVAL},
+    room::{FRAME_INTERVAL, HEAVY_FRAME, NOMINAL_FRAME, SOUND_INTERVAL, ramped},
     scenario::{Load, Scenario, Told},
     video::Frame,
 };
-
-/// What is sent at once under saturation, and how many of these may be under way.
-const BURST: Frame = Frame::of(6);
-const BURSTS_UNDER_WAY: u64 = 4;
-
-/// What has not come by then is lost.
-const LOST_AFTER: Duration = Duration::from_millis(50);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
@@ -43,11 +36,8 @@ struct Clients {
     seats: Vec<Seat>,
     epoll: rustix::fd::OwnedFd,
     buffer: Vec<u8>,
-    /// Under saturation: packets sent times receivers, and packets that came.
-    expected: u64,
-    arrived: u64,
-    progress: Instant,
-    turn: usize,
+    /// When the load began to grow.
+    ramp: Option<Instant>,
 }
 
 /// Plays the clients; the server is at the other end of the pipes.
@@ -59,10 +49,7 @@ pub(crate) fn run(scenario: Scenario) -> Result<()> {
         seats: vec![],
         epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
         buffer: vec![0; 65_536],
-        expected: 0,
-        arrived: 0,
-        progress: Instant::now(),
-        turn: 0,
+        ramp: None,
     };
     for index in 0..clients.scenario.people {
         clients.join(index)?;
@@ -183,9 +170,6 @@ impl Clients {
             for seat in &self.seats[..self.publishing(load)] {
                 next = next.min(seat.next_frame).min(seat.next_sound);
             }
-            if load == Load::Saturated {
-                next = next.min(now + LOST_AFTER);
-            }
             let wait = next.saturating_duration_since(Instant::now());
             let wait = Timespec {
                 tv_sec: i64::try_from(wait.as_secs())?,
@@ -208,14 +192,17 @@ impl Clients {
     }
 
     fn publishing(&self, load: Load) -> usize {
-        let paced = load == Load::Paced;
-        if paced { self.scenario.publishers } else { 0 }
+        if load == Load::Idle {
+            0
+        } else {
+            self.scenario.publishers
+        }
     }
 
     fn begin(&mut self, now: Instant, load: Load) {
-        self.expected = 0;
-        self.arrived = 0;
-        self.progress = now;
+        if load == Load::Heavy {
+            self.ramp.get_or_insert(now);
+        }
         let publishing = self.publishing(load);
         for (index, seat) in self.seats[..publishing].iter_mut().enumerate() {
             // A window goes on where the last one ended.
@@ -228,14 +215,15 @@ impl Clients {
     }
 
     fn publish(&mut self, now: Instant, load: Load) -> Result<()> {
-        if load == Load::Saturated {
-            return self.saturate(now);
-        }
+        let (frame, interval) = match self.ramp {
+            None => (NOMINAL_FRAME, FRAME_INTERVAL),
+            Some(begin) => (HEAVY_FRAME, ramped(now - begin)),
+        };
         let publishing = self.publishing(load);
         for seat in &mut self.seats[..publishing] {
             if seat.next_frame <= now {
-                seat.next_frame += FRAME_INTERVAL;
-                seat.send_frame(now, self.server, NOMINAL_FRAME)?;
+                seat.next_frame += interval;
+                seat.send_frame(now, self.server, frame)?;
             }
             if seat.next_sound <= now {
                 seat.next_sound += SOUND_INTERVAL;
@@ -247,25 +235,8 @@ impl Clients {
         Ok(())
     }
 
-    fn saturate(&mut self, now: Instant) -> Result<()> {
-        let receivers = self.scenario.people as u64 - 1;
-        let burst = BURST.packets as u64 * receivers;
-        if now.saturating_duration_since(self.progress) > LOST_AFTER {
-            self.expected = self.arrived;
-        }
-        while self.expected.saturating_sub(self.arrived) + burst <= BURSTS_UNDER_WAY * burst {
-            let seat = &mut self.seats[self.turn % self.scenario.publishers];
-            self.turn += 1;
-            seat.send_frame(now, self.server, BURST)?;
-            self.expected += burst;
-            self.progress = now;
-        }
-        Ok(())
-    }
-
     fn receive(&mut self, index: usize) -> Result<()> {
         let seat = &mut self.seats[index];
-        let before = seat.client.received;
         loop {
             let mut meta = [RecvMeta::default()];
             let read = match &seat.offload {
@@ -279,7 +250,7 @@ impl Clients {
             };
             let (length, stride) = match read {
                 Ok(read) => read,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(e) => return Err(e.into()),
             };
             let now = Instant::now();
@@ -289,12 +260,6 @@ impl Clients {
                 seat.client.receive(now, datagram, send)?;
             }
         }
-        let came = seat.client.received - before;
-        if came > 0 {
-            self.arrived += came;
-            self.progress = Instant::now();
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::{
     client::{CAMERA_SLOTS, Publishes, Sections},
     clock::Spread,
-    room::{Estimation, Room},
+    room::{Estimation, RAMP, Room},
     video::Frame,
 };
 
@@ -89,6 +89,13 @@ pub(crate) fn paced(room: &mut Room) -> Result<Spread> {
     repeated(room, |room| room.run(Duration::from_secs(2)))
 }
 
+/// Nanoseconds for each forwarded packet under heavy load, which estimates have followed.
+pub(crate) fn heavy(room: &mut Room) -> Result<Spread> {
+    room.begin_ramp();
+    room.run(RAMP + Duration::from_secs(1))?;
+    repeated(room, |room| room.run(Duration::from_millis(200)))
+}
+
 /// Nanoseconds for each forwarded packet where so many publish simulcast and each watches
 /// nine, as cameras send in calls.
 pub(crate) fn gallery(people: usize) -> Result<Spread> {
@@ -108,6 +115,9 @@ pub(crate) fn gallery(people: usize) -> Result<Spread> {
 /// which nobody sends anything.
 pub(crate) fn joins(sizes: &[usize]) -> Result<Vec<(usize, Spread)>> {
     const BATCH: usize = 50;
+    /// They come together, so that what they cost stands out from what the others do anyway.
+    const NEWCOMERS: usize = 10;
+    const WINDOW: Duration = Duration::from_millis(500);
     let mut room = Room::new(Estimation::On)?;
     let mut people = 0;
     let mut costs = vec![];
@@ -117,17 +127,17 @@ pub(crate) fn joins(sizes: &[usize]) -> Result<Vec<(usize, Spread)>> {
             room.join(count, VIEWER)?;
             people += count;
         }
-        let window = Duration::from_millis(1_500);
         let mut milliseconds = vec![];
-        room.run(window)?;
+        room.run(Duration::from_secs(2))?;
         for _ in 0..REPETITIONS {
             let before = room.work();
-            room.run(window)?;
+            room.run(WINDOW)?;
             let idle = room.work() - before;
-            room.join_within(VIEWER, window)?;
-            people += 1;
-            let joined = room.work() - before - idle;
-            milliseconds.push(joined.saturating_sub(idle).as_secs_f64() * 1e3);
+            let before = room.work();
+            room.join_within(NEWCOMERS, VIEWER, WINDOW)?;
+            people += NEWCOMERS;
+            let joined = (room.work() - before).saturating_sub(idle);
+            milliseconds.push(joined.as_secs_f64() * 1e3 / NEWCOMERS as f64);
         }
         costs.extend(Spread::of(milliseconds).map(|spread| (size, spread)));
     }

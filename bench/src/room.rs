@@ -30,6 +30,21 @@ pub(crate) const SOUND_INTERVAL: Duration = Duration::from_millis(20);
 /// A frame of a camera without simulcast: with the sound about 180 packets a second.
 pub(crate) const NOMINAL_FRAME: Frame = Frame::of(4);
 
+/// The frames of a camera under heavy load: 3,000 packets a second.
+pub(crate) const HEAVY_FRAME: Frame = Frame::of(6);
+pub(crate) const HEAVY_INTERVAL: Duration = Duration::from_millis(2);
+
+/// A publisher gets from the usual to the heavy load step by step: estimates of what a path
+/// carries follow only so fast, and what they do not allow is paused.
+pub(crate) const RAMP: Duration = Duration::from_secs(20);
+
+/// The time between frames so long after the ramp began.
+pub(crate) fn ramped(since: Duration) -> Duration {
+    let part = (since.as_secs_f64() / RAMP.as_secs_f64()).min(1.0);
+    let least = HEAVY_INTERVAL.as_secs_f64() / FRAME_INTERVAL.as_secs_f64();
+    FRAME_INTERVAL.mul_f64(least.powf(part))
+}
+
 /// Nobody takes longer to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -68,6 +83,8 @@ pub(crate) struct Room {
     ends: Vec<(SocketAddr, usize)>,
     clock: SectionClock,
     turn: usize,
+    /// When the load began to grow.
+    ramp: Option<Instant>,
 }
 
 fn server_address() -> SocketAddr {
@@ -95,6 +112,7 @@ impl Room {
             ends: vec![],
             clock: SectionClock::new(),
             turn: 0,
+            ramp: None,
         })
     }
 
@@ -111,11 +129,18 @@ impl Room {
         Ok(())
     }
 
-    /// Takes one more in, and lets so much time pass.
-    pub(crate) fn join_within(&mut self, sections: Sections, time: Duration) -> Result<()> {
-        self.admit(sections)?;
+    /// Takes some more in, and lets so much time pass, in which they have to connect.
+    pub(crate) fn join_within(
+        &mut self,
+        count: usize,
+        sections: Sections,
+        time: Duration,
+    ) -> Result<()> {
+        for _ in 0..count {
+            self.admit(sections)?;
+        }
         self.run(time)?;
-        let ready = self.clients.last().is_some_and(Client::is_ready);
+        let ready = self.clients.iter().all(Client::is_ready);
         anyhow::ensure!(ready, "not connected within {time:?}");
         Ok(())
     }
@@ -189,6 +214,11 @@ impl Room {
         }
     }
 
+    /// From now on publishers send more and more, up to the heavy load.
+    pub(crate) fn begin_ramp(&mut self) {
+        self.ramp = Some(self.now);
+    }
+
     /// Hands the shard one frame after the other, the next as soon as it is done with the
     /// last: the clock moves by what the shard used.
     pub(crate) fn saturate(&mut self, frames: usize, frame: Frame) -> Result<()> {
@@ -238,12 +268,16 @@ impl Room {
     }
 
     fn publish(&mut self) -> Result<()> {
+        let (frame, interval) = match self.ramp {
+            None => (NOMINAL_FRAME, FRAME_INTERVAL),
+            Some(begin) => (HEAVY_FRAME, ramped(self.now - begin)),
+        };
         for publisher in &mut self.publishers {
             let client = &mut self.clients[publisher.client];
             let mut send = uplink(&mut self.to_server, publisher.client, self.now);
             if publisher.next_frame <= self.now {
-                publisher.next_frame += FRAME_INTERVAL;
-                client.send_frame(self.now, NOMINAL_FRAME, &mut send)?;
+                publisher.next_frame += interval;
+                client.send_frame(self.now, frame, &mut send)?;
             }
             if publisher.next_sound <= self.now {
                 publisher.next_sound += SOUND_INTERVAL;

@@ -12,8 +12,8 @@ pub(crate) enum Load {
     Idle,
     /// As cameras do in calls: 30 frames and 50 packets of sound a second.
     Paced,
-    /// The next frame of six packets as soon as few are under way.
-    Saturated,
+    /// 500 frames of six packets a second and no sound, reached step by step in the warm-up.
+    Heavy,
 }
 
 /// One call over loopback.

@@ -523,11 +523,7 @@ impl Shard {
     fn schedule(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key.0) {
             let due = peer.due();
-            let due = if peer.may_be_late() {
-                self.timers.on_grid(due)
-            } else {
-                due
-            };
+            let due = self.timers.on_grid(due, peer.grid);
             self.timers
                 .set(Due::Peer(key), &mut peer.deadline, Some(due));
         }

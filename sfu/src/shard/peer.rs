@@ -20,7 +20,12 @@ use str0m::{
 };
 
 use super::{
-    RoomKey, control::Control, outlet::Outlet, roll::Version, room::Room, timers::Deadline,
+    RoomKey,
+    control::Control,
+    outlet::Outlet,
+    roll::Version,
+    room::Room,
+    timers::{Deadline, GRID},
     track::TrackKey,
 };
 use crate::{
@@ -41,6 +46,9 @@ const IDLE_STEP: Duration = Duration::from_millis(500);
 
 /// Missing packets and arrivals are reported to publishers at most so often.
 const REPORT_STEP: Duration = Duration::from_millis(5);
+
+/// Quiet ones are called together.
+const IDLE_GRID: Duration = Duration::from_millis(100);
 
 /// No client has so many streams; a client that sends more makes us forget the old ones.
 const MOST_STREAMS: usize = 64;
@@ -97,6 +105,8 @@ pub(crate) struct Peer {
     pub(crate) connect_by: Instant,
     /// When the state machine wants to be called.
     pub(crate) rtc_due: Instant,
+    /// How exactly it has to be called then.
+    pub(crate) grid: Duration,
     /// When it was last called.
     advanced: Instant,
     /// When a packet of media last came or went.
@@ -152,6 +162,7 @@ impl Peer {
             connected: false,
             connect_by: now + CONNECT_TIME,
             rtc_due: now,
+            grid: GRID,
             advanced: now,
             last_media: None,
             deadline: Deadline::default(),
@@ -209,20 +220,24 @@ impl Peer {
 
     /// Takes note of when the state machine wants to be called.
     pub(crate) fn wait_until(&mut self, at: Instant, now: Instant) {
-        self.rtc_due = at;
-        if self.connected {
-            // Counted from when it was last called: counted from now, packets that keep
-            // coming would put it off for ever.
-            self.rtc_due = at.max(self.advanced + self.least_sleep(now));
-        }
+        let (least_sleep, grid) = self.patience(now);
+        // Counted from when it was last called: counted from now, packets that keep coming
+        // would put it off for ever.
+        self.rtc_due = at.max(self.advanced + least_sleep);
+        self.grid = grid;
     }
 
-    /// How long what the state machine waits for may wait at least. Otherwise each client
-    /// would be called a hundred times a second, mostly for nothing.
-    fn least_sleep(&self, now: Instant) -> Duration {
+    /// How long what the state machine waits for has to wait at least, and on which grid of
+    /// moments it is called. Otherwise each client would be called a hundred times a second,
+    /// mostly for nothing.
+    fn patience(&self, now: Instant) -> (Duration, Duration) {
         let is_quiet = self
             .last_media
             .is_none_or(|last| now.saturating_duration_since(last) > QUIET_AFTER);
+        // Someone waits for a handshake.
+        if !self.connected {
+            return (Duration::ZERO, Duration::ZERO);
+        }
         match self.rtc.last_timeout_reason() {
             Reason::Pacer(_)
             | Reason::BweDelayControl
@@ -230,21 +245,15 @@ impl Peer {
             | Reason::BweProbeEstimator
                 if is_quiet =>
             {
-                IDLE_STEP
+                (IDLE_STEP, IDLE_GRID)
             }
-            Reason::Nack | Reason::Twcc => REPORT_STEP,
-            _ => Duration::ZERO,
+            // Probes measure the path by their times.
+            Reason::Pacer(_) | Reason::BweProbeControl | Reason::BweProbeEstimator => {
+                (Duration::ZERO, Duration::ZERO)
+            }
+            Reason::Nack | Reason::Twcc => (REPORT_STEP, GRID),
+            _ => (Duration::ZERO, GRID),
         }
-    }
-
-    /// Whether a few milliseconds do not matter. They do to handshakes, for which someone
-    /// waits, and to probes, which measure the path by their times.
-    pub(crate) fn may_be_late(&self) -> bool {
-        self.connected
-            && !matches!(
-                self.rtc.last_timeout_reason(),
-                Reason::Pacer(_) | Reason::BweProbeControl | Reason::BweProbeEstimator
-            )
     }
 
     /// When anything about this peer has to be looked at.

@@ -8,7 +8,7 @@ use std::{
 
 /// Deadlines that may be met a little late are met together, so that what follows from them
 /// leaves together.
-const GRID_NANOS: u64 = 4_000_000;
+pub(crate) const GRID: Duration = Duration::from_millis(4);
 
 /// Wakes keys at their deadlines. A deadline that moves later leaves its entry where it is;
 /// the entry is put right when it comes up. So a deadline that is pushed back with every
@@ -48,14 +48,14 @@ where
 
 impl<K: Ord + Copy> Timers<K> {
     /// The first moment of the grid that is not before a deadline.
-    pub(crate) fn on_grid(&mut self, at: Instant) -> Instant {
+    pub(crate) fn on_grid(&mut self, at: Instant, grid: Duration) -> Instant {
         let origin = *self.origin.get_or_insert(at);
         let since = at.saturating_duration_since(origin).as_nanos();
         // Later than any clock will run.
-        let Ok(since) = u64::try_from(since) else {
+        let (Ok(since), Ok(step)) = (u64::try_from(since), u64::try_from(grid.as_nanos())) else {
             return at;
         };
-        at + Duration::from_nanos(since.next_multiple_of(GRID_NANOS) - since)
+        at + Duration::from_nanos(since.next_multiple_of(step.max(1)) - since)
     }
 
     /// Sets, moves or takes back a deadline.
@@ -150,15 +150,14 @@ mod tests {
     #[test]
     fn deadlines_close_to_each_other_are_met_together_and_never_early() {
         let start = Instant::now();
-        let grid = Duration::from_nanos(GRID_NANOS);
         let mut timers = Timers::<char>::default();
-        assert_eq!(timers.on_grid(start), start);
+        assert_eq!(timers.on_grid(start, GRID), start);
         for micros in [1, 2_500, 4_000] {
             let at = start + Duration::from_micros(micros);
-            assert_eq!(timers.on_grid(at), start + grid);
+            assert_eq!(timers.on_grid(at, GRID), start + GRID);
         }
         let later = start + Duration::from_micros(4_001);
-        assert_eq!(timers.on_grid(later), start + 2 * grid);
+        assert_eq!(timers.on_grid(later, GRID), start + 2 * GRID);
     }
 
     #[test]
