@@ -122,6 +122,8 @@ pub struct Counters {
     pub key_frames_suppressed: u64,
     /// Newcomers who got a key frame that had been kept.
     pub key_frames_kept: u64,
+    /// Clients that went on from another address.
+    pub path_changes: u64,
     /// Slots that went over to a higher layer.
     pub layer_upgrades: u64,
     /// Slots that went over to a lower layer.

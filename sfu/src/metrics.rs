@@ -67,6 +67,7 @@ pub(crate) struct Metrics {
     profiles: Vec<(SrtpProfile, IntCounter)>,
     upgrades: IntCounter,
     downgrades: IntCounter,
+    path_changes: IntCounter,
     nacks_in: IntCounter,
     nacks_out: IntCounter,
     resends_in: IntCounter,
@@ -131,6 +132,10 @@ impl Maker<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Made<IntCounter> {
+        self.register(IntCounter::with_opts(Opts::new(name, help))?)
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntCounterVec> {
@@ -283,6 +288,10 @@ impl Metrics {
                 .collect::<Made<_>>()?,
             upgrades: one(&switches, "up")?,
             downgrades: one(&switches, "down")?,
+            path_changes: make.counter(
+                "conclave_path_changes_total",
+                "Clients that went on from another address in mid-call.",
+            )?,
             nacks_in: one(&nacks, "in")?,
             nacks_out: one(&nacks, "out")?,
             resends_in: one(&resends, "in")?,
@@ -342,6 +351,7 @@ impl Metrics {
         self.never_checked.inc_by(counters.never_checked);
         self.upgrades.inc_by(counters.layer_upgrades);
         self.downgrades.inc_by(counters.layer_downgrades);
+        self.path_changes.inc_by(counters.path_changes);
         self.nacks_in.inc_by(counters.nacks_in);
         self.nacks_out.inc_by(counters.nacks_out);
         self.resends_in.inc_by(counters.resends_in);

@@ -212,6 +212,30 @@ fn a_narrow_path_gets_a_lower_layer_and_a_wide_one_the_best() {
 }
 
 #[test]
+fn who_goes_on_from_another_address_is_followed() {
+    let mut world = World::new();
+    let publisher = world.join("r", ClientConfig::default());
+    let viewer = world.join("r", ClientConfig::viewer());
+    world.settle();
+    world.run(3 * SECOND);
+    for moves in [viewer, publisher, viewer] {
+        world.rebind(moves);
+        world.clients[viewer].forget();
+        // Until the next check, which clients send every few seconds.
+        world.run_until("video again", |world| {
+            world.clients[viewer].video().next().is_some()
+        });
+        world.clients[viewer].forget();
+        world.run(3 * SECOND);
+        assert!(world.clients[viewer].video().count() > 150);
+        assert!(world.clients[viewer].sounds().count() > 130);
+    }
+    assert_eq!(world.shards[0].counters().path_changes, 3);
+    let lost = |event: &&SfuEvent| matches!(event, SfuEvent::Lost { .. });
+    assert_eq!(world.events.iter().find(lost), None);
+}
+
+#[test]
 fn an_idle_call_is_left_alone() {
     let mut world = World::new();
     for _ in 0..3 {

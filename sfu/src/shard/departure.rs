@@ -32,7 +32,8 @@ impl Shard {
             return;
         };
         if say_goodbye && peer.close().is_ok() && peer.advance(now).is_ok() {
-            while let Ok(Output::Transmit(transmit)) = skip_events(&mut peer) {
+            while let Ok(Output::Transmit(mut transmit)) = skip_events(&mut peer) {
+                peer.path.redirect(&mut transmit);
                 self.outbox.push_back(transmit);
             }
         }

@@ -12,12 +12,14 @@ mod assignment;
 #[cfg(test)]
 mod containment;
 pub(crate) mod control;
+mod datagrams;
 mod demux;
 mod departure;
 mod elsewhere;
 mod events;
 mod forward;
 mod outlet;
+mod path;
 mod peer;
 mod publish;
 mod refresh;
@@ -35,15 +37,13 @@ use std::{
 
 use conclave_protocol::{ParticipantId, RoomId};
 use slab::Slab;
-use str0m::{
-    Output,
-    net::{Receive, Transmit},
-};
+use str0m::{Output, net::Transmit};
 
 use self::{
-    demux::{Demux, Owner, Protocol},
+    datagrams::Answering,
+    demux::Demux,
     peer::{Broken, Peer, Section},
-    relay::{HandedOver, Outgoing, TrackName},
+    relay::{Outgoing, TrackName},
     room::{Room, Stale},
     timers::Timers,
     track::{Layer, Origin, Track, TrackKey},
@@ -51,10 +51,7 @@ use self::{
 
 pub use relay::{Relay, ShardId};
 
-use crate::{
-    Counters, DropReason, LostReason, Population, SfuEvent, Transport, negotiation::Negotiated,
-    transport::TransportAddress,
-};
+use crate::{Counters, LostReason, Population, SfuEvent, Transport, negotiation::Negotiated};
 
 /// No client has reason to send more in one datagram: the path to it has an MTU of 1,500.
 pub(crate) const LONGEST_DATAGRAM: usize = 1_500;
@@ -127,6 +124,7 @@ pub struct Shard {
     outbox: VecDeque<Transmit>,
     events: VecDeque<SfuEvent>,
     outgoing: Outgoing,
+    answering: Option<Answering>,
     /// The shard that handed over the datagram at hand.
     handed_by: Option<ShardId>,
     tracks_elsewhere: HashMap<TrackName, TrackKey>,
@@ -219,82 +217,6 @@ impl Shard {
         for participant in everyone {
             self.remove(now, participant);
         }
-    }
-
-    /// Hands a datagram to whom it is for.
-    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
-        if let Err(reason) = self.deliver(now, datagram) {
-            self.counters.drop_one(reason);
-        }
-    }
-
-    fn deliver(&mut self, now: Instant, datagram: Datagram<'_>) -> Result<(), DropReason> {
-        let contents = datagram.contents;
-        if contents.len() > LONGEST_DATAGRAM {
-            return Err(DropReason::TooLong);
-        }
-        let protocol = Protocol::of(contents).ok_or(DropReason::Malformed)?;
-        let source = TransportAddress {
-            transport: datagram.transport,
-            address: datagram.source,
-        };
-        let key = match self.demux.find(self.id, protocol, source, contents)? {
-            Owner::Here(key) => key,
-            // Handed on once at most: two shards that disagree would do so for ever. And a
-            // TCP connection stays with the thread that has it.
-            Owner::Shard(_) if self.handed_by.is_some() || datagram.transport == Transport::Tcp => {
-                return Err(DropReason::UnknownSource);
-            }
-            Owner::Shard(shard) => {
-                let handed = HandedOver {
-                    source: datagram.source,
-                    destination: datagram.destination,
-                    contents: contents.to_vec(),
-                };
-                return if self.outgoing.hand_over(shard, handed) {
-                    Ok(())
-                } else {
-                    Err(DropReason::UnknownUser)
-                };
-            }
-        };
-        let receive = Receive::new(
-            datagram.transport.into(),
-            datagram.source,
-            datagram.destination,
-            contents,
-        )
-        .map_err(|_| DropReason::Malformed)?;
-        let Some(peer) = self.peers.get_mut(key.0) else {
-            return Err(DropReason::UnknownSource);
-        };
-        let resend_types = peer.resend_types;
-        let sent_before = self.outbox.len();
-        let accepted = peer.receive(now, receive);
-        self.got_packet = false;
-        match accepted {
-            Ok(true) => self.drain(now, key),
-            Ok(false) => {
-                self.drain(now, key);
-                return Err(DropReason::Refused);
-            }
-            Err(Broken) => {
-                self.lose(now, key, LostReason::Failed);
-                return Err(DropReason::Refused);
-            }
-        }
-        if protocol.is_check(contents) && self.outbox.len() == sent_before {
-            return Err(DropReason::Refused);
-        }
-        if let Protocol::Rtp { payload_type } = protocol {
-            let resent = resend_types >> payload_type & 1 == 1;
-            if resent {
-                self.counters.resends_in += 1;
-            } else if !self.got_packet {
-                return Err(DropReason::Unusable);
-            }
-        }
-        Ok(())
     }
 
     /// Does what is due. To be called at [`Self::poll_timeout`] and after input.
@@ -490,34 +412,6 @@ impl Shard {
                 }
             }
         }
-    }
-
-    fn send(&mut self, key: PeerKey, transmit: Transmit) {
-        let Some(peer) = self.peers.get_mut(key.0) else {
-            return;
-        };
-        let transport = transmit.proto.into();
-        match Protocol::of(&transmit.contents) {
-            // An ICE-lite agent sends nothing but answers to checks that proved themselves.
-            Some(Protocol::Stun) => {
-                let address = TransportAddress {
-                    transport,
-                    address: transmit.destination,
-                };
-                let forgotten = self.demux.learn(address, key, &mut peer.addresses);
-                self.address_proven(address);
-                if let Some(forgotten) = forgotten {
-                    self.address_gone(forgotten);
-                }
-            }
-            // All but checks take the pair that the client chose.
-            Some(Protocol::Dtls) => peer.transport = Some(transport),
-            Some(Protocol::Rtp { payload_type }) if peer.resend_types >> payload_type & 1 == 1 => {
-                self.counters.resends_out += 1;
-            }
-            _ => {}
-        }
-        self.outbox.push_back(transmit);
     }
 
     fn schedule(&mut self, key: PeerKey) {

@@ -23,6 +23,7 @@ use super::{
     RoomKey,
     control::Control,
     outlet::Outlet,
+    path::Path,
     roll::Version,
     room::Room,
     timers::{Deadline, GRID},
@@ -88,6 +89,7 @@ pub(crate) struct Peer {
     pub(crate) rtc: Rtc,
     pub(crate) ufrag: String,
     pub(crate) addresses: Vec<TransportAddress>,
+    pub(crate) path: Path,
     /// What carries everything but checks, once the client has chosen.
     pub(crate) transport: Option<Transport>,
     pub(crate) resend_types: u128,
@@ -150,6 +152,7 @@ impl Peer {
             rtc: negotiated.rtc,
             ufrag: negotiated.ufrag,
             addresses: vec![],
+            path: Path::default(),
             transport: None,
             resend_types: negotiated.resend_types,
             sections,
