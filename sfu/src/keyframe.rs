@@ -51,6 +51,15 @@ impl KeyframeArbiter {
         self.unanswered = 0;
     }
 
+    /// What was asked before may never have arrived. True when the sender is to be asked anew.
+    pub(crate) fn start_over(&mut self, now: Instant) -> bool {
+        self.unanswered = 0;
+        if self.wanted {
+            self.ask(now);
+        }
+        self.wanted
+    }
+
     /// Nobody waits any more, for instance since nobody watches.
     pub(crate) fn withdraw(&mut self) {
         self.wanted = false;
@@ -136,6 +145,17 @@ mod tests {
             }
         }
         assert_eq!(asked, [1, 3, 7, 15, 23, 31, 39, 47, 55]);
+    }
+
+    #[test]
+    fn a_sender_that_was_out_of_reach_is_asked_anew() {
+        let start = Instant::now();
+        let mut arbiter = KeyframeArbiter::default();
+        assert!(!arbiter.start_over(start), "nobody waits");
+        arbiter.request(start);
+        assert!(arbiter.handle_timeout(start + ms(1_000)));
+        assert!(arbiter.start_over(start + ms(1_500)));
+        assert_eq!(arbiter.poll_timeout(), Some(start + ms(2_500)));
     }
 
     #[test]

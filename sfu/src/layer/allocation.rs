@@ -108,7 +108,8 @@ impl Demand {
 
 /// Gives out the estimated bandwidth to the demands, the most wanted first. First everyone
 /// gets the least that there is, then what is left improves on it. Whoever's least does not
-/// fit gets nothing, so that the others' stays whole. Without an estimate everyone gets what
+/// fit gets nothing, so that the others' stays whole; the most wanted video is not given up
+/// before it takes twice what there is, since estimates err. Without one everyone gets what
 /// fits the tile.
 pub(crate) fn allocate(estimate: Option<BitRate>, demands: &[Demand]) -> Vec<Option<LayerId>> {
     let ladders: Vec<Vec<LayerId>> = demands.iter().map(Demand::ladder).collect();
@@ -120,11 +121,16 @@ pub(crate) fn allocate(estimate: Option<BitRate>, demands: &[Demand]) -> Vec<Opt
     let mut chosen: Vec<Option<LayerId>> = demands
         .iter()
         .zip(&ladders)
-        .map(|(demand, ladder)| {
+        .enumerate()
+        .map(|(rank, (demand, ladder))| {
             let least = *ladder.last()?;
             // What is shown may use up the reserve before it is paused; what is paused comes
             // back only when it leaves the reserve alone.
-            let limit = if demand.paused { usable } else { whole };
+            let limit = match (demand.paused, rank) {
+                (true, _) => usable,
+                (false, 0) => whole.saturating_mul(2),
+                (false, _) => whole,
+            };
             let rate = demand.rate(least);
             if spent + rate > limit {
                 return None;
@@ -286,7 +292,8 @@ mod tests {
         let two = || [demand(1080), demand(1080)];
         assert_eq!(given(180_000, &two()), [Some((0, 0)), Some((0, 0))]);
         assert_eq!(given(170_000, &two()), [Some((0, 1)), None]);
-        assert_eq!(given(80_000, &two()), [None, None]);
+        assert_eq!(given(80_000, &two()), [Some((0, 0)), None], "estimates err");
+        assert_eq!(given(40_000, &two()), [None, None]);
     }
 
     #[test]

@@ -94,10 +94,14 @@ impl Shard {
         let sent_before = self.outbox.len();
         let accepted = peer.receive(now, receive);
         self.got_packet = false;
+        let path_changes = self.counters.path_changes;
         if accepted.is_ok() {
             self.drain(now, key);
         }
         self.answering = None;
+        if self.counters.path_changes > path_changes {
+            self.ask_anew(now, key);
+        }
         match accepted {
             Ok(true) => {}
             Ok(false) => return Err(DropReason::Refused),

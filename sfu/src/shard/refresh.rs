@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    Due, Shard,
+    Due, PeerKey, Shard,
     track::{Origin, TrackKey},
 };
 use crate::keyframe::Verdict;
@@ -64,6 +64,29 @@ impl Shard {
             self.ask_publisher(key, layer);
         }
         self.schedule_key_frames(key);
+    }
+
+    /// The publisher is somewhere else now and missed what it was asked.
+    pub(super) fn ask_anew(&mut self, now: Instant, publisher: PeerKey) {
+        let Some(peer) = self.peers.get(publisher.0) else {
+            return;
+        };
+        let tracks: Vec<TrackKey> = peer.sections.iter().map(|s| s.track).collect();
+        for key in tracks {
+            let Some(track) = self.tracks.get_mut(key.0) else {
+                continue;
+            };
+            let mut wanted = vec![];
+            for (layer, state) in track.layers.iter_mut().enumerate() {
+                if state.key_frames.start_over(now) {
+                    wanted.push(layer);
+                }
+            }
+            for layer in wanted {
+                self.ask_publisher(key, layer);
+            }
+            self.schedule_key_frames(key);
+        }
     }
 
     fn schedule_key_frames(&mut self, key: TrackKey) {

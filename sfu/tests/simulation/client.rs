@@ -431,6 +431,12 @@ impl Client {
             .map(|s| s.mid.to_string())
     }
 
+    /// The SFU says that it sends nothing of someone's video for now.
+    pub(crate) fn is_paused(&self, participant: ParticipantId) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.participant == participant && slot.paused)
+    }
+
     pub(crate) fn in_slot(&self, slot: &str) -> &[Received] {
         self.received.get(slot).map_or(&[], Vec::as_slice)
     }

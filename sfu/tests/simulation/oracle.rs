@@ -79,6 +79,10 @@ impl Oracle {
         for (viewer, person) in people.present() {
             for sender in people.visible_to(viewer) {
                 let pair = (viewer, sender);
+                // What the path does not carry is paused, and the viewer is told.
+                if world.clients[viewer].is_paused(participant(sender)) {
+                    continue;
+                }
                 let visible = *before.get(&pair).unwrap_or(&world.now);
                 self.visible.insert(pair, visible);
                 let disturbed = person

@@ -24,6 +24,9 @@ const CALM: Duration = Duration::from_secs(8);
 /// What is then looked at.
 const JUDGED: Duration = Duration::from_secs(2);
 
+/// A client whose address changes is found again with its next check.
+const CHECKS: Duration = Duration::from_secs(3);
+
 const STEP: Duration = Duration::from_millis(50);
 const MOST_PEOPLE: usize = 14;
 const MOST_IN_ROOM: usize = 8;
@@ -160,7 +163,8 @@ impl Scenario {
             56..64 => self.toggle_layer(who),
             64..84 => self.bad_weather(who),
             84..90 => self.narrow(who),
-            90..95 => self.go_dark(who),
+            90..94 => self.go_dark(who),
+            94..97 => self.go_elsewhere(who),
             _ => self.ask_for_key_frame(who),
         }
     }
@@ -307,6 +311,13 @@ impl Scenario {
         self.tell(format!("{who} is dark for {lasts:?}"));
         let until = self.world.now + lasts;
         self.world.network.darken(who, until);
+        self.people.0[who].disturb(until);
+    }
+
+    fn go_elsewhere(&mut self, who: usize) {
+        self.tell(format!("{who} has another address"));
+        self.world.rebind(who);
+        let until = self.world.now + CHECKS;
         self.people.0[who].disturb(until);
     }
 
