@@ -124,5 +124,5 @@ $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-join fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
+.PHONY: run test bench bench-sfu bench-join sim-sweep fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-nat
