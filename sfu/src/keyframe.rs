@@ -45,6 +45,11 @@ impl KeyframeArbiter {
         Verdict::Send
     }
 
+    /// Someone waits for a key frame.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// A key frame arrived: everyone who waited has it.
     pub(crate) fn key_frame_arrived(&mut self) {
         self.wanted = false;

@@ -212,6 +212,38 @@ fn a_narrow_path_gets_a_lower_layer_and_a_wide_one_the_best() {
 }
 
 #[test]
+fn packets_that_overtake_each_other_hold_up_no_switch() {
+    let mut world = World::new();
+    let publisher = world.join("r", ClientConfig::default());
+    let viewer = world.join("r", ClientConfig::viewer());
+    world.settle();
+    world.network.up[publisher].weather.reordered = 0.6;
+    let mut slowest = Duration::ZERO;
+    for height in [720, 90, 360, 90, 720, 360, 720, 90] {
+        let now = world.now;
+        world.clients[viewer].wish(now, &[(participant(publisher), height)]);
+        let layer = [90, 360, 720].iter().position(|h| *h == height).unwrap();
+        let waited = world.run_until("the layer that was wished for", |world| {
+            let last = world.clients[viewer].video().last();
+            last.is_some_and(|r| usize::from(r.stamp.layer) == layer)
+        });
+        slowest = slowest.max(waited);
+        world.run(SECOND);
+    }
+    assert!(slowest < SECOND, "{slowest:?}");
+    // Nothing twice, and no layer without its key frame.
+    let slot = world.clients[viewer].camera_slot_of(participant(publisher));
+    let mut received = world.clients[viewer].in_slot(&slot.unwrap()).to_vec();
+    received.sort_by_key(|r| r.sequence);
+    for pair in received.windows(2) {
+        let (a, b) = (&pair[0], &pair[1]);
+        assert_ne!(a.sequence, b.sequence);
+        let begins = b.stamp.is_key && b.stamp.part == 0;
+        assert!(begins || a.stamp.layer == b.stamp.layer, "{a:?} then {b:?}");
+    }
+}
+
+#[test]
 fn who_goes_on_from_another_address_is_followed() {
     let mut world = World::new();
     let publisher = world.join("r", ClientConfig::default());

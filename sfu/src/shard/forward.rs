@@ -70,6 +70,12 @@ impl Shard {
             layer: layer_index,
             inspected: &intake.inspected,
             in_order: intake.in_order,
+            may_begin: intake.in_order || intake.begins_late,
+        };
+        let overtakers = if intake.begins_late {
+            layer.overtakers(packet)
+        } else {
+            vec![]
         };
         // Lent out for the loop, so that the subscribers can be changed in it.
         let subscribers = std::mem::take(&mut track.subscribers);
@@ -80,7 +86,17 @@ impl Shard {
             if intake.woke && is_video {
                 self.mark_layers(subscriber.peer);
             }
-            self.hand_to(key, *subscriber, &arrival, is_video);
+            let began = self.hand_to(key, *subscriber, &arrival, is_video);
+            for kept in overtakers.iter().filter(|_| began) {
+                let arrival = Arrival {
+                    packet: &kept.packet,
+                    layer: layer_index,
+                    inspected: &kept.inspected,
+                    in_order: true,
+                    may_begin: false,
+                };
+                self.hand_to(key, *subscriber, &arrival, is_video);
+            }
         }
         if let Some(track) = self.tracks.get_mut(key.0) {
             track.subscribers = subscribers;
@@ -97,22 +113,24 @@ impl Shard {
         self.wake_room(now, room_key);
     }
 
+    /// Hands a packet to one slot. True when the slot began to show its layer with it.
     fn hand_to(
         &mut self,
         track: TrackKey,
         subscriber: SlotRef,
         arrival: &Arrival<'_>,
         is_video: bool,
-    ) {
+    ) -> bool {
         let Some(peer) = self.peers.get_mut(subscriber.peer.0) else {
-            return;
+            return false;
         };
         let outlet = &mut peer.outlets[subscriber.slot];
-        match outlet.take(&mut peer.rtc, arrival) {
-            Outcome::NotWanted => return,
+        let outcome = outlet.take(&mut peer.rtc, arrival);
+        match outcome {
+            Outcome::NotWanted => return false,
             Outcome::Dropped(reason) => {
                 self.counters.drop_one(reason);
-                return;
+                return false;
             }
             Outcome::Sent | Outcome::Filled => peer.last_media = Some(arrival.packet.arrived),
             Outcome::Switched { from, to } => {
@@ -130,6 +148,7 @@ impl Shard {
             .of(is_video)
             .add(arrival.packet.payload.len());
         self.mark_peer(subscriber.peer);
+        matches!(outcome, Outcome::Switched { .. })
     }
 
     /// Gives a slot that shows nothing yet what came since the last key frame of its track.
@@ -164,6 +183,7 @@ impl Shard {
                 layer,
                 inspected: &kept.inspected,
                 in_order: true,
+                may_begin: true,
             };
             let outcome = outlet.take(&mut peer.rtc, &arrival);
             if matches!(outcome, Outcome::Sent | Outcome::Switched { .. }) {

@@ -89,6 +89,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) inspected: &'a Inspected,
     /// It is the newest of its layer, not one that comes late.
     pub(crate) in_order: bool,
+    /// A slot may begin with it, if it begins a key frame.
+    pub(crate) may_begin: bool,
 }
 
 /// What an outlet did with a packet.
@@ -276,7 +278,7 @@ impl Outlet {
         let from = filling.size();
         let is_current = filling.current.as_ref().map(|c| c.layer) == Some(arrival.layer);
         let switches = !is_current
-            && arrival.in_order
+            && arrival.may_begin
             && filling.target_stream() == Some(arrival.layer)
             && (!is_video
                 || filling
@@ -318,7 +320,7 @@ impl Outlet {
         };
         let verdict = current
             .selector
-            .judge(packet.position, arrival.in_order, frame);
+            .judge(packet.position, arrival.in_order || switches, frame);
         let Verdict::Send { ends_picture } = verdict else {
             if descriptor.closes_up() {
                 self.ids.leave_out(descriptor.ids());

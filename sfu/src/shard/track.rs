@@ -1,6 +1,9 @@
 //! A track that a participant publishes, and the slots that carry it.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use str0m::{
     media::{Mid, Rid},
@@ -27,6 +30,10 @@ use crate::{
 
 /// The layers that a new stream announces are supposed to come within this time.
 const AWAITED: Duration = Duration::from_millis(750);
+
+/// So many packets are held while someone waits for a key frame: its first packet may be
+/// overtaken by others, or come only after it was asked for again.
+const MOST_HELD: usize = 64;
 
 /// Names a track within the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +92,8 @@ pub(crate) struct Layer {
     heights: Vec<u16>,
     /// For those who come soon after a key frame.
     recent: Recent<Kept>,
+    /// For those who wait for a key frame, as they arrived.
+    held: VecDeque<Kept>,
 }
 
 /// A packet that is kept for newcomers.
@@ -99,6 +108,8 @@ pub(crate) struct Intake {
     pub(crate) inspected: Inspected,
     /// It is the newest of its stream, not one that comes late.
     pub(crate) in_order: bool,
+    /// It begins a key frame of which later packets came before it and are held.
+    pub(crate) begins_late: bool,
     /// It comes right after the one before it.
     follows: bool,
     /// It is the first of another stream than before.
@@ -167,6 +178,7 @@ impl Layer {
             dependency: DependencyReader::default(),
             heights: vec![],
             recent: Recent::default(),
+            held: VecDeque::new(),
         }
     }
 
@@ -181,6 +193,7 @@ impl Layer {
             self.dependency = DependencyReader::default();
             self.heights.clear();
             self.recent.clear();
+            self.held.clear();
         }
         let follows = packet.position.sequence == self.newest + 1;
         let in_order = packet.position.sequence >= self.newest;
@@ -196,7 +209,13 @@ impl Layer {
         {
             self.heights = heights;
         }
-        if inspected.frame.begins_key_frame && in_order {
+        // What was overtaken by others does as well, while those are still held. (Not with a
+        // dependency descriptor: others could not be read without the structure in it.)
+        let held_after = packet.dependency.is_none()
+            && self.newest - packet.position.sequence < MOST_HELD as u64
+            && self.key_frames.is_wanted();
+        let begins = inspected.frame.begins_key_frame && (in_order || held_after);
+        if begins {
             self.key_frames.key_frame_arrived();
         }
         let woke = self
@@ -205,6 +224,7 @@ impl Layer {
         Intake {
             inspected,
             in_order,
+            begins_late: begins && !in_order,
             follows,
             restarted,
             woke,
@@ -213,6 +233,17 @@ impl Layer {
 
     /// Keeps a packet that was handed on, for newcomers.
     pub(crate) fn keep(&mut self, now: Instant, packet: &Packet, intake: Intake) {
+        if self.key_frames.is_wanted() {
+            if self.held.len() == MOST_HELD {
+                self.held.pop_front();
+            }
+            self.held.push_back(Kept {
+                packet: packet.clone(),
+                inspected: intake.inspected.clone(),
+            });
+        } else {
+            self.held = VecDeque::new();
+        }
         let begins = intake.inspected.frame.begins_key_frame && intake.in_order;
         if !intake.follows && !begins {
             self.recent.clear();
@@ -223,6 +254,14 @@ impl Layer {
             inspected: intake.inspected,
         };
         self.recent.push(now, kept, packet.payload.len(), begins);
+    }
+
+    /// What came after this packet and before it was there, in its order.
+    pub(crate) fn overtakers(&mut self, of: &Packet) -> Vec<Kept> {
+        let mut held = Vec::from(std::mem::take(&mut self.held));
+        held.retain(|kept| kept.packet.position.sequence > of.position.sequence);
+        held.sort_by_key(|kept| kept.packet.position.sequence);
+        held
     }
 
     /// What came since the last key frame, when that is not long ago.
