@@ -121,10 +121,14 @@ fn both_signals_end_it_cleanly_with_a_client_connected() {
         let server =
             Running::start(conclave().args(["--listen", "127.0.0.1:0", "--media-port", "0"]));
         assert!(get(&server.address, "/readyz").starts_with("HTTP/1.1 200"));
-        for said in ["open     http://localhost:", "/metrics", "UDP port "] {
+        for said in [
+            "open     http://localhost:",
+            "/metrics",
+            "UDP and TCP port ",
+        ] {
             assert!(server.said.contains(said), "{}", server.said);
         }
-        assert!(!server.said.contains("UDP port 0"), "{}", server.said);
+        assert!(!server.said.contains("TCP port 0"), "{}", server.said);
         let mut idle = TcpStream::connect(&server.address).expect("it listens");
         let mut socket = TcpStream::connect(&server.address).expect("it listens");
         write!(
