@@ -1,105 +1,133 @@
-//! One bot: a member of the call with keys of its own, as a browser is. Sans-IO: it takes
-//! signalling, datagrams and time, and gives signalling, datagrams and events.
+//! One bot: a participant of the call as a browser is, on whatever server. Sans-IO: it
+//! takes what the server says, datagrams and time, and gives messages, datagrams and
+//! events.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
 
-use conclave_e2ee::{
-    FrameOpener, Instant as SessionTime, InvalidName, LinkSecret, Member, Membership, OpenError,
-    Output as SessionOutput,
-};
-use conclave_protocol::{
-    RoomId,
-    control::{ControlNotice, ControlRequest, PixelSize, Publication, VideoWish},
-    signal::{ClientMessage, ErrorCode, ServerMessage, Source},
-};
+use conclave_e2ee::{LeafIndex, OpenError};
+use conclave_protocol::signal::Source;
 
 use crate::{
+    measure::tally::{Opened, Sent},
+    media::stamp::MonotonicClock,
+    target::{
+        Action, HttpRequest, Input, LegId, Milestone, Note, Seat, Signalling, SignallingError,
+        Target, View,
+    },
+};
+
+use self::{
     peer::{Layout, Peer, PeerError, PeerOutput},
     publish::{Origins, Publisher, Recordings, Sabotage},
     receive::Receiver,
-    seal::CountingSealer,
-    stamp::MonotonicClock,
-    tally::{Opened, Sent},
+    seal::Frames,
 };
+
+pub mod peer;
+pub mod plain;
+pub mod publish;
+pub mod receive;
+pub mod seal;
 
 /// What a bot is to do.
 #[derive(Debug, Clone)]
 pub struct BotConfig {
-    /// Which room.
-    pub room: RoomId,
-    /// The room's secret.
-    pub secret: LinkSecret,
-    /// The bot's name in the call.
-    pub name: String,
+    /// On which server, in which call.
+    pub target: Target,
+    /// Its place there.
+    pub seat: Seat,
     /// What it plays, if it publishes.
     pub recordings: Option<Arc<Recordings>>,
-    /// What it can take.
-    pub slots: Vec<Source>,
     /// How its stamps are made.
     pub clock: MonotonicClock,
     /// Deliberate damage.
     pub sabotage: Sabotage,
 }
 
+/// What a bot is told to do in the middle of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Direction {
+    /// Send these sources, and no others.
+    Publish(Vec<Source>),
+    /// Look at this.
+    Look(View),
+    /// Go on from another address.
+    Roam,
+    /// Leave the call.
+    Leave,
+}
+
 /// Why a bot is out of the call.
 #[derive(Debug, thiserror::Error)]
 pub enum BotFailure {
-    /// The media connection broke.
+    /// A media connection broke.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// The SFU closed the media connection.
-    #[error("the SFU closed the media connection")]
+    /// The server closed a media connection.
+    #[error("the server closed the media connection")]
     MediaClosed,
-    /// The name cannot be shown in a call.
-    #[error("{0}")]
-    Name(#[from] InvalidName),
-    /// The group session broke.
-    #[error("the group session failed: {0}")]
-    Session(String),
-    /// The server sent the bot away.
-    #[error("the server said {code:?}: {detail}")]
-    Refused {
-        /// For programs.
-        code: ErrorCode,
-        /// For people.
-        detail: String,
-    },
+    /// The conversation with the server ended.
+    #[error(transparent)]
+    Signalling(#[from] SignallingError),
     /// A frame could not be sealed.
     #[error("a frame could not be sealed: {0}")]
     Seal(#[from] conclave_e2ee::SealError),
     /// The system gave no random numbers.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    /// More bots than frames can be told apart by.
+    #[error("there can be at most {} bots that do not seal", LeafIndex::LIMIT)]
+    TooMany,
 }
 
 /// What happened to a bot.
 #[derive(Debug)]
 pub enum BotEvent {
-    /// It has the group's keys, its media connection and its control channel.
-    Ready,
-    /// Who is in the group.
-    Roster(Vec<Member>),
+    /// Something in its conversation with the server.
+    Note(Note),
+    /// ICE of a media connection is through.
+    IceConnected,
+    /// ICE and DTLS of a media connection are through.
+    MediaConnected,
+    /// Its data channel is open.
+    ChannelOpen,
     /// It sent a frame.
     Sent(Sent),
     /// A media packet came, with so many bytes of payload.
-    Packet(usize),
+    Packet {
+        /// Whether of a picture.
+        is_video: bool,
+        /// Its payload, in bytes.
+        payload: usize,
+    },
     /// It opened a frame.
     Opened(Opened),
     /// It could not open a frame.
     Unopened(OpenError),
-    /// A commit was refused in this group.
-    CommitRefused,
-    /// Someone without the secret was turned away.
-    StrangerRefused,
+    /// It was asked for a key frame.
+    KeyFrameWanted,
 }
 
 /// What comes out of a bot.
 #[derive(Debug)]
 pub enum BotOutput {
     /// To the server, over the WebSocket.
-    Signal(ClientMessage),
-    /// To the SFU.
+    Text(String),
+    /// To the server, over HTTP.
+    Http(HttpRequest),
+    /// Open a UDP socket for a leg and call [`Bot::socket_opened`].
+    OpenSocket(LegId),
+    /// Close it.
+    CloseSocket(LegId),
+    /// A datagram.
     Transmit {
+        /// From the socket of this leg.
+        leg: LegId,
         /// Where to.
         to: SocketAddr,
         /// What.
@@ -109,138 +137,144 @@ pub enum BotOutput {
     Event(BotEvent),
 }
 
-/// What a bot still waits for before it is [`BotEvent::Ready`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Progress {
-    in_group: bool,
-    media: bool,
-    control: bool,
-    told: bool,
+/// A peer connection, and what comes in over it.
+struct Leg {
+    peer: Peer,
+    receiver: Receiver,
+    sends: bool,
+}
+
+/// A peer connection that waits for its socket.
+enum Wanted {
+    Offer(Layout),
+    Accept(String),
 }
 
 /// One bot.
 pub struct Bot {
     config: BotConfig,
-    started: Instant,
-    membership: Membership,
-    peer: Peer,
-    offer: Option<ClientMessage>,
-    sealer: CountingSealer,
-    opener: FrameOpener,
-    receiver: Receiver,
+    signalling: Box<dyn Signalling>,
+    wanted: BTreeMap<LegId, Wanted>,
+    legs: BTreeMap<LegId, Leg>,
+    frames: Frames,
     publisher: Option<Publisher>,
-    /// What the others publish, the first to publish first.
-    published: Vec<Publication>,
-    progress: Progress,
     output: VecDeque<BotOutput>,
 }
 
 impl Bot {
-    /// A bot that is about to join, receiving media at a local address.
-    pub fn new(config: BotConfig, local: SocketAddr, now: Instant) -> Result<Self, BotFailure> {
-        let name = config.name.parse()?;
-        let membership = Membership::new(config.room.clone(), &config.secret, name);
-        let tracks = match config.recordings {
-            Some(_) => Recordings::TRACKS.to_vec(),
-            None => Vec::new(),
+    /// A bot that is about to join. Call [`Self::opened`] when the way to the server is
+    /// open.
+    pub fn new(config: BotConfig, now: Instant) -> Result<Self, BotFailure> {
+        let signalling = config.target.signalling(&config.seat, now)?;
+        let frames = if config.target.seals() {
+            Frames::sealed()
+        } else {
+            Frames::plain(LeafIndex::new(config.seat.number).ok_or(BotFailure::TooMany)?)
         };
-        let layout = Layout {
-            tracks,
-            slots: config.slots.clone(),
-        };
-        let (peer, offer) = Peer::offer(&layout, local, now)?;
-        let join = membership.join_message();
-        let mut bot = Self {
+        Ok(Self {
             config,
-            started: now,
-            membership,
-            peer,
-            offer: Some(offer),
-            sealer: CountingSealer::default(),
-            opener: FrameOpener::new(),
-            receiver: Receiver::default(),
+            signalling,
+            wanted: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            frames,
             publisher: None,
-            published: Vec::new(),
-            progress: Progress::default(),
             output: VecDeque::new(),
-        };
-        bot.output.push_back(BotOutput::Signal(join));
-        bot.drain(now)?;
-        Ok(bot)
+        })
     }
 
-    /// Takes a message of the server.
-    pub fn handle_signal(
+    /// The way to the server is open.
+    pub fn opened(&mut self, now: Instant) -> Result<(), BotFailure> {
+        self.tell(now, Input::Open)
+    }
+
+    /// Takes a text message of the server's.
+    pub fn handle_text(&mut self, now: Instant, text: String) -> Result<(), BotFailure> {
+        self.tell(now, Input::Text(text))
+    }
+
+    /// Takes a response of the server's.
+    pub fn handle_response(&mut self, now: Instant, response: Input) -> Result<(), BotFailure> {
+        self.tell(now, response)
+    }
+
+    /// The socket that a leg waited for is open at this address.
+    pub fn socket_opened(
         &mut self,
         now: Instant,
-        message: ServerMessage,
+        leg: LegId,
+        local: SocketAddr,
     ) -> Result<(), BotFailure> {
-        match &message {
-            ServerMessage::Joined { .. } => {
-                self.output.extend(self.offer.take().map(BotOutput::Signal));
+        let (peer, description, sends) = match self.wanted.remove(&leg) {
+            Some(Wanted::Offer(layout)) => {
+                let (peer, sdp, sections) = Peer::offer(&layout, local, now)?;
+                let sends = !layout.tracks.is_empty();
+                (peer, Input::Description { leg, sdp, sections }, sends)
             }
-            ServerMessage::Answer { sdp } => self.peer.accept_answer(now, sdp)?,
-            ServerMessage::Error { code, detail } if ends_the_stay(*code) => {
-                return Err(BotFailure::Refused {
-                    code: *code,
-                    detail: detail.clone(),
-                });
+            Some(Wanted::Accept(offer)) => {
+                let codecs = &self.config.seat.layout.codecs;
+                let mut peer = Peer::answerer(codecs, local, now)?;
+                let sdp = peer.accept_offer(now, &offer)?;
+                let sections = crate::target::Sections::default();
+                (peer, Input::Description { leg, sdp, sections }, false)
             }
-            ServerMessage::StrangerRefused {} => self.event(BotEvent::StrangerRefused),
-            _ => {}
-        }
-        let time = self.session_time(now);
-        self.membership.handle(time, message);
-        self.drain(now)
+            None => return Ok(()),
+        };
+        let receiver = Receiver::default();
+        self.legs.insert(
+            leg,
+            Leg {
+                peer,
+                receiver,
+                sends,
+            },
+        );
+        self.tell(now, description)
     }
 
     /// Takes a datagram.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
+        leg: LegId,
         from: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), BotFailure> {
-        self.peer.handle_datagram(now, from, datagram)?;
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.peer.handle_datagram(now, from, datagram)?;
+        }
         self.drain(now)
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), BotFailure> {
-        let session_time = self.session_time(now);
-        if self
-            .membership
-            .poll_timeout()
-            .is_some_and(|at| at <= session_time)
-        {
-            self.membership.handle_timeout(session_time);
+        if self.signalling.poll_timeout().is_some_and(|at| at <= now) {
+            self.signalling.handle(now, Input::Timeout)?;
         }
         if let Some(publisher) = &mut self.publisher {
-            let (packets, sent) = publisher.play(now, &mut self.sealer)?;
-            if !packets.is_empty() {
-                self.peer.send(now, packets)?;
+            let (packets, sent) = publisher.play(now, &mut self.frames)?;
+            if !packets.is_empty()
+                && let Some(leg) = self.legs.values_mut().find(|leg| leg.sends)
+            {
+                leg.peer.send(now, packets)?;
             }
             for sent in sent {
                 self.event(BotEvent::Sent(sent));
             }
         }
-        if self.peer.poll_timeout() <= now {
-            self.peer.handle_timeout(now)?;
+        for leg in self.legs.values_mut() {
+            if leg.peer.poll_timeout() <= now {
+                leg.peer.handle_timeout(now)?;
+            }
         }
         self.drain(now)
     }
 
-    /// When [`Self::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Instant {
-        let session = self
-            .membership
-            .poll_timeout()
-            .map(|at| self.started + at.elapsed());
-        let publisher = self.publisher.as_ref().map(Publisher::next_at);
-        [session, publisher]
-            .into_iter()
-            .flatten()
-            .fold(self.peer.poll_timeout(), Instant::min)
+    /// When [`Self::handle_timeout`] is due, if ever.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let legs = self.legs.values().map(|leg| leg.peer.poll_timeout());
+        let publisher = self.publisher.as_ref().and_then(Publisher::next_at);
+        let signalling = self.signalling.poll_timeout();
+        legs.chain(publisher).chain(signalling).min()
     }
 
     /// What came out, the oldest first.
@@ -250,166 +284,118 @@ impl Bot {
 
     /// Packets that never came.
     pub fn packets_lost(&self) -> u64 {
-        self.receiver.lost()
+        self.legs.values().map(|leg| leg.receiver.lost()).sum()
+    }
+
+    /// Sends these sources from now on, and no others.
+    pub fn publish(&mut self, now: Instant, sources: Vec<Source>) -> Result<(), BotFailure> {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(now, &sources);
+        }
+        self.tell(now, Input::Publish(sources))
+    }
+
+    /// Wants to see something else from now on.
+    pub fn look(&mut self, now: Instant, view: View) -> Result<(), BotFailure> {
+        self.tell(now, Input::View(view))
     }
 
     /// Leaves the call.
     pub fn leave(&mut self, now: Instant) -> Result<(), BotFailure> {
         self.publisher = None;
-        self.output
-            .push_back(BotOutput::Signal(ClientMessage::Leave {}));
-        self.peer.close()?;
+        self.tell(now, Input::Leave)?;
+        for leg in self.legs.values_mut() {
+            leg.peer.close()?;
+        }
         self.drain(now)
-    }
-
-    fn session_time(&self, now: Instant) -> SessionTime {
-        SessionTime::since_origin(now.saturating_duration_since(self.started))
     }
 
     fn event(&mut self, event: BotEvent) {
         self.output.push_back(BotOutput::Event(event));
     }
 
+    fn tell(&mut self, now: Instant, input: Input) -> Result<(), BotFailure> {
+        self.signalling.handle(now, input)?;
+        self.drain(now)
+    }
+
+    /// Until neither the conversation nor the peer connections have anything to say.
     fn drain(&mut self, now: Instant) -> Result<(), BotFailure> {
-        while let Some(output) = self.membership.poll() {
-            self.on_session(output)?;
+        loop {
+            let mut idle = true;
+            while let Some(action) = self.signalling.poll() {
+                idle = false;
+                self.act(now, action)?;
+            }
+            let legs: Vec<LegId> = self.legs.keys().copied().collect();
+            for id in legs {
+                while let Some(output) = self.legs.get_mut(&id).and_then(|leg| leg.peer.poll()) {
+                    idle = false;
+                    self.on_peer(now, id, output)?;
+                }
+            }
+            if idle {
+                return Ok(());
+            }
         }
-        while let Some(output) = self.peer.poll() {
-            self.on_peer(output)?;
-        }
-        self.progress(now)
     }
 
-    fn on_session(&mut self, output: SessionOutput) -> Result<(), BotFailure> {
-        match output {
-            SessionOutput::Send { message } => self.output.push_back(BotOutput::Signal(message)),
-            SessionOutput::KeysReady {
-                epoch,
-                own_leaf,
-                base_key,
-            } => {
-                self.sealer.install(epoch, own_leaf, &base_key);
-                self.opener.install(epoch, &base_key);
+    fn act(&mut self, now: Instant, action: Action) -> Result<(), BotFailure> {
+        match action {
+            Action::Text(text) => self.output.push_back(BotOutput::Text(text)),
+            Action::Http(request) => self.output.push_back(BotOutput::Http(request)),
+            Action::Offer { leg, layout } => {
+                self.wanted.insert(leg, Wanted::Offer(layout));
+                self.output.push_back(BotOutput::OpenSocket(leg));
             }
-            SessionOutput::SealWith { epoch } => self.sealer.seal_with(epoch),
-            SessionOutput::Forget { epoch } => {
-                self.sealer.forget(epoch);
-                self.opener.forget(epoch);
+            Action::Answer { leg, sdp } => {
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.peer.accept_answer(now, &sdp)?;
+                }
             }
-            SessionOutput::Roster { members } => self.event(BotEvent::Roster(members)),
-            SessionOutput::Joined => self.progress.in_group = true,
-            SessionOutput::CommitRefused { .. } => self.event(BotEvent::CommitRefused),
-            SessionOutput::Failed { reason } => {
-                return Err(BotFailure::Session(reason));
+            Action::Accept { leg, sdp } => match self.legs.get_mut(&leg) {
+                Some(there) => {
+                    let sdp = there.peer.accept_offer(now, &sdp)?;
+                    let sections = crate::target::Sections::default();
+                    let description = Input::Description { leg, sdp, sections };
+                    self.signalling.handle(now, description)?;
+                }
+                None => {
+                    self.wanted.insert(leg, Wanted::Accept(sdp));
+                    self.output.push_back(BotOutput::OpenSocket(leg));
+                }
+            },
+            Action::Close(id) => {
+                self.wanted.remove(&id);
+                if let Some(mut leg) = self.legs.remove(&id) {
+                    leg.peer.close()?;
+                    while let Some(PeerOutput::Transmit { to, datagram }) = leg.peer.poll() {
+                        let leg = id;
+                        self.output
+                            .push_back(BotOutput::Transmit { leg, to, datagram });
+                    }
+                }
+                self.output.push_back(BotOutput::CloseSocket(id));
             }
-            _ => {}
+            Action::Channel(leg, message) => {
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.peer.channel_send(&message)?;
+                }
+            }
+            Action::Keys(change) => self.frames.change(&change),
+            Action::Note(note) => {
+                if matches!(note, Note::Reached(Milestone::InCall)) {
+                    self.begin(now)?;
+                }
+                self.event(BotEvent::Note(note));
+            }
         }
         Ok(())
     }
 
-    fn on_peer(&mut self, output: PeerOutput) -> Result<(), BotFailure> {
-        match output {
-            PeerOutput::Transmit { to, datagram } => {
-                self.output.push_back(BotOutput::Transmit { to, datagram });
-            }
-            PeerOutput::Connected => self.progress.media = true,
-            PeerOutput::ControlOpen => {
-                self.progress.control = true;
-                if self.config.recordings.is_some() {
-                    let sources = Recordings::TRACKS.to_vec();
-                    self.peer.request(&ControlRequest::Publishing { sources })?;
-                }
-            }
-            PeerOutput::Notice(notice) => self.on_notice(notice)?,
-            PeerOutput::Packet(packet) => {
-                self.event(BotEvent::Packet(packet.payload.len()));
-                match self.receiver.handle(packet, &mut self.opener) {
-                    Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
-                    Some(Err(error)) => self.event(BotEvent::Unopened(error)),
-                    None => {}
-                }
-            }
-            PeerOutput::KeyFrameWanted(source) => {
-                if let Some(publisher) = &mut self.publisher {
-                    publisher.want_key_frame(source);
-                }
-            }
-            PeerOutput::Closed => return Err(BotFailure::MediaClosed),
-        }
-        Ok(())
-    }
-
-    fn on_notice(&mut self, notice: ControlNotice) -> Result<(), BotFailure> {
-        match notice {
-            ControlNotice::Publications { participants } => self.published = participants,
-            ControlNotice::PublicationsChanged { participants } => {
-                for change in participants {
-                    self.republish(change);
-                }
-            }
-            _ => return Ok(()),
-        }
-        self.wish()
-    }
-
-    /// Takes what a participant publishes now in place of what it published before.
-    fn republish(&mut self, change: Publication) {
-        let place = self
-            .published
-            .iter()
-            .position(|known| known.participant == change.participant);
-        match place {
-            Some(at) if change.sources.is_empty() => {
-                self.published.remove(at);
-            }
-            Some(at) => self.published[at] = change,
-            None if change.sources.is_empty() => {}
-            None => self.published.push(change),
-        }
-    }
-
-    /// Wishes for every video, as a client with room for all of them would.
-    fn wish(&mut self) -> Result<(), BotFailure> {
-        if self.config.slots.is_empty() {
-            return Ok(());
-        }
-        let size = PixelSize {
-            width: 640,
-            height: 360,
-        };
-        let videos = self
-            .published
-            .iter()
-            .flat_map(|publication| {
-                let participant = publication.participant;
-                let videos = publication.sources.iter().copied();
-                videos
-                    .filter(|source| source.is_video())
-                    .map(move |source| VideoWish {
-                        participant,
-                        source,
-                        size,
-                        pinned: false,
-                    })
-            })
-            .take(self.config.slots.len())
-            .collect();
-        self.peer.request(&ControlRequest::Wishes { videos })?;
-        Ok(())
-    }
-
-    fn progress(&mut self, now: Instant) -> Result<(), BotFailure> {
-        let Progress {
-            in_group,
-            media,
-            control,
-            told,
-        } = self.progress;
-        if !(in_group && media && control && self.sealer.is_ready()) || told {
-            return Ok(());
-        }
-        self.progress.told = true;
-        if let Some(recordings) = &self.config.recordings {
+    /// Begins to play.
+    fn begin(&mut self, now: Instant) -> Result<(), BotFailure> {
+        if let (Some(recordings), None) = (&self.config.recordings, &self.publisher) {
             self.publisher = Some(Publisher::new(
                 recordings.clone(),
                 Origins::random()?,
@@ -418,13 +404,49 @@ impl Bot {
                 now,
             ));
         }
-        self.event(BotEvent::Ready);
         Ok(())
     }
-}
 
-/// True for the errors after which the server closes the connection or the bot can no
-/// longer do its work.
-const fn ends_the_stay(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::TooFast)
+    fn on_peer(&mut self, now: Instant, leg: LegId, output: PeerOutput) -> Result<(), BotFailure> {
+        match output {
+            PeerOutput::Transmit { to, datagram } => {
+                self.output
+                    .push_back(BotOutput::Transmit { leg, to, datagram });
+            }
+            PeerOutput::IceConnected => self.event(BotEvent::IceConnected),
+            PeerOutput::Connected => {
+                self.event(BotEvent::MediaConnected);
+                self.signalling.handle(now, Input::Connected(leg))?;
+            }
+            PeerOutput::ChannelOpen => {
+                self.event(BotEvent::ChannelOpen);
+                self.signalling.handle(now, Input::ChannelOpen(leg))?;
+            }
+            PeerOutput::ChannelData(data) => {
+                self.signalling.handle(now, Input::ChannelData(leg, data))?;
+            }
+            PeerOutput::Packet(packet) => {
+                self.event(BotEvent::Packet {
+                    is_video: packet.is_video(),
+                    payload: packet.payload.len(),
+                });
+                let Some(leg) = self.legs.get_mut(&leg) else {
+                    return Ok(());
+                };
+                match leg.receiver.handle(packet, &mut self.frames) {
+                    Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
+                    Some(Err(error)) => self.event(BotEvent::Unopened(error)),
+                    None => {}
+                }
+            }
+            PeerOutput::KeyFrameWanted(source, layer) => {
+                self.event(BotEvent::KeyFrameWanted);
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.want_key_frame(source, layer);
+                }
+            }
+            PeerOutput::Closed => return Err(BotFailure::MediaClosed),
+        }
+        Ok(())
+    }
 }

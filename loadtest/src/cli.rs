@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration}
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
 
-use crate::server::ServerAddress;
+use crate::drive::server::ServerAddress;
 
 /// Load test for Conclave: bots that are real members of real calls. They join over the
 /// same signalling as browsers, seal the recordings that they play and open what they
@@ -114,9 +114,19 @@ pub struct Run {
     #[arg(long, default_value_t = 4)]
     pub audio_slots: usize,
 
-    /// Bots that join at the same time. More make each commit race with others.
+    /// Bots that join at the same time; 0: all at once. More make each commit race with
+    /// others.
     #[arg(long, default_value_t = 4)]
     pub join_concurrency: usize,
+
+    /// How long a bot may take to join.
+    #[arg(long, default_value = "60s", value_parser = seconds)]
+    pub join_patience: Duration,
+
+    /// Do not seal frames, and stay out of the group: to measure forwarding alone, or
+    /// servers that know no end-to-end encryption.
+    #[arg(long)]
+    pub plain: bool,
 
     /// How late 1 of 100 sends or wake-ups may be before the run is void.
     #[arg(long, default_value = "20ms", value_parser = seconds)]

@@ -1,4 +1,4 @@
-//! Runs one bot: its WebSocket, its UDP socket, its clock.
+//! Runs one bot: its way to the server, its UDP sockets, its clock.
 
 use std::{
     collections::VecDeque,
@@ -11,30 +11,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conclave_protocol::signal::{ClientMessage, ServerMessage};
-use futures_util::{SinkExt as _, StreamExt as _};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
-    net::{TcpStream, UdpSocket},
     sync::{Semaphore, mpsc, watch},
     time::{sleep_until, timeout},
 };
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
-use tungstenite::Message;
+use tokio_tungstenite::tungstenite;
 
 use crate::{
-    bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput},
-    server::ServerAddress,
-    stamp::MonotonicClock,
-    tally::Tally,
+    bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
+    measure::{join::JoinTimes, tally::Tally},
+    media::stamp::MonotonicClock,
+    target::{HttpRequest, Input, LegId, Milestone, Note},
 };
 
-/// How long connecting and joining may take.
-const JOIN_PATIENCE: Duration = Duration::from_secs(60);
+use self::{conversation::Conversation, http::HttpError, sockets::Sockets};
+
+mod conversation;
+pub mod http;
+pub mod server;
+mod sockets;
+
 /// How many datagrams are taken before others get their turn.
 const BURST: usize = 64;
-/// Room for what comes while the bot waits for a core.
-const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// What all bots are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +56,13 @@ pub enum DriveError {
     /// The WebSocket failed.
     #[error("the WebSocket failed: {0}")]
     WebSocket(Box<tungstenite::Error>),
+    /// A request failed.
+    #[error("a request failed: {0}")]
+    Http(#[from] HttpError),
     /// The server hung up.
     #[error("the server closed the connection")]
     Closed,
-    /// The server said something that is not of the protocol.
-    #[error("the server sent a message that is not of the protocol: {0}")]
-    Protocol(serde_json::Error),
-    /// The UDP socket failed.
+    /// A UDP socket failed.
     #[error("the UDP socket failed: {0}")]
     Socket(io::Error),
     /// The bot itself is out of the call.
@@ -74,8 +72,8 @@ pub enum DriveError {
     #[error("the run was ended before it was in the call")]
     Stopped,
     /// Joining took too long.
-    #[error("it was not in the call after {} s", JOIN_PATIENCE.as_secs())]
-    TooSlow,
+    #[error("it was not in the call after {} s", .0.as_secs())]
+    TooSlow(Duration),
 }
 
 impl From<tungstenite::Error> for DriveError {
@@ -98,8 +96,10 @@ pub struct Live {
 /// A bot's turn to join. Held until it is in the call, or out of it for good.
 #[derive(Debug)]
 pub struct JoinTurn {
-    /// One of a limited number.
-    pub permits: Arc<Semaphore>,
+    /// One of a limited number; none when all may join at once.
+    pub permits: Option<Arc<Semaphore>>,
+    /// How long it may take.
+    pub patience: Duration,
     /// Closes when every bot has had its turn.
     pub done: mpsc::Sender<()>,
 }
@@ -109,10 +109,8 @@ pub struct JoinTurn {
 pub struct Outcome {
     /// Its numbers.
     pub tally: Tally,
-    /// From connecting to being in the call.
-    pub join: Option<Duration>,
-    /// From connecting to the first picture.
-    pub first_picture: Option<Duration>,
+    /// How it came into the call.
+    pub join: JoinTimes,
     /// Members of the group when it left.
     pub members: usize,
     /// Commits refused.
@@ -129,19 +127,33 @@ pub struct Outcome {
 struct Driver {
     bot: Bot,
     clock: MonotonicClock,
-    socket: UdpSocket,
-    signal: WebSocketStream<TcpStream>,
-    unsent: VecDeque<ClientMessage>,
+    local: IpAddr,
+    sockets: Sockets,
+    conversation: Conversation,
+    unsent: VecDeque<Message>,
     started: Instant,
     live: Arc<Live>,
     outcome: Outcome,
 }
 
-/// Runs a bot until the phase is [`Phase::Leave`] or it fails.
+/// Whether a bot goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Stay,
+    Leave,
+}
+
+/// To the server.
+enum Message {
+    Text(String),
+    Http(HttpRequest),
+}
+
+/// Runs a bot until the phase is [`Phase::Leave`], it is told to leave, or it fails.
 pub async fn run(
-    server: &ServerAddress,
     config: BotConfig,
     mut phase: watch::Receiver<Phase>,
+    mut directions: mpsc::UnboundedReceiver<Direction>,
     turn: JoinTurn,
     live: Arc<Live>,
 ) -> Outcome {
@@ -149,24 +161,32 @@ pub async fn run(
         failure: Some(failure),
         ..Outcome::default()
     };
-    let JoinTurn { permits, done } = turn;
-    // The permits are withdrawn when the run ends before everyone is in.
-    let Ok(permit) = permits.acquire().await else {
-        return failed(DriveError::Stopped);
+    let JoinTurn {
+        permits,
+        patience,
+        done,
+    } = turn;
+    let permit = match &permits {
+        // The permits are withdrawn when the run ends before everyone is in.
+        Some(permits) => match permits.acquire().await {
+            Ok(permit) => Some(permit),
+            Err(_) => return failed(DriveError::Stopped),
+        },
+        None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(server, config, live).await?;
-        while driver.outcome.join.is_none() {
-            if *phase.borrow() == Phase::Leave {
+        let mut driver = Driver::connect(config, live).await?;
+        while driver.outcome.join.in_call.is_none() {
+            let ends = *phase.borrow() == Phase::Leave;
+            if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
                 return Err(DriveError::Stopped);
             }
-            driver.step(&mut phase).await?;
         }
         Ok(driver)
     };
-    let joined = timeout(JOIN_PATIENCE, joining)
+    let joined = timeout(patience, joining)
         .await
-        .map_err(|_| DriveError::TooSlow)
+        .map_err(|_| DriveError::TooSlow(patience))
         .flatten();
     if let Ok(driver) = &joined {
         driver.live.joined.fetch_add(1, Ordering::Relaxed);
@@ -174,92 +194,138 @@ pub async fn run(
     // Whoever waits for the last turn reads the count next.
     drop((permit, done));
     match joined {
-        Ok(driver) => driver.stay(phase).await,
+        Ok(driver) => driver.stay(phase, &mut directions).await,
         Err(failure) => failed(failure),
     }
 }
 
 impl Driver {
-    async fn connect(
-        server: &ServerAddress,
-        config: BotConfig,
-        live: Arc<Live>,
-    ) -> Result<Self, DriveError> {
+    async fn connect(config: BotConfig, live: Arc<Live>) -> Result<Self, DriveError> {
         let started = Instant::now();
-        let stream = TcpStream::connect(server.host_and_port())
-            .await
-            .map_err(DriveError::Connect)?;
-        stream.set_nodelay(true).map_err(DriveError::Connect)?;
+        let (target, clock) = (&config.target, config.clock);
         // The address that reaches the server's front door also reaches its media port.
-        let local = stream.local_addr().map_err(DriveError::Connect)?.ip();
-        let (signal, _) = client_async(server.websocket(), stream).await?;
-        let socket = media_socket(local).map_err(DriveError::Socket)?;
-        let address = socket.local_addr().map_err(DriveError::Socket)?;
-        if let Ok(mut ports) = live.ports.lock() {
-            ports.push(address.port());
-        }
-        let clock = config.clock;
+        let (conversation, local) =
+            Conversation::open(target.server(), &target.transport()).await?;
+        let mut bot = Bot::new(config, started)?;
+        let mut outcome = Outcome::default();
+        let now = Instant::now();
+        JoinTimes::reach(&mut outcome.join.connected, now - started);
+        bot.opened(now)?;
         Ok(Self {
-            bot: Bot::new(config, address, started)?,
+            bot,
             clock,
-            socket,
-            signal,
+            local,
+            sockets: Sockets::default(),
+            conversation,
             unsent: VecDeque::new(),
             started,
             live,
-            outcome: Outcome::default(),
+            outcome,
         })
     }
 
     /// Takes part until the end.
-    async fn stay(mut self, mut phase: watch::Receiver<Phase>) -> Outcome {
+    async fn stay(
+        mut self,
+        mut phase: watch::Receiver<Phase>,
+        directions: &mut mpsc::UnboundedReceiver<Direction>,
+    ) -> Outcome {
         self.outcome
             .tally
             .measure(*phase.borrow() == Phase::Measure);
         let stay = async {
-            while *phase.borrow() != Phase::Leave {
-                self.step(&mut phase).await?;
-            }
+            while *phase.borrow() != Phase::Leave
+                && self.step(&mut phase, directions).await? == Step::Stay
+            {}
             self.bot.leave(Instant::now())?;
             self.flush().await?;
-            self.signal.close(None).await?;
-            Ok(())
+            self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
         self.outcome.tally.packets_lost = self.bot.packets_lost();
         self.outcome
     }
 
+    fn follow(&mut self, direction: Direction) -> Result<Step, DriveError> {
+        let now = Instant::now();
+        match direction {
+            Direction::Publish(sources) => self.bot.publish(now, sources)?,
+            Direction::Look(view) => self.bot.look(now, view)?,
+            Direction::Roam => self.roam()?,
+            Direction::Leave => return Ok(Step::Leave),
+        }
+        Ok(Step::Stay)
+    }
+
+    /// Goes on from other ports.
+    fn roam(&mut self) -> Result<(), DriveError> {
+        for leg in self.sockets.legs() {
+            self.open_socket(leg)?;
+        }
+        Ok(())
+    }
+
+    fn open_socket(&mut self, leg: LegId) -> Result<SocketAddr, DriveError> {
+        let address = self
+            .sockets
+            .open(leg, self.local)
+            .map_err(DriveError::Socket)?;
+        if let Ok(mut ports) = self.live.ports.lock() {
+            ports.push(address.port());
+        }
+        Ok(address)
+    }
+
     /// Waits for one thing to happen and handles it.
-    async fn step(&mut self, phase: &mut watch::Receiver<Phase>) -> Result<(), DriveError> {
+    async fn step(
+        &mut self,
+        phase: &mut watch::Receiver<Phase>,
+        directions: &mut mpsc::UnboundedReceiver<Direction>,
+    ) -> Result<Step, DriveError> {
         self.flush().await?;
+        let due = self.bot.poll_timeout();
+        let timeout = async {
+            match due {
+                Some(due) => sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             changed = phase.changed() => {
                 let measuring = changed.is_ok() && *phase.borrow_and_update() == Phase::Measure;
                 self.outcome.tally.measure(measuring);
             }
-            () = sleep_until(self.bot.poll_timeout().into()) => {
+            Some(direction) = directions.recv() => return self.follow(direction),
+            () = timeout => {
                 self.bot.handle_timeout(Instant::now())?;
             }
-            ready = self.socket.readable() => {
-                ready.map_err(DriveError::Socket)?;
-                self.receive()?;
+            ready = self.sockets.readable() => {
+                let leg = ready.map_err(DriveError::Socket)?;
+                self.receive(leg)?;
             }
-            message = self.signal.next() => {
-                let message = message.ok_or(DriveError::Closed)??;
-                self.hear(&message)?;
+            heard = self.conversation.hear() => {
+                let now = Instant::now();
+                match heard? {
+                    Input::Text(text) => self.bot.handle_text(now, text)?,
+                    Input::Timeout => {}
+                    response => self.bot.handle_response(now, response)?,
+                }
             }
         }
-        Ok(())
+        Ok(Step::Stay)
     }
 
-    fn receive(&mut self) -> Result<(), DriveError> {
+    fn receive(&mut self, leg: LegId) -> Result<(), DriveError> {
         let mut buffer = [0; 2_048];
         for _ in 0..BURST {
-            match self.socket.try_recv_from(&mut buffer) {
+            let Some(socket) = self.sockets.get(leg) else {
+                break;
+            };
+            match socket.try_recv_from(&mut buffer) {
                 Ok((len, from)) => {
+                    let datagram = &buffer[..len];
                     self.bot
-                        .handle_datagram(Instant::now(), from, &buffer[..len])?;
+                        .handle_datagram(Instant::now(), leg, from, datagram)?;
                     self.drain()?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -271,25 +337,14 @@ impl Driver {
         Ok(())
     }
 
-    fn hear(&mut self, message: &Message) -> Result<(), DriveError> {
-        match message {
-            Message::Text(text) => {
-                let message: ServerMessage =
-                    serde_json::from_str(text).map_err(DriveError::Protocol)?;
-                self.bot.handle_signal(Instant::now(), message)?;
-                Ok(())
-            }
-            Message::Close(_) => Err(DriveError::Closed),
-            _ => Ok(()),
-        }
-    }
-
     /// Sends what the bot wants sent.
     async fn flush(&mut self) -> Result<(), DriveError> {
         self.drain()?;
         while let Some(message) = self.unsent.pop_front() {
-            let text = serde_json::to_string(&message).map_err(DriveError::Protocol)?;
-            self.signal.send(Message::text(text)).await?;
+            match message {
+                Message::Text(text) => self.conversation.say(text).await?,
+                Message::Http(request) => self.conversation.request(request),
+            }
         }
         Ok(())
     }
@@ -298,61 +353,73 @@ impl Driver {
     fn drain(&mut self) -> Result<(), DriveError> {
         while let Some(output) = self.bot.poll() {
             match output {
-                BotOutput::Signal(message) => self.unsent.push_back(message),
-                BotOutput::Transmit { to, datagram } => self.transmit(to, &datagram)?,
+                BotOutput::Text(text) => self.unsent.push_back(Message::Text(text)),
+                BotOutput::Http(request) => self.unsent.push_back(Message::Http(request)),
+                BotOutput::OpenSocket(leg) => {
+                    let address = self.open_socket(leg)?;
+                    self.bot.socket_opened(Instant::now(), leg, address)?;
+                }
+                BotOutput::CloseSocket(leg) => self.sockets.close(leg),
+                BotOutput::Transmit { leg, to, datagram } => self.transmit(leg, to, &datagram)?,
                 BotOutput::Event(event) => self.note(event),
             }
         }
         Ok(())
     }
 
-    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
-        match self.socket.try_send_to(datagram, to) {
+    fn transmit(&mut self, leg: LegId, to: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+        let Some(socket) = self.sockets.get(leg) else {
+            return Ok(());
+        };
+        match socket.try_send_to(datagram, to) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.outcome.datagrams_not_sent += 1;
                 Ok(())
             }
             // ICE tries addresses that may not be reachable from here.
-            Err(_) if self.outcome.join.is_none() => Ok(()),
+            Err(_) if self.outcome.join.in_call.is_none() => Ok(()),
             Err(error) => Err(DriveError::Socket(error)),
         }
     }
 
     fn note(&mut self, event: BotEvent) {
         let now = Instant::now();
+        let after = now - self.started;
         let outcome = &mut self.outcome;
+        let join = &mut outcome.join;
         match event {
-            BotEvent::Ready => outcome.join = Some(now - self.started),
-            BotEvent::Roster(members) => {
+            BotEvent::Note(Note::Reached(milestone)) => {
+                let step = match milestone {
+                    Milestone::Admitted => &mut join.admitted,
+                    Milestone::InGroup => &mut join.in_group,
+                    Milestone::InCall => &mut join.in_call,
+                };
+                JoinTimes::reach(step, after);
+            }
+            BotEvent::Note(Note::Roster(members)) => {
                 outcome.members = members.len();
                 outcome.tally.roster(&members);
             }
+            BotEvent::Note(Note::Epoch(_)) | BotEvent::KeyFrameWanted => {}
+            BotEvent::Note(Note::CommitRefused) => outcome.commits_refused += 1,
+            BotEvent::Note(Note::StrangerRefused) => outcome.strangers_refused += 1,
+            BotEvent::IceConnected => JoinTimes::reach(&mut join.ice, after),
+            BotEvent::MediaConnected => JoinTimes::reach(&mut join.media, after),
+            BotEvent::ChannelOpen => JoinTimes::reach(&mut join.channel, after),
             BotEvent::Sent(sent) => outcome.tally.sent(&sent),
-            BotEvent::Packet(payload) => outcome.tally.packet(payload),
+            BotEvent::Packet { payload, .. } => outcome.tally.packet(payload),
             BotEvent::Opened(opened) => {
                 let age = opened.stamp.map(|stamp| self.clock.age(stamp, now));
                 outcome.tally.opened(&opened, age);
                 self.live.opened.fetch_add(1, Ordering::Relaxed);
-                if opened.stream.is_video() {
-                    outcome.first_picture.get_or_insert(now - self.started);
+                if !opened.stream.is_video() {
+                    JoinTimes::reach(&mut join.first_sound, after);
+                } else if opened.is_key_frame || join.first_picture.is_some() {
+                    JoinTimes::reach(&mut join.first_picture, after);
                 }
             }
             BotEvent::Unopened(error) => outcome.tally.unopened(error),
-            BotEvent::CommitRefused => outcome.commits_refused += 1,
-            BotEvent::StrangerRefused => outcome.strangers_refused += 1,
         }
     }
-}
-
-fn media_socket(local: IpAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address((local, 0).into()),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    socket.bind(&SocketAddr::new(local, 0).into())?;
-    UdpSocket::from_std(socket.into())
 }

@@ -5,12 +5,14 @@ use std::{thread, time::Duration};
 use hdrhistogram::Histogram;
 
 use crate::{
-    delivery,
     drive::Outcome,
-    generator::Load,
+    measure::{
+        delivery,
+        generator::Load,
+        tally::{SenderCount, Tally, Unopened, durations},
+    },
     report::{self, LatencyMs, OnceMs, Report, Verdict},
-    scenario::{Mark, Plan, Role},
-    tally::{SenderCount, Tally, Unopened, durations},
+    run::{Mark, Plan, Role},
 };
 
 /// Everything that a report is made from.
@@ -65,7 +67,7 @@ impl Findings<'_> {
         let mut failures = Vec::new();
         for (_, outcome) in &self.outcomes {
             if let Some(failure) = &outcome.failure {
-                let stage = match outcome.join {
+                let stage = match outcome.join.in_call {
                     Some(_) => "did not stay in the call",
                     None => "could not join",
                 };
@@ -180,8 +182,8 @@ impl Findings<'_> {
             decrypt_failures: unopened.failures(),
             frames_unopened: unopened,
             fanout_latency_ms: LatencyMs::of(&latency),
-            join_ms: self.once(|outcome| outcome.join),
-            first_picture_ms: self.once(|outcome| outcome.first_picture),
+            join_ms: self.once(|outcome| outcome.join.in_call),
+            first_picture_ms: self.once(|outcome| outcome.join.first_picture),
             server_cpu_us_per_forwarded_packet: known.map(|cost| cost.process_micros),
             server_cpu_reason: cost.as_ref().err().map(ToString::to_string),
             server_worker_cpu_us_per_forwarded_packet: known.and_then(|cost| cost.worker_micros),

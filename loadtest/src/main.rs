@@ -10,13 +10,14 @@ use std::{
 
 use clap::Parser as _;
 use conclave_loadtest::{
+    bot::publish::Sabotage,
     cli::{Cli, Command, LinkText, Run},
     drive::Live,
-    material,
+    media::material,
     progress::Progress,
-    publish::Sabotage,
     report::Report,
-    scenario::{self, Plan},
+    run::{self, Plan},
+    target::Target,
 };
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
@@ -42,39 +43,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(run: &Run) -> anyhow::Result<Report> {
+fn execute(arguments: &Run) -> anyhow::Result<Report> {
     anyhow::ensure!(
-        run.publishers + run.subscribers > 0,
+        arguments.publishers + arguments.subscribers > 0,
         "there is nobody to run: give --publishers or --subscribers"
     );
-    let link = run.link.as_ref().map(LinkText::parse).transpose()?;
-    let server = match &link {
-        Some(link) => link.base.parse()?,
-        None => run.server.clone(),
-    };
-    let recordings = match run.publishers {
+    let link = arguments.link.as_ref().map(LinkText::parse).transpose()?;
+    let existing_call = link.is_some();
+    let mut target = Target::conclave(arguments.server.clone(), link)?;
+    let Target::Conclave { plain, .. } = &mut target;
+    *plain = arguments.plain;
+    let recordings = match arguments.publishers {
         0 => None,
         _ => Some(Arc::new(material::recordings(
-            run.video.as_deref(),
-            run.audio.as_deref(),
+            arguments.video.as_deref(),
+            arguments.audio.as_deref(),
         )?)),
     };
-    let (room, secret, existing_call) = Plan::call(link).map_err(anyhow::Error::msg)?;
     let plan = Plan {
-        server,
-        room,
-        secret,
+        target,
         existing_call,
-        publishers: run.publishers,
-        subscribers: run.subscribers,
-        camera_slots: run.camera_slots,
-        audio_slots: run.audio_slots,
-        name: run.name.clone(),
-        join_concurrency: run.join_concurrency,
-        warmup: run.warmup,
-        duration: run.duration,
-        linger: run.linger,
-        lateness_bound: run.lateness_bound,
+        publishers: arguments.publishers,
+        subscribers: arguments.subscribers,
+        camera_slots: arguments.camera_slots,
+        audio_slots: arguments.audio_slots,
+        name: arguments.name.clone(),
+        join_concurrency: Some(arguments.join_concurrency).filter(|at_once| *at_once > 0),
+        join_patience: arguments.join_patience,
+        warmup: arguments.warmup,
+        duration: arguments.duration,
+        linger: arguments.linger,
+        lateness_bound: arguments.lateness_bound,
         sabotage: Sabotage::None,
     };
 
@@ -83,7 +82,7 @@ fn execute(run: &Run) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let report = runtime.block_on(scenario::run(
+    let report = runtime.block_on(run::run(
         &plan,
         recordings,
         live,
@@ -95,7 +94,7 @@ fn execute(run: &Run) -> anyhow::Result<Report> {
         },
     ));
     progress.clear();
-    if let Some(path) = &run.json {
+    if let Some(path) = &arguments.json {
         write_json(&report, path)?;
     }
     write!(io::stderr(), "{report}")?;

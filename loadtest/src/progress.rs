@@ -9,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::{task::JoinHandle, time};
 
-use crate::{drive::Live, scenario::Stage};
+use crate::{drive::Live, run::Stage};
 
 const TICK: Duration = Duration::from_millis(100);
 

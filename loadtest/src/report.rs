@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::{
+use crate::measure::{
     delivery::Basis,
     generator::GeneratorReport,
     tally::{SenderCount, Unopened},
@@ -112,7 +112,7 @@ pub struct Report {
     pub packets_lost: u64,
     /// RTP payload that receivers received, in bits per second.
     pub delivered_bits_per_second: f64,
-    /// Frames opened by frames that ought to have been: see [`crate::delivery`].
+    /// Frames opened by frames that ought to have been: see [`crate::measure::delivery`].
     pub delivered_ratio: Option<f64>,
     /// What the ratio is measured against.
     pub delivered_basis: Basis,
@@ -308,7 +308,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{generator::Load, tally::durations};
+    use crate::measure::{generator::Load, tally::durations};
 
     fn generator(cores: f64) -> GeneratorReport {
         let load = Load {

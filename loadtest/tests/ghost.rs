@@ -16,12 +16,13 @@ use conclave_e2ee::{
     group::{BASE_KEY_LABEL, SUITE, psk_id},
 };
 use conclave_loadtest::{
-    peer::{IncomingPacket, Layout, Peer, PeerOutput},
+    bot::peer::{IncomingPacket, Layout, Peer, PeerOutput},
     report::Verdict,
 };
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId,
-    signal::{ClientMessage, ErrorCode, GroupState, ServerMessage, Source},
+    control::CHANNEL_LABEL,
+    signal::{ClientMessage, ErrorCode, GroupState, OfferedSlot, ServerMessage, Source},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use openmls::{
@@ -177,7 +178,7 @@ impl Ghost {
                     PeerOutput::Transmit { to, datagram } => {
                         self.socket.send_to(&datagram, to).await.unwrap();
                     }
-                    PeerOutput::Packet(packet) if !packet.is_video => self.sounds.push(packet),
+                    PeerOutput::Packet(packet) if !packet.is_video() => self.sounds.push(packet),
                     _ => {}
                 }
             }
@@ -212,9 +213,23 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
     let layout = Layout {
         tracks: Vec::new(),
         slots: vec![Source::Microphone; 2],
+        codecs: vec![Codec::Vp8],
+        channel: Some(CHANNEL_LABEL),
     };
     let local = socket.local_addr().unwrap();
-    let (peer, offer) = Peer::offer(&layout, local, Instant::now()).unwrap();
+    let (peer, sdp, sections) = Peer::offer(&layout, local, Instant::now()).unwrap();
+    let slots = sections
+        .slots
+        .into_iter()
+        .map(|(accepts, mid)| OfferedSlot {
+            mid: mid.parse().unwrap(),
+            accepts,
+        });
+    let offer = ClientMessage::Offer {
+        sdp,
+        tracks: Vec::new(),
+        slots: slots.collect(),
+    };
     let mut ghost = Ghost {
         signal,
         socket,
@@ -282,7 +297,8 @@ async fn without_the_links_key_nobody_comes_into_the_group_or_hears() {
     let stage = Stage::set();
     let mut plan = stage.plan(1, 2);
     plan.duration = Duration::from_secs(6);
-    let ghost = haunt(stage.address(), plan.secret.clone(), plan.room.clone());
+    let (room, secret) = stage::call(&plan);
+    let ghost = haunt(stage.address(), secret, room);
     let (report, haunting) = stage.run_with(&plan, ghost).await;
 
     assert!(haunting.sounds_received > 50, "the SFU forwards, sealed");

@@ -6,7 +6,7 @@ mod stage;
 
 use std::time::Duration;
 
-use conclave_loadtest::{publish::Sabotage, report::Verdict};
+use conclave_loadtest::{bot::publish::Sabotage, report::Verdict};
 use stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +66,8 @@ async fn an_existing_call_is_joined_by_its_link() {
     let mut plan = stage.plan(1, 0);
     plan.duration = Duration::from_secs(8);
     let bots = ["--publishers", "0", "--subscribers", "1"];
-    let late = stage.command_in(&plan.secret, &plan.room, &bots);
+    let (room, secret) = stage::call(&plan);
+    let late = stage.command_in(&secret, &room, &bots);
     let (publisher, subscriber) = stage.run_with(&plan, late).await;
     assert_eq!(publisher.verdict, Verdict::Ok, "{publisher}");
     assert!(publisher.packets_sent > 0);
@@ -83,9 +84,10 @@ async fn the_wrong_secret_is_turned_away_and_those_inside_are_told() {
     let stage = Stage::set();
     let mut plan = stage.plan(1, 0);
     plan.duration = Duration::from_secs(4);
-    let wrong = stage.plan(0, 1).secret;
+    let (room, _) = stage::call(&plan);
+    let (_, wrong) = stage::call(&stage.plan(0, 1));
     let bots = ["--publishers", "0", "--subscribers", "1"];
-    let stranger = stage.command_in(&wrong, &plan.room, &bots);
+    let stranger = stage.command_in(&wrong, &room, &bots);
     let (inside, outside) = stage.run_with(&plan, stranger).await;
     assert_eq!(outside.exit_code, 1, "{}", outside.said);
     assert_eq!(outside.json["participants"], 0, "{}", outside.said);

@@ -12,11 +12,12 @@ use std::{
 
 use conclave_e2ee::{Link, LinkSecret};
 use conclave_loadtest::{
+    bot::publish::{Recordings, Sabotage},
     drive::Live,
-    material,
-    publish::{Recordings, Sabotage},
+    media::material,
     report::Report,
-    scenario::{self, Plan},
+    run::{self, Plan},
+    target::Target,
 };
 use conclave_protocol::RoomId;
 use conclave_signalling::{Server, ServerConfig};
@@ -56,6 +57,12 @@ fn media() -> &'static Path {
     })
 }
 
+/// The call of a plan.
+pub(crate) fn call(plan: &Plan) -> (RoomId, LinkSecret) {
+    let Target::Conclave { room, secret, .. } = &plan.target;
+    (room.clone(), secret.clone())
+}
+
 impl Stage {
     pub(crate) fn set() -> Self {
         let config = ServerConfig {
@@ -82,18 +89,16 @@ impl Stage {
     }
 
     pub(crate) fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
-        let (room, secret, existing_call) = Plan::call(None).unwrap();
         Plan {
-            server: self.address.parse().unwrap(),
-            room,
-            secret,
-            existing_call,
+            target: Target::conclave(self.address.parse().unwrap(), None).unwrap(),
+            existing_call: false,
             publishers,
             subscribers,
             camera_slots: 9,
             audio_slots: 4,
             name: "Bot".to_owned(),
-            join_concurrency: 4,
+            join_concurrency: Some(4),
+            join_patience: Duration::from_secs(60),
             warmup: Duration::from_secs(2),
             duration: Duration::from_secs(3),
             linger: Duration::ZERO,
@@ -120,15 +125,15 @@ impl Stage {
             Some(&media().join("voice.ogg")),
         )
         .unwrap();
-        let run = scenario::run(
+        let run = run::run(
             plan,
             Some(Arc::new(recordings)),
             Arc::new(Live::default()),
             |now| match now {
-                scenario::Stage::WarmingUp(_) => {
+                run::Stage::WarmingUp(_) => {
                     let _ = in_call.take().unwrap().send(());
                 }
-                scenario::Stage::Leaving => drop(in_call.take()),
+                run::Stage::Leaving => drop(in_call.take()),
                 _ => {}
             },
             std::future::pending(),

@@ -7,10 +7,8 @@ use conclave_protocol::Epoch;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::{
-    counters::{CounterSet, Span},
-    stamp::Stamp,
-};
+use super::counters::{CounterSet, Span};
+use crate::media::stamp::{Age, Stamp};
 
 /// One sealed stream: frames with one key and one row of counters (RFC 9605 §4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,8 +136,10 @@ pub struct Tally {
     pub opened: HashMap<StreamKey, OpenedStream>,
     /// Frames not opened.
     pub unopened: Unopened,
-    /// Age of the frames opened within the window.
+    /// Age of the frames opened within the window, since they were sent.
     pub latency: Histogram<u64>,
+    /// Their age since they should have been sent.
+    pub latency_from_schedule: Histogram<u64>,
     /// RTP packets sent within the window.
     pub packets_sent: u64,
     /// What was sent within the window.
@@ -180,6 +180,7 @@ impl Default for Tally {
             opened: HashMap::new(),
             unopened: Unopened::default(),
             latency: durations(),
+            latency_from_schedule: durations(),
             packets_sent: 0,
             sent: HashMap::new(),
             lateness: durations(),
@@ -241,7 +242,7 @@ impl Tally {
     }
 
     /// Notes a frame that was opened, and how long after it was sent, if that is known.
-    pub fn opened(&mut self, opened: &Opened, age: Option<Duration>) {
+    pub fn opened(&mut self, opened: &Opened, age: Option<Age>) {
         self.frames_opened_total += 1;
         let stream = self.opened.entry(opened.stream).or_default();
         stream.counters.insert(opened.counter);
@@ -262,7 +263,8 @@ impl Tally {
             self.frames_opened += 1;
             Span::extend(&mut stream.window, opened.counter);
             if let Some(age) = age {
-                record(&mut self.latency, age);
+                record(&mut self.latency, age.from_sending);
+                record(&mut self.latency_from_schedule, age.from_schedule);
             }
         }
     }
@@ -321,7 +323,10 @@ mod tests {
     #[test]
     fn only_the_window_is_measured() {
         let mut tally = Tally::default();
-        let age = Some(Duration::from_millis(2));
+        let age = Some(Age {
+            from_schedule: Duration::from_millis(3),
+            from_sending: Duration::from_millis(2),
+        });
         tally.opened(&opened(0), age);
         tally.packet(100);
         tally.measure(true);
@@ -335,6 +340,7 @@ mod tests {
         assert_eq!((tally.frames_opened, tally.frames_opened_total), (2, 4));
         assert_eq!(tally.latency.len(), 2);
         assert_eq!(tally.latency.max() / 1_000, 2_000);
+        assert_eq!(tally.latency_from_schedule.max() / 1_000, 3_000);
         let stream = &tally.opened[&opened(0).stream];
         assert_eq!(stream.window, Some(Span { first: 1, last: 4 }));
         assert_eq!(stream.counters.count(0..=5), 4);

@@ -5,6 +5,9 @@ use std::time::Duration;
 use str0m::{change::SdpOffer, media::Mid as RtcMid};
 
 use super::*;
+use crate::bot::publish::Recordings;
+
+const LABEL: &str = "control";
 
 /// An ICE-lite answerer in the same process: what the SFU is to a peer.
 struct Answerer {
@@ -41,7 +44,7 @@ impl Answerer {
                 Output::Transmit(transmit) => datagrams.push(transmit.contents.into()),
                 Output::Event(Event::MediaAdded(media)) => self.medias.push(media.mid),
                 Output::Event(Event::ChannelOpen(id, label)) => {
-                    assert_eq!(label, CHANNEL_LABEL);
+                    assert_eq!(label, LABEL);
                     self.channel = Some(id);
                 }
                 Output::Event(Event::ChannelData(data)) => {
@@ -64,18 +67,14 @@ struct Pair {
     answerer: Answerer,
     now: Instant,
     outputs: Vec<PeerOutput>,
-    tracks: Vec<OfferedTrack>,
-    slots: Vec<OfferedSlot>,
+    sections: Sections,
 }
 
 impl Pair {
     fn negotiated(layout: &Layout) -> Self {
         let now = Instant::now();
         let local = "127.0.0.1:4000".parse().unwrap();
-        let (mut peer, offer) = Peer::offer(layout, local, now).unwrap();
-        let ClientMessage::Offer { sdp, tracks, slots } = offer else {
-            panic!("{offer:?}");
-        };
+        let (mut peer, sdp, sections) = Peer::offer(layout, local, now).unwrap();
         let mut answerer = Answerer::new("127.0.0.1:3478".parse().unwrap(), now);
         let offer = SdpOffer::from_sdp_string(&sdp).unwrap();
         let answer = answerer.rtc.sdp_api().accept_offer(offer).unwrap();
@@ -85,8 +84,7 @@ impl Pair {
             answerer,
             now,
             outputs: Vec::new(),
-            tracks,
-            slots,
+            sections,
         }
     }
 
@@ -123,30 +121,24 @@ impl Pair {
 
 fn layout() -> Layout {
     Layout {
-        tracks: vec![Source::Microphone, Source::Camera],
+        tracks: Recordings::TRACKS.to_vec(),
         slots: vec![Source::Camera, Source::Microphone],
+        codecs: vec![Codec::Vp8],
+        channel: Some(LABEL),
     }
 }
 
 #[test]
 fn it_offers_what_its_layout_says_and_connects() {
     let mut pair = Pair::negotiated(&layout());
-    assert_eq!(
-        pair.tracks
-            .iter()
-            .map(|track| track.source)
-            .collect::<Vec<_>>(),
-        layout().tracks
-    );
-    assert_eq!(
-        pair.slots
-            .iter()
-            .map(|slot| slot.accepts)
-            .collect::<Vec<_>>(),
-        layout().slots
-    );
+    let sources = |sections: &[(Source, String)]| -> Vec<Source> {
+        sections.iter().map(|(source, _)| *source).collect()
+    };
+    let tracks: Vec<_> = layout().tracks.iter().map(|track| track.source).collect();
+    assert_eq!(sources(&pair.sections.tracks), tracks);
+    assert_eq!(sources(&pair.sections.slots), layout().slots);
     pair.run(Duration::from_secs(2));
-    for wanted in ["Connected", "ControlOpen"] {
+    for wanted in ["Connected", "ChannelOpen"] {
         assert!(
             pair.outputs
                 .iter()
@@ -164,6 +156,7 @@ fn packets_go_both_ways_and_a_key_frame_can_be_asked_for() {
     pair.run(Duration::from_secs(2));
     let packets = (0..3).map(|at| OutgoingPacket {
         source: Source::Camera,
+        layer: 0,
         sequence: 500 + at,
         time: 90_000,
         marker: at == 2,
@@ -185,10 +178,13 @@ fn packets_go_both_ways_and_a_key_frame_can_be_asked_for() {
         .stream_rx(&ssrc)
         .unwrap()
         .request_keyframe(str0m::media::KeyframeRequestKind::Pli);
-    let slot = RtcMid::from(pair.slots[0].mid.as_str());
+    let slot = RtcMid::from(pair.sections.slots[0].1.as_str());
     let stream = direct.stream_tx_by_mid(slot, None).unwrap();
     let params = pair.peer.rtc.codec_config().clone();
-    let vp8 = params.find(|p| p.spec().codec == Codec::Vp8).unwrap().pt();
+    let vp8 = params
+        .find(|p| p.spec().codec == RtpCodec::Vp8)
+        .unwrap()
+        .pt();
     let packet = RtpWrite::new(vp8, 7.into(), 1, pair.now, vec![0x90, 0xaa]).marker(true);
     stream.write_rtp(packet);
     pair.run(Duration::from_millis(200));
@@ -196,45 +192,39 @@ fn packets_go_both_ways_and_a_key_frame_can_be_asked_for() {
     assert!(
         pair.outputs
             .iter()
-            .any(|output| matches!(output, PeerOutput::KeyFrameWanted(Source::Camera)))
+            .any(|output| matches!(output, PeerOutput::KeyFrameWanted(Source::Camera, 0)))
     );
     assert!(pair.outputs.iter().any(|output| matches!(
         output,
-        PeerOutput::Packet(IncomingPacket { is_video: true, sequence: 7, marker: true, payload, .. })
+        PeerOutput::Packet(IncomingPacket { codec: Codec::Vp8, sequence: 7, marker: true, payload, .. })
             if payload[..] == [0x90, 0xaa]
     )));
 }
 
 #[test]
-fn the_control_channel_carries_the_protocol() {
+fn the_data_channel_carries_messages_both_ways() {
     let mut pair = Pair::negotiated(&layout());
     pair.run(Duration::from_secs(2));
-    let request = ControlRequest::Publishing {
-        sources: vec![Source::Camera],
-    };
-    assert!(pair.peer.request(&request).unwrap());
+    assert!(pair.peer.channel_send(b"a wish").unwrap());
     pair.run(Duration::from_millis(200));
-    assert_eq!(
-        pair.answerer.heard,
-        [r#"{"type":"publishing","sources":["camera"]}"#]
-    );
+    assert_eq!(pair.answerer.heard, ["a wish"]);
 
     let channel = pair.answerer.channel.unwrap();
     let mut channel = pair.answerer.rtc.channel(channel).unwrap();
-    let notice = br#"{"type":"speakers","participants":[]}"#;
-    assert!(channel.write(false, notice).unwrap());
+    assert!(channel.write(false, b"a notice").unwrap());
     pair.run(Duration::from_millis(200));
-    assert!(pair.outputs.iter().any(|output| matches!(
-        output,
-        PeerOutput::Notice(ControlNotice::Speakers { participants }) if participants.is_empty()
-    )));
+    assert!(
+        pair.outputs
+            .iter()
+            .any(|output| matches!(output, PeerOutput::ChannelData(data) if data == b"a notice"))
+    );
 }
 
 #[test]
 fn an_answer_that_is_no_answer_is_refused() {
     let now = Instant::now();
     let local = "127.0.0.1:4000".parse().unwrap();
-    let (mut peer, _) = Peer::offer(&layout(), local, now).unwrap();
+    let (mut peer, ..) = Peer::offer(&layout(), local, now).unwrap();
     let refused = peer.accept_answer(now, "nonsense");
     assert!(matches!(refused, Err(PeerError::Answer(_))), "{refused:?}");
     let again = peer.accept_answer(now, "nonsense");

@@ -9,12 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{
-    publish::Recordings,
-    recording::{AudioRecording, RecordingError, VideoRecording},
-};
+use super::recording::{AudioRecording, RecordingError, VideoRecording};
+use crate::bot::publish::Recordings;
 
-const SCRIPT: &str = include_str!("../../scripts/media.sh");
+const SCRIPT: &str = include_str!("../../../scripts/media.sh");
 
 /// Why there is nothing to play.
 #[derive(Debug, thiserror::Error)]

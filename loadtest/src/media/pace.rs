@@ -41,6 +41,13 @@ impl Schedule {
         self.start + self.offset(self.next)
     }
 
+    /// Goes on after a pause: moments before `now` have passed unused.
+    pub fn resume(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start).as_nanos();
+        let next = passed.div_ceil(self.interval.as_nanos().max(1));
+        self.next = self.next.max(next.try_into().unwrap_or(u64::MAX));
+    }
+
     /// How far into the recording a frame is.
     pub fn offset(&self, number: u64) -> Duration {
         let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
@@ -82,6 +89,21 @@ mod tests {
         let due = schedule.take(start + INTERVAL * 3 / 2).unwrap();
         assert_eq!((due.number, due.late), (1, INTERVAL / 2));
         assert_eq!(schedule.next_at(), start + INTERVAL * 2);
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_late() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start, INTERVAL);
+        schedule.take(start);
+        let later = start + Duration::from_secs(60) + INTERVAL / 2;
+        schedule.resume(later);
+        assert_eq!(schedule.take(later), None);
+        let due = schedule.take(later + INTERVAL / 2).unwrap();
+        assert_eq!(
+            (due.number, due.late, due.left_out),
+            (1_201, Duration::ZERO, 0)
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use conclave_protocol::signal::Source;
 use serde::Serialize;
 
-use crate::{
+use super::{
     counters::Span,
     tally::{StreamKey, Tally},
 };
@@ -118,7 +118,7 @@ mod tests {
     use conclave_protocol::Epoch;
 
     use super::*;
-    use crate::tally::{Opened, Sent};
+    use crate::measure::tally::{Opened, Sent};
 
     const ALL: &[Source] = &[Source::Microphone, Source::Camera, Source::Camera];
 

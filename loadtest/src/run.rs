@@ -6,24 +6,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conclave_e2ee::{Link, LinkSecret};
-use conclave_protocol::{RoomId, signal::Source};
+use conclave_protocol::control::PixelSize;
+use conclave_protocol::signal::Source;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::{sleep, sleep_until, timeout},
 };
 
+use conclave_e2ee::Codec;
+
 use crate::{
-    bot::BotConfig,
-    drive::{self, JoinTurn, Live, Outcome, Phase},
+    bot::{
+        BotConfig, Direction,
+        peer::Layout,
+        publish::{Recordings, Sabotage},
+    },
+    drive::{self, JoinTurn, Live, Outcome, Phase, server::ServerAddress},
     findings::Findings,
-    generator::{self, Watch},
-    publish::{Recordings, Sabotage},
+    measure::{
+        generator::{self, Watch},
+        server::{self, CostUnknown, ServerCost},
+        tally::durations,
+    },
+    media::stamp::MonotonicClock,
     report::Report,
-    server::{CostUnknown, ServerAddress, ServerCost},
-    stamp::MonotonicClock,
-    tally::durations,
+    target::{Seat, Target, View},
 };
 
 /// How long packets may be on their way after the window.
@@ -34,12 +42,8 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where.
-    pub server: ServerAddress,
-    /// The call.
-    pub room: RoomId,
-    /// Its secret.
-    pub secret: LinkSecret,
+    /// On which server, in which call.
+    pub target: Target,
     /// Whether others may be in it.
     pub existing_call: bool,
     /// Bots that publish.
@@ -52,8 +56,10 @@ pub struct Plan {
     pub audio_slots: usize,
     /// What the bots are called, with a number behind it.
     pub name: String,
-    /// Bots that join at the same time.
-    pub join_concurrency: usize,
+    /// Bots that join at the same time; none: all at once.
+    pub join_concurrency: Option<usize>,
+    /// How long a bot may take to join.
+    pub join_patience: Duration,
     /// Time between the last join and the window.
     pub warmup: Duration,
     /// Length of the window.
@@ -64,21 +70,6 @@ pub struct Plan {
     pub lateness_bound: Duration,
     /// Deliberate damage by publishers.
     pub sabotage: Sabotage,
-}
-
-impl Plan {
-    /// Where and in which call, new or existing.
-    pub fn call(link: Option<Link>) -> Result<(RoomId, LinkSecret, bool), String> {
-        if let Some(link) = link {
-            return Ok((link.room, link.secret, true));
-        }
-        let number = getrandom::u64().map_err(|error| error.to_string())?;
-        let room = format!("load-test-{number:016x}")
-            .parse()
-            .map_err(|_| "no room name could be made".to_owned())?;
-        let secret = LinkSecret::generate().map_err(|error| error.to_string())?;
-        Ok((room, secret, false))
-    }
 }
 
 /// What a run does now, for progress bars.
@@ -122,7 +113,7 @@ pub(crate) struct Mark {
 
 impl Mark {
     async fn now(server: &ServerAddress) -> Self {
-        let cost = server.cost().await;
+        let cost = server::cost(server).await;
         Self {
             at: Instant::now(),
             cpu: generator::cpu_time(),
@@ -133,9 +124,12 @@ impl Mark {
 
 /// Bots that are in the call, or on their way into it.
 struct Crew {
+    clock: MonotonicClock,
     tasks: JoinSet<(Role, Outcome)>,
     phase: watch::Sender<Phase>,
-    permits: Arc<Semaphore>,
+    permits: Option<Arc<Semaphore>>,
+    /// One for each bot, in the order in which they were sent in.
+    directions: Vec<mpsc::UnboundedSender<Direction>>,
     all_had_their_turn: mpsc::Receiver<()>,
 }
 
@@ -167,7 +161,7 @@ pub async fn run(
         waiting.until(sleep(plan.warmup)).await;
     }
 
-    let begin = Mark::now(&plan.server).await;
+    let begin = Mark::now(plan.target.server()).await;
     crew.phase.send_replace(Phase::Measure);
     let watch = watch_the_clock(crew.phase.subscribe());
     if joined > 0 {
@@ -175,7 +169,7 @@ pub async fn run(
         waiting.until(sleep(plan.duration)).await;
     }
     crew.phase.send_replace(Phase::Settle);
-    let end = Mark::now(&plan.server).await;
+    let end = Mark::now(plan.target.server()).await;
     let ports = live.ports.lock().map(|ports| ports.clone());
     if joined > 0 {
         sleep(SETTLE).await;
@@ -222,43 +216,67 @@ fn watch_the_clock(mut phase: watch::Receiver<Phase>) -> JoinHandle<Watch> {
 impl Crew {
     /// Sends all bots on their way, publishers first.
     fn muster(plan: &Plan, recordings: Option<&Arc<Recordings>>, live: &Arc<Live>) -> Self {
-        let clock = MonotonicClock::start();
         let (phase, _) = watch::channel(Phase::Gather);
-        let permits = Arc::new(Semaphore::new(plan.join_concurrency.max(1)));
         let (done, all_had_their_turn) = mpsc::channel(1);
-        let mut tasks = JoinSet::new();
+        let mut crew = Self {
+            clock: MonotonicClock::start(),
+            tasks: JoinSet::new(),
+            phase,
+            permits: plan
+                .join_concurrency
+                .map(|at_once| Arc::new(Semaphore::new(at_once.max(1)))),
+            directions: Vec::new(),
+            all_had_their_turn,
+        };
         let roles = std::iter::repeat_n(Role::Publisher, plan.publishers)
             .chain(std::iter::repeat_n(Role::Subscriber, plan.subscribers));
-        for (number, role) in roles.enumerate() {
-            let publishes = role == Role::Publisher;
-            let config = BotConfig {
-                room: plan.room.clone(),
-                secret: plan.secret.clone(),
+        for role in roles {
+            crew.send_in(plan, role, recordings, live, done.clone());
+        }
+        crew
+    }
+
+    /// Sends one more bot on its way.
+    fn send_in(
+        &mut self,
+        plan: &Plan,
+        role: Role,
+        recordings: Option<&Arc<Recordings>>,
+        live: &Arc<Live>,
+        done: mpsc::Sender<()>,
+    ) {
+        let number = self.directions.len();
+        let config = BotConfig {
+            target: plan.target.clone(),
+            seat: Seat {
+                number: number.try_into().unwrap_or(u32::MAX),
                 name: format!("{} {}", plan.name, number + 1),
-                recordings: recordings.filter(|_| publishes).cloned(),
-                slots: if publishes { Vec::new() } else { plan.slots() },
-                clock,
-                sabotage: plan.sabotage,
-            };
-            let turn = JoinTurn {
-                permits: permits.clone(),
-                done: done.clone(),
-            };
-            let (server, live, phase) = (plan.server.clone(), live.clone(), phase.subscribe());
-            tasks
-                .spawn(async move { (role, drive::run(&server, config, phase, turn, live).await) });
-        }
-        Self {
-            tasks,
-            phase,
-            permits,
-            all_had_their_turn,
-        }
+                layout: plan.layout(role),
+                view: plan.view(),
+            },
+            recordings: recordings.filter(|_| role == Role::Publisher).cloned(),
+            clock: self.clock,
+            sabotage: plan.sabotage,
+        };
+        let turn = JoinTurn {
+            permits: self.permits.clone(),
+            patience: plan.join_patience,
+            done,
+        };
+        let (live, phase) = (live.clone(), self.phase.subscribe());
+        let (direct, directions) = mpsc::unbounded_channel();
+        self.directions.push(direct);
+        self.tasks.spawn(async move {
+            let outcome = drive::run(config, phase, directions, turn, live).await;
+            (role, outcome)
+        });
     }
 
     /// Lets all bots leave.
     async fn dismiss(mut self) -> Vec<(Role, Outcome)> {
-        self.permits.close();
+        if let Some(permits) = &self.permits {
+            permits.close();
+        }
         self.phase.send_replace(Phase::Leave);
         let mut outcomes = Vec::new();
         let leaving = async {
@@ -273,6 +291,33 @@ impl Crew {
 }
 
 impl Plan {
+    /// What a bot of this role sends and takes.
+    pub(crate) fn layout(&self, role: Role) -> Layout {
+        Layout {
+            tracks: match role {
+                Role::Publisher => Recordings::TRACKS.to_vec(),
+                Role::Subscriber => Vec::new(),
+            },
+            slots: match role {
+                Role::Publisher => Vec::new(),
+                Role::Subscriber => self.slots(),
+            },
+            codecs: vec![Codec::Vp8],
+            channel: None,
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            page: 0,
+            tiles: self.camera_slots,
+            size: PixelSize {
+                width: 640,
+                height: 360,
+            },
+        }
+    }
+
     pub(crate) fn slots(&self) -> Vec<Source> {
         let mut slots = vec![Source::Camera; self.camera_slots];
         slots.extend(vec![Source::Microphone; self.audio_slots]);

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::tally::durations;
+use super::tally::durations;
 
 /// How often [`Watch::stumble`] is meant to be called.
 pub const BEAT: Duration = Duration::from_millis(10);

@@ -1,101 +1,13 @@
-//! Where the server is, and what it says about its own cost.
+//! What the server says about its own cost, on its page `/metrics`.
 
-use std::{str::FromStr, time::Duration};
+use crate::drive::{http, server::ServerAddress};
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Uri, body::Bytes};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::time::timeout;
-
-/// The most that is read of a metrics page.
-const LARGEST_PAGE: usize = 4 << 20;
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why an address cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// Not a URL of a server.
-    #[error("{0} is not the address of a server; it looks like http://localhost:8080")]
-    Invalid(String),
-    /// TLS.
-    #[error("{0}: the load test speaks plain http only; give it the address behind the TLS proxy")]
-    Tls(String),
-}
-
-/// The address of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerAddress {
-    host: String,
-    port: u16,
-    path: String,
-}
-
-impl FromStr for ServerAddress {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || AddressError::Invalid(text.to_owned());
-        let uri: Uri = text.parse().map_err(|_| invalid())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(AddressError::Tls(text.to_owned())),
-            _ => return Err(invalid()),
-        }
-        let host = uri.host().ok_or_else(invalid)?;
-        if uri.query().is_some() {
-            return Err(invalid());
-        }
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(80),
-            path: uri.path().trim_end_matches('/').to_owned(),
-        })
-    }
-}
-
-impl ServerAddress {
-    /// Host and port to connect to.
-    pub fn host_and_port(&self) -> (&str, u16) {
-        (&self.host, self.port)
-    }
-
-    /// The URL of the WebSocket.
-    pub fn websocket(&self) -> String {
-        self.url("ws", "/ws")
-    }
-
-    fn url(&self, scheme: &str, page: &str) -> String {
-        let Self { host, port, path } = self;
-        if host.contains(':') {
-            format!("{scheme}://[{host}]:{port}{path}{page}")
-        } else {
-            format!("{scheme}://{host}:{port}{path}{page}")
-        }
-    }
-
-    /// Reads `/metrics`.
-    pub async fn cost(&self) -> Result<ServerCost, CostUnknown> {
-        let url: Uri = self
-            .url("http", "/metrics")
-            .parse()
-            .map_err(|_| CostUnknown::Unreachable("the URL is not valid".to_owned()))?;
-        let unreachable =
-            |error: &dyn std::fmt::Display| CostUnknown::Unreachable(error.to_string());
-        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let page = async {
-            let response = client.get(url).await.map_err(|error| unreachable(&error))?;
-            if !response.status().is_success() {
-                return Err(unreachable(&response.status()));
-            }
-            let body = Limited::new(response.into_body(), LARGEST_PAGE);
-            let bytes = body.collect().await.map_err(|error| unreachable(&error))?;
-            Ok(bytes.to_bytes())
-        };
-        let page = timeout(PATIENCE, page)
-            .await
-            .map_err(|_| unreachable(&"no answer in 5 s"))??;
-        ServerCost::parse(&String::from_utf8_lossy(&page))
-    }
+/// Reads `/metrics`.
+pub async fn cost(server: &ServerAddress) -> Result<ServerCost, CostUnknown> {
+    let page = http::get(&server.url("http", "/metrics"))
+        .await
+        .map_err(|error| CostUnknown::Unreachable(error.to_string()))?;
+    ServerCost::parse(&page)
 }
 
 /// Why the server's cost is not known.
@@ -188,23 +100,6 @@ fn sum(page: &str, name: &str, label: Option<&str>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses() {
-        let address: ServerAddress = "http://localhost:8080/".parse().unwrap();
-        assert_eq!(address.websocket(), "ws://localhost:8080/ws");
-        assert_eq!(address.host_and_port(), ("localhost", 8080));
-        let address: ServerAddress = "http://[::1]/calls".parse().unwrap();
-        assert_eq!(address.websocket(), "ws://[::1]:80/calls/ws");
-        assert_eq!(address.host_and_port(), ("::1", 80));
-
-        for text in ["localhost:8080", "ftp://localhost", "", "http://x/?a=b"] {
-            let refused = text.parse::<ServerAddress>();
-            assert!(matches!(refused, Err(AddressError::Invalid(_))), "{text}");
-        }
-        let refused = "https://example.org".parse::<ServerAddress>();
-        assert!(matches!(refused, Err(AddressError::Tls(_))));
-    }
 
     const PAGE: &str = r#"# HELP conclave_packets_total Packets.
 # TYPE conclave_packets_total counter

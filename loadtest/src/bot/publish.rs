@@ -5,14 +5,18 @@ use std::{sync::Arc, time::Instant};
 use conclave_e2ee::{Codec, SealError, StreamContext};
 use conclave_protocol::signal::Source;
 
+use super::{
+    peer::{OutgoingPacket, TrackLayout},
+    seal::Frames,
+};
 use crate::{
-    pace::Schedule,
-    peer::OutgoingPacket,
-    recording::{AudioRecording, VideoRecording, is_vp8_key_frame},
-    seal::CountingSealer,
-    stamp::{MonotonicClock, stamp},
-    tally::Sent,
-    vp8::Packetizer,
+    measure::tally::Sent,
+    media::{
+        pace::Schedule,
+        recording::{AudioRecording, VideoRecording, is_vp8_key_frame},
+        stamp::{MonotonicClock, stamp},
+        vp8::Packetizer,
+    },
 };
 
 /// What a publisher plays.
@@ -26,7 +30,18 @@ pub struct Recordings {
 
 impl Recordings {
     /// The tracks that these recordings fill.
-    pub const TRACKS: [Source; 2] = [Source::Microphone, Source::Camera];
+    pub const TRACKS: [TrackLayout; 2] = [
+        TrackLayout {
+            source: Source::Microphone,
+            codec: Codec::Opus,
+            layers: 1,
+        },
+        TrackLayout {
+            source: Source::Camera,
+            codec: Codec::Vp8,
+            layers: 1,
+        },
+    ];
 }
 
 /// Where a publisher's random numbers begin (RFC 3550 §5.1).
@@ -83,6 +98,7 @@ enum Content {
 #[derive(Debug)]
 struct Track {
     source: Source,
+    is_on: bool,
     context: StreamContext,
     codec: Codec,
     clock_rate: u64,
@@ -112,6 +128,7 @@ impl Publisher {
     ) -> Self {
         let microphone = Track {
             source: Source::Microphone,
+            is_on: true,
             context: StreamContext::AUDIO,
             codec: Codec::Opus,
             clock_rate: 48_000,
@@ -122,6 +139,7 @@ impl Publisher {
         };
         let camera = Track {
             source: Source::Camera,
+            is_on: true,
             context: StreamContext::CAMERA[0],
             codec: Codec::Vp8,
             clock_rate: 90_000,
@@ -142,22 +160,30 @@ impl Publisher {
         }
     }
 
-    /// When the next frame is due.
-    pub fn next_at(&self) -> Instant {
-        let [microphone, camera] = &self.tracks;
-        microphone.schedule.next_at().min(camera.schedule.next_at())
+    /// When the next frame is due, if any source is on.
+    pub fn next_at(&self) -> Option<Instant> {
+        let on = self.tracks.iter().filter(|track| track.is_on);
+        on.map(|track| track.schedule.next_at()).min()
+    }
+
+    /// Sends these sources from now on, and no others. One that was off begins with a key
+    /// frame.
+    pub fn publish(&mut self, now: Instant, sources: &[Source]) {
+        for track in &mut self.tracks {
+            let was_on = std::mem::replace(&mut track.is_on, sources.contains(&track.source));
+            if track.is_on && !was_on {
+                track.schedule.resume(now);
+                track.want_key_frame();
+            }
+        }
     }
 
     /// A recording cannot make a key frame, but it has one every second: the next picture
     /// is the next one of them.
-    pub fn want_key_frame(&mut self, source: Source) {
+    pub fn want_key_frame(&mut self, source: Source, _layer: u8) {
         for track in &mut self.tracks {
-            if let Content::Video {
-                key_frame_wanted, ..
-            } = &mut track.content
-                && track.source == source
-            {
-                *key_frame_wanted = true;
+            if track.source == source {
+                track.want_key_frame();
             }
         }
     }
@@ -166,18 +192,18 @@ impl Publisher {
     pub fn play(
         &mut self,
         now: Instant,
-        sealer: &mut CountingSealer,
+        frames: &mut Frames,
     ) -> Result<(Vec<OutgoingPacket>, Vec<Sent>), SealError> {
         let mut packets = Vec::new();
         let mut sent = Vec::new();
-        for track in &mut self.tracks {
+        for track in self.tracks.iter_mut().filter(|track| track.is_on) {
             while let Some(due) = track.schedule.take(now) {
                 let mut frame = track.next_frame(&self.recordings);
                 if track.source.is_video() {
-                    stamp(&mut frame, self.clock, now);
+                    stamp(&mut frame, self.clock, now - due.late, now);
                 }
                 let (stream, counter, mut sealed) =
-                    sealer.seal(track.context, track.codec, &frame)?;
+                    frames.seal(track.context, track.codec, &frame)?;
                 if self.sabotage == Sabotage::SpoilFrames
                     && let Some(last) = sealed.last_mut()
                 {
@@ -199,6 +225,15 @@ impl Publisher {
 }
 
 impl Track {
+    fn want_key_frame(&mut self) {
+        if let Content::Video {
+            key_frame_wanted, ..
+        } = &mut self.content
+        {
+            *key_frame_wanted = true;
+        }
+    }
+
     fn next_frame(&mut self, recordings: &Recordings) -> Vec<u8> {
         let (frames, next) = match &mut self.content {
             Content::Audio { next } => (&recordings.audio.packets, next),
@@ -234,6 +269,7 @@ impl Track {
         for (at, payload) in payloads.into_iter().enumerate() {
             packets.push(OutgoingPacket {
                 source: self.source,
+                layer: 0,
                 sequence: self.sequence,
                 time,
                 marker: self.source.is_video() && at + 1 == count,
@@ -248,11 +284,15 @@ impl Track {
 mod tests {
     use std::time::Duration;
 
-    use conclave_e2ee::{BaseKey, FrameOpener, LeafIndex, OpenError};
+    use conclave_e2ee::{BaseKey, LeafIndex, OpenError};
     use conclave_protocol::Epoch;
 
     use super::*;
-    use crate::{stamp::STAMP_LEN, tally::StreamKey, vp8::Assembler};
+    use crate::{
+        measure::tally::StreamKey,
+        media::{stamp::STAMP_LEN, vp8::Assembler},
+        target::KeyChange,
+    };
 
     const KEY: [u8; 2_000] = [0x10; 2_000];
     const DELTA: [u8; 100] = [0x11; 100];
@@ -279,8 +319,7 @@ mod tests {
 
     struct Rig {
         publisher: Publisher,
-        sealer: CountingSealer,
-        opener: FrameOpener,
+        frames: Frames,
         start: Instant,
     }
 
@@ -294,15 +333,16 @@ mod tests {
         let clock = MonotonicClock::start();
         let publisher = Publisher::new(recordings(), origins, clock, sabotage, start);
         let (epoch, key) = (Epoch::new(5), BaseKey::new([9; 16]));
-        let mut sealer = CountingSealer::default();
-        sealer.install(epoch, LeafIndex::new(3).unwrap(), &key);
-        sealer.seal_with(epoch);
-        let mut opener = FrameOpener::new();
-        opener.install(epoch, &key);
+        let mut frames = Frames::sealed();
+        frames.change(&KeyChange::Install {
+            epoch,
+            leaf: LeafIndex::new(3).unwrap(),
+            base_key: key,
+        });
+        frames.change(&KeyChange::SealWith(epoch));
         Rig {
             publisher,
-            sealer,
-            opener,
+            frames,
             start,
         }
     }
@@ -310,7 +350,7 @@ mod tests {
     impl Rig {
         fn play(&mut self, milliseconds: u64) -> (Vec<OutgoingPacket>, Vec<Sent>) {
             let now = self.start + Duration::from_millis(milliseconds);
-            self.publisher.play(now, &mut self.sealer).unwrap()
+            self.publisher.play(now, &mut self.frames).unwrap()
         }
     }
 
@@ -333,7 +373,7 @@ mod tests {
             [(10, u32::MAX), (11, 959), (12, 1_919), (13, 2_879)]
         );
         for (counter, packet) in audio.iter().enumerate() {
-            let opened = rig.opener.open(Codec::Opus, &packet.payload).unwrap();
+            let opened = rig.frames.open(Codec::Opus, &packet.payload).unwrap();
             assert_eq!(opened.frame, [0x48, 1, 2]);
             assert_eq!(opened.counter, counter as u64);
         }
@@ -353,7 +393,7 @@ mod tests {
                 let frame = assembler.insert(sequence, time.into(), marker, payload);
                 frame.unwrap().map(|frame| (time, frame))
             })
-            .map(|(time, frame)| (time, rig.opener.open(Codec::Vp8, &frame).unwrap()))
+            .map(|(time, frame)| (time, rig.frames.open(Codec::Vp8, &frame).unwrap()))
             .collect();
         let seen: Vec<_> = video
             .iter()
@@ -385,7 +425,7 @@ mod tests {
     fn a_wanted_key_frame_is_the_next_picture() {
         let mut rig = rig(Sabotage::None);
         rig.play(100);
-        rig.publisher.want_key_frame(Source::Camera);
+        rig.publisher.want_key_frame(Source::Camera, 0);
         let (packets, _) = rig.play(150);
         let first = packets
             .iter()
@@ -421,7 +461,7 @@ mod tests {
     fn spoilt_frames_do_not_open() {
         let mut rig = rig(Sabotage::SpoilFrames);
         let (packets, _) = rig.play(0);
-        let opened = rig.opener.open(Codec::Opus, &packets[0].payload);
+        let opened = rig.frames.open(Codec::Opus, &packets[0].payload);
         assert_eq!(opened, Err(OpenError::Forged));
     }
 }

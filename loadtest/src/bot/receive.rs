@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 
-use conclave_e2ee::{Codec, FrameOpener, OpenError};
+use conclave_e2ee::{Codec, OpenError};
 
+use super::{peer::IncomingPacket, seal::Frames};
 use crate::{
-    peer::IncomingPacket,
-    recording::is_vp8_key_frame,
-    stamp,
-    tally::{Opened, StreamKey},
-    vp8::Assembler,
+    measure::tally::{Opened, StreamKey},
+    media::{recording::is_vp8_key_frame, stamp, vp8::Assembler},
 };
 
 /// The sequence numbers of one RTP stream (RFC 3550 appendix A.3).
@@ -43,7 +41,7 @@ impl Receiver {
     pub fn handle(
         &mut self,
         packet: IncomingPacket,
-        opener: &mut FrameOpener,
+        frames: &mut Frames,
     ) -> Option<Result<Opened, OpenError>> {
         let number = packet.sequence;
         let stream = self.streams.entry(packet.stream).or_insert_with(|| Stream {
@@ -58,16 +56,17 @@ impl Receiver {
         stream.sequence.last = stream.sequence.last.max(number);
         stream.sequence.received += 1;
 
-        let opened = if packet.is_video {
+        let is_video = packet.is_video();
+        let opened = if is_video {
             let frame = stream
                 .assembler
                 .insert(number, packet.time, packet.marker, packet.payload);
             match frame {
-                Ok(frame) => opener.open(Codec::Vp8, &frame?),
+                Ok(frame) => frames.open(Codec::Vp8, &frame?),
                 Err(_) => Err(OpenError::Malformed),
             }
         } else {
-            opener.open(Codec::Opus, &packet.payload)
+            frames.open(Codec::Opus, &packet.payload)
         };
         Some(opened.map(|opened| Opened {
             stream: StreamKey {
@@ -76,8 +75,8 @@ impl Receiver {
                 context: opened.context,
             },
             counter: opened.counter,
-            is_key_frame: packet.is_video && is_vp8_key_frame(&opened.frame),
-            stamp: stamp::read(&opened.frame).filter(|_| packet.is_video),
+            is_key_frame: is_video && is_vp8_key_frame(&opened.frame),
+            stamp: stamp::read(&opened.frame),
         }))
     }
 
@@ -98,27 +97,27 @@ mod tests {
     use conclave_protocol::Epoch;
 
     use super::*;
-    use crate::{seal::CountingSealer, vp8::Packetizer};
+    use crate::{media::vp8::Packetizer, target::KeyChange};
 
     struct Rig {
         receiver: Receiver,
-        opener: FrameOpener,
-        sealer: CountingSealer,
+        frames: Frames,
         packetizer: Packetizer,
         sequence: u64,
     }
 
     fn rig() -> Rig {
         let (epoch, key) = (Epoch::new(2), BaseKey::new([3; 16]));
-        let mut sealer = CountingSealer::default();
-        sealer.install(epoch, LeafIndex::new(1).unwrap(), &key);
-        sealer.seal_with(epoch);
-        let mut opener = FrameOpener::new();
-        opener.install(epoch, &key);
+        let mut frames = Frames::sealed();
+        frames.change(&KeyChange::Install {
+            epoch,
+            leaf: LeafIndex::new(1).unwrap(),
+            base_key: key,
+        });
+        frames.change(&KeyChange::SealWith(epoch));
         Rig {
             receiver: Receiver::default(),
-            opener,
-            sealer,
+            frames,
             packetizer: Packetizer::new(0, 0),
             sequence: 100,
         }
@@ -127,13 +126,13 @@ mod tests {
     impl Rig {
         fn packets(&mut self, frame: &[u8]) -> Vec<IncomingPacket> {
             let context = StreamContext::CAMERA[0];
-            let sealed = self.sealer.seal(context, Codec::Vp8, frame).unwrap().2;
+            let sealed = self.frames.seal(context, Codec::Vp8, frame).unwrap().2;
             let payloads = self.packetizer.packetize(&sealed);
             let (first, count) = (self.sequence, payloads.len());
             self.sequence += count as u64;
             let packet = |(at, payload): (usize, Arc<[u8]>)| IncomingPacket {
                 stream: 7,
-                is_video: true,
+                codec: Codec::Vp8,
                 sequence: first + at as u64,
                 time: first,
                 marker: at + 1 == count,
@@ -143,7 +142,7 @@ mod tests {
         }
 
         fn receive(&mut self, packet: IncomingPacket) -> Option<Result<Opened, OpenError>> {
-            self.receiver.handle(packet, &mut self.opener)
+            self.receiver.handle(packet, &mut self.frames)
         }
     }
 

@@ -7,9 +7,13 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 pub struct CounterSet(BTreeMap<u64, u64>);
 
 impl CounterSet {
-    /// Puts a counter in.
-    pub fn insert(&mut self, counter: u64) {
-        *self.0.entry(counter / 64).or_default() |= 1 << (counter % 64);
+    /// Puts a counter in; false if it is in already.
+    pub fn insert(&mut self, counter: u64) -> bool {
+        let word = self.0.entry(counter / 64).or_default();
+        let bit = 1 << (counter % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 
     /// How many counters of a range are in.

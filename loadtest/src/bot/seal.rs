@@ -1,0 +1,147 @@
+//! Seals and opens frames, or only numbers them, and knows what number each one has, so
+//! that it is known what receivers ought to get.
+
+use std::collections::HashMap;
+
+use conclave_e2ee::{
+    BaseKey, Codec, FrameOpener, FrameSealer, LeafIndex, OpenError, OpenedFrame, SealError,
+    StreamContext,
+};
+use conclave_protocol::Epoch;
+
+use super::plain::{NumberReader, Numberer};
+use crate::{measure::tally::StreamKey, target::KeyChange};
+
+/// What a bot does to frames between camera and network.
+pub enum Frames {
+    /// Seals and opens them with the keys of the call.
+    Sealed {
+        /// For its own.
+        sealer: Box<CountingSealer>,
+        /// For the others'.
+        opener: Box<FrameOpener>,
+    },
+    /// Only numbers them.
+    Plain {
+        /// For its own.
+        numberer: Numberer,
+        /// For the others'.
+        reader: NumberReader,
+    },
+}
+
+impl Frames {
+    /// Seals, once there are keys.
+    pub fn sealed() -> Self {
+        Self::Sealed {
+            sealer: Box::default(),
+            opener: Box::default(),
+        }
+    }
+
+    /// Does not seal; numbers the frames of this sender.
+    pub fn plain(sender: LeafIndex) -> Self {
+        Self::Plain {
+            numberer: Numberer::new(sender),
+            reader: NumberReader::default(),
+        }
+    }
+
+    /// Follows a change of keys.
+    pub fn change(&mut self, change: &KeyChange) {
+        let Self::Sealed { sealer, opener } = self else {
+            return;
+        };
+        match change {
+            KeyChange::Install {
+                epoch,
+                leaf,
+                base_key,
+            } => {
+                sealer.install(*epoch, *leaf, base_key);
+                opener.install(*epoch, base_key);
+            }
+            KeyChange::SealWith(epoch) => sealer.seal_with(*epoch),
+            KeyChange::Forget(epoch) => {
+                sealer.forget(*epoch);
+                opener.forget(*epoch);
+            }
+        }
+    }
+
+    /// Seals one frame; gives the stream that it is part of and its place there.
+    pub fn seal(
+        &mut self,
+        context: StreamContext,
+        codec: Codec,
+        frame: &[u8],
+    ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
+        match self {
+            Self::Sealed { sealer, .. } => sealer.seal(context, codec, frame),
+            Self::Plain { numberer, .. } => Ok(numberer.number(context, frame)),
+        }
+    }
+
+    /// Opens one frame.
+    pub fn open(&mut self, codec: Codec, frame: &[u8]) -> Result<OpenedFrame, OpenError> {
+        match self {
+            Self::Sealed { opener, .. } => opener.open(codec, frame),
+            Self::Plain { reader, .. } => reader.open(frame),
+        }
+    }
+}
+
+/// Seals with this member's keys, and knows the number of each frame.
+#[derive(Default)]
+pub struct CountingSealer {
+    sealer: FrameSealer,
+    current: Option<(Epoch, LeafIndex)>,
+    leaves: HashMap<Epoch, LeafIndex>,
+    counters: HashMap<StreamKey, u64>,
+}
+
+impl CountingSealer {
+    /// Takes the keys of an epoch.
+    pub fn install(&mut self, epoch: Epoch, leaf: LeafIndex, key: &BaseKey) {
+        self.sealer.install(epoch, leaf, key);
+        self.leaves.insert(epoch, leaf);
+    }
+
+    /// Seals with this epoch's keys from now on.
+    pub fn seal_with(&mut self, epoch: Epoch) {
+        self.sealer.seal_with(epoch);
+        self.current = self.leaves.get(&epoch).map(|leaf| (epoch, *leaf));
+    }
+
+    /// Forgets the keys of an epoch.
+    pub fn forget(&mut self, epoch: Epoch) {
+        self.sealer.forget(epoch);
+        self.leaves.remove(&epoch);
+    }
+
+    /// True when frames can be sealed.
+    pub fn is_ready(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Seals one frame; gives the stream that it is part of and its place there.
+    pub fn seal(
+        &mut self,
+        context: StreamContext,
+        codec: Codec,
+        frame: &[u8],
+    ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
+        let (epoch, leaf) = self.current.ok_or(SealError::NoKey)?;
+        let sealed = self.sealer.seal(context, codec, frame)?;
+        let stream = StreamKey {
+            leaf,
+            epoch,
+            context,
+        };
+        // Every key counts its frames from 0 (RFC 9605 §4.4.3).
+        let next = self.counters.entry(stream).or_default();
+        let counter = *next;
+        *next += 1;
+        Ok((stream, counter, sealed))
+    }
+}

@@ -1,0 +1,126 @@
+//! How one bot's messages travel: over a WebSocket, or in single HTTP requests.
+
+use std::{future::pending, net::IpAddr};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::{
+    net::{TcpStream, UdpSocket},
+    sync::mpsc,
+};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
+use tungstenite::{
+    Message,
+    client::IntoClientRequest as _,
+    http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+};
+
+use super::{
+    DriveError,
+    http::{self, HttpError},
+    server::ServerAddress,
+};
+use crate::target::{HttpRequest, Input, Transport};
+
+/// The way to the server.
+pub(super) struct Conversation {
+    socket: Option<WebSocketStream<TcpStream>>,
+    answer: mpsc::UnboundedSender<Result<Input, HttpError>>,
+    answers: mpsc::UnboundedReceiver<Result<Input, HttpError>>,
+}
+
+impl Conversation {
+    /// Opens the way; gives the local address from which the server is reached.
+    pub(super) async fn open(
+        server: &ServerAddress,
+        transport: &Transport,
+    ) -> Result<(Self, IpAddr), DriveError> {
+        let (socket, local) = match transport {
+            Transport::WebSocket { url, subprotocol } => {
+                let stream = TcpStream::connect(server.host_and_port())
+                    .await
+                    .map_err(DriveError::Connect)?;
+                stream.set_nodelay(true).map_err(DriveError::Connect)?;
+                let local = stream.local_addr().map_err(DriveError::Connect)?.ip();
+                let mut request = url.as_str().into_client_request()?;
+                if let Some(protocol) = subprotocol {
+                    let protocol = HeaderValue::from_static(protocol);
+                    request
+                        .headers_mut()
+                        .insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+                }
+                let (socket, _) = client_async(request, stream).await?;
+                (Some(socket), local)
+            }
+            Transport::Http => (None, facing(server).await.map_err(DriveError::Connect)?),
+        };
+        let (answer, answers) = mpsc::unbounded_channel();
+        let conversation = Self {
+            socket,
+            answer,
+            answers,
+        };
+        Ok((conversation, local))
+    }
+
+    /// Waits for what the server says.
+    pub(super) async fn hear(&mut self) -> Result<Input, DriveError> {
+        let message = async {
+            match &mut self.socket {
+                Some(socket) => socket.next().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            answer = self.answers.recv() => match answer {
+                Some(answer) => Ok(answer?),
+                None => Err(DriveError::Closed),
+            },
+            message = message => match message.ok_or(DriveError::Closed)?? {
+                Message::Text(text) => Ok(Input::Text(text.as_str().to_owned())),
+                Message::Close(_) => Err(DriveError::Closed),
+                _ => Ok(Input::Timeout),
+            },
+        }
+    }
+
+    pub(super) async fn say(&mut self, text: String) -> Result<(), DriveError> {
+        match &mut self.socket {
+            Some(socket) => Ok(socket.send(Message::text(text)).await?),
+            None => Err(DriveError::Closed),
+        }
+    }
+
+    /// Makes a request; the response is heard.
+    pub(super) fn request(&self, request: HttpRequest) {
+        let answer = self.answer.clone();
+        tokio::spawn(async move {
+            // Nobody listens any more once the bot has left.
+            let _ = answer.send(http::exchange(request).await);
+        });
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(&mut self) -> Result<(), DriveError> {
+        match &mut self.socket {
+            Some(socket) => Ok(socket.close(None).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The address of this machine that a server sees.
+async fn facing(server: &ServerAddress) -> std::io::Result<IpAddr> {
+    let (host, port) = server.host_and_port();
+    let target = tokio::net::lookup_host((host, port))
+        .await?
+        .next()
+        .ok_or_else(|| std::io::Error::other("the host has no address"))?;
+    let any: IpAddr = if target.is_ipv4() {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(target).await?;
+    Ok(socket.local_addr()?.ip())
+}
