@@ -146,12 +146,13 @@ impl Findings<'_> {
         let seconds = (self.end.at - self.begin.at).as_secs_f64();
         let payload_bits = sum(&receivers, |tally| tally.payload_bytes) as f64 * 8.0;
         let cost = match (&self.begin.server, &self.end.server) {
-            (Ok(begin), Ok(end)) => end.since(begin),
+            (Ok(begin), Ok(end)) => end.since(begin, sum(&receivers, |tally| tally.packets)),
             (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
         };
         let known = cost.as_ref().ok();
         Report {
             schema: report::SCHEMA,
+            target: plan.target.name(),
             scenario: format!("{} to {}", plan.publishers, plan.subscribers),
             settings: report::Settings {
                 publishers: plan.publishers,
@@ -185,6 +186,7 @@ impl Findings<'_> {
             join_ms: self.once(|outcome| outcome.join.in_call),
             first_picture_ms: self.once(|outcome| outcome.join.first_picture),
             server_cpu_us_per_forwarded_packet: known.map(|cost| cost.process_micros),
+            server_system_cpu_us_per_forwarded_packet: known.and_then(|cost| cost.system_micros),
             server_cpu_reason: cost.as_ref().err().map(ToString::to_string),
             server_worker_cpu_us_per_forwarded_packet: known.and_then(|cost| cost.worker_micros),
             server_cpu_cores: known.map(|cost| cost.process_seconds / seconds.max(1e-9)),

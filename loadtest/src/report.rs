@@ -94,6 +94,8 @@ pub struct Settings {
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// Which kind of server.
+    pub target: &'static str,
     /// Publishers and subscribers, in the form "1 to 50".
     pub scenario: String,
     /// What was asked for.
@@ -134,6 +136,8 @@ pub struct Report {
     pub first_picture_ms: Option<OnceMs>,
     /// CPU time of the whole server process by packets that it sent.
     pub server_cpu_us_per_forwarded_packet: Option<f64>,
+    /// The part of it that was spent in the kernel, when the processes were named.
+    pub server_system_cpu_us_per_forwarded_packet: Option<f64>,
     /// Why it is not known.
     pub server_cpu_reason: Option<String>,
     /// The media threads' part of it.
@@ -272,8 +276,9 @@ impl Display for Report {
             Some(reason) => line(f, "server CPU", &format!("unknown: {reason}"))?,
             None => {
                 let cost = format!(
-                    "{} µs a forwarded packet (media threads {}), {} cores",
+                    "{} µs a forwarded packet (kernel {}, media threads {}), {} cores",
                     Maybe(self.server_cpu_us_per_forwarded_packet, 2),
+                    Maybe(self.server_system_cpu_us_per_forwarded_packet, 2),
                     Maybe(self.server_worker_cpu_us_per_forwarded_packet, 2),
                     Maybe(self.server_cpu_cores, 2),
                 );
@@ -327,6 +332,7 @@ mod tests {
     fn report() -> Report {
         Report {
             schema: SCHEMA,
+            target: "conclave",
             scenario: "1 to 5".to_owned(),
             settings: Settings {
                 publishers: 1,
@@ -355,6 +361,7 @@ mod tests {
             join_ms: None,
             first_picture_ms: None,
             server_cpu_us_per_forwarded_packet: None,
+            server_system_cpu_us_per_forwarded_packet: None,
             server_cpu_reason: None,
             server_worker_cpu_us_per_forwarded_packet: None,
             server_cpu_cores: None,
