@@ -1,6 +1,6 @@
 //! Where the server is, and what it says about its own cost.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Uri, body::Bytes};
@@ -50,6 +50,12 @@ impl FromStr for ServerAddress {
             port: uri.port_u16().unwrap_or(80),
             path: uri.path().trim_end_matches('/').to_owned(),
         })
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url("http", ""))
     }
 }
 
