@@ -6,6 +6,7 @@
 //! into one call, and [`report::Report`] says what came of it.
 
 pub mod bot;
+pub mod capacity;
 pub mod cli;
 pub mod drive;
 mod findings;
