@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration}
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
 
-use crate::drive::server::ServerAddress;
+use crate::{drive::server::ServerAddress, target::choice::Choice};
 
 /// Load test for Conclave: bots that are real members of real calls. They join over the
 /// same signalling as browsers, seal the recordings that they play and open what they
@@ -64,6 +64,16 @@ pub struct Run {
     /// Address of the server.
     #[arg(long, default_value = "http://localhost:8080")]
     pub server: ServerAddress,
+
+    /// Which kind of server.
+    #[command(flatten)]
+    pub choice: Choice,
+
+    /// Process of the server, when it runs on this machine, to measure its cost by what
+    /// the system says of it, with packets counted by those who get them. Given several
+    /// times, processes are added up. Without it, the server's metrics page is read.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Vec<u32>,
 
     /// Link of an existing call to join, in place of a new call on --server. Better given
     /// in the environment, since command lines can be seen by others on the machine.

@@ -182,12 +182,13 @@ impl Findings<'_> {
         }
     }
 
-    fn server(&self, seconds: f64) -> Known<Server> {
+    fn server(&self, seconds: f64, receivers: &[&Tally]) -> Known<Server> {
         let cost = match (&self.begin.server, &self.end.server) {
-            (Ok(begin), Ok(end)) => end.since(begin),
+            (Ok(begin), Ok(end)) => end.since(begin, sum(receivers, |tally| tally.packets)),
             (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
         };
-        Known::from(cost).map(|cost| server(&cost, seconds))
+        let process = self.plan.server_processes.first().copied();
+        Known::from(cost).map(|cost| server(&cost, process, seconds))
     }
 
     fn join(&self) -> Join {
@@ -280,7 +281,7 @@ impl Findings<'_> {
             slos: Vec::new(),
             run: self.run(seconds),
             fanout: Known::Yes(self.fanout(&receivers)),
-            server: self.server(seconds),
+            server: self.server(seconds, &receivers),
             join: self.join(),
             video: Known::no("pictures are not watched for freezes"),
             bandwidth: Known::Yes(bandwidth(&receivers, seconds)),
@@ -300,12 +301,18 @@ fn sum(tallies: &[&Tally], value: fn(&Tally) -> u64) -> u64 {
     tallies.iter().map(|tally| value(tally)).sum()
 }
 
-fn server(cost: &CostPerPacket, seconds: f64) -> Server {
+fn server(cost: &CostPerPacket, process: Option<u32>, seconds: f64) -> Server {
     let seconds = seconds.max(1e-9);
     let not_on_page = "the metrics page is not read for it";
     Server {
-        source: CostSource::Metrics,
-        packets_counted_by: PacketCounter::Server,
+        source: match process {
+            Some(pid) => CostSource::Proc { pid },
+            None => CostSource::Metrics,
+        },
+        packets_counted_by: match process {
+            Some(_) => PacketCounter::Receivers,
+            None => PacketCounter::Server,
+        },
         packets_forwarded: cost.packets as u64,
         packets_per_second: cost.packets / seconds,
         packets_per_second_per_core: Known::of(
@@ -314,8 +321,12 @@ fn server(cost: &CostPerPacket, seconds: f64) -> Server {
         ),
         cpu_cores: Known::Yes(cost.process_seconds / seconds),
         cpu_us_per_packet: Known::Yes(cost.process_micros),
-        user_us_per_packet: Known::no(not_on_page),
-        system_us_per_packet: Known::no(not_on_page),
+        user_us_per_packet: Known::of(
+            cost.system_micros
+                .map(|system| cost.process_micros - system),
+            not_on_page,
+        ),
+        system_us_per_packet: Known::of(cost.system_micros, not_on_page),
         worker_us_per_packet: Known::of(
             cost.worker_micros,
             "the metrics page does not tell its media threads apart",

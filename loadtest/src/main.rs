@@ -17,7 +17,6 @@ use conclave_loadtest::{
     progress::Progress,
     report::Report,
     run::{self, Plan},
-    target::Target,
 };
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
@@ -50,9 +49,9 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     );
     let link = arguments.link.as_ref().map(LinkText::parse).transpose()?;
     let existing_call = link.is_some();
-    let mut target = Target::conclave(arguments.server.clone(), link)?;
-    let Target::Conclave { plain, .. } = &mut target;
-    *plain = arguments.plain;
+    let (server, plain) = (&arguments.server, arguments.plain);
+    let choice = &arguments.choice;
+    let target = choice.target(server, link, plain, arguments.publishers)?;
     let recordings = match arguments.publishers {
         0 => None,
         _ => Some(Arc::new(material::recordings(
@@ -63,6 +62,7 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     let plan = Plan {
         target,
         existing_call,
+        server_processes: arguments.server_pid.clone(),
         publishers: arguments.publishers,
         subscribers: arguments.subscribers,
         camera_slots: arguments.camera_slots,

@@ -4,5 +4,6 @@ pub mod counters;
 pub mod delivery;
 pub mod generator;
 pub mod join;
+pub mod process;
 pub mod server;
 pub mod tally;

@@ -22,7 +22,7 @@ use crate::{
         peer::Layout,
         publish::{Recordings, Sabotage},
     },
-    drive::{self, JoinTurn, Live, Outcome, Phase, server::ServerAddress},
+    drive::{self, JoinTurn, Live, Outcome, Phase},
     findings::Findings,
     measure::{
         generator::{self, Watch},
@@ -44,6 +44,8 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Plan {
     /// On which server, in which call.
     pub target: Target,
+    /// The server's processes on this machine, if its cost is to be measured by them.
+    pub server_processes: Vec<u32>,
     /// Whether others may be in it.
     pub existing_call: bool,
     /// Bots that publish.
@@ -113,8 +115,8 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    async fn now(server: &ServerAddress) -> Self {
-        let cost = server::cost(server).await;
+    async fn now(plan: &Plan) -> Self {
+        let cost = server::cost(plan.target.server(), &plan.server_processes).await;
         Self {
             at: Instant::now(),
             cpu: generator::cpu_time(),
@@ -164,7 +166,7 @@ pub async fn run(
         waiting.until(sleep(plan.warmup)).await;
     }
 
-    let begin = Mark::now(plan.target.server()).await;
+    let begin = Mark::now(plan).await;
     crew.phase.send_replace(Phase::Measure);
     let watch = watch_the_clock(crew.phase.subscribe());
     if joined > 0 {
@@ -172,7 +174,7 @@ pub async fn run(
         waiting.until(sleep(plan.duration)).await;
     }
     crew.phase.send_replace(Phase::Settle);
-    let end = Mark::now(plan.target.server()).await;
+    let end = Mark::now(plan).await;
     let ports = live.ports.lock().map(|ports| ports.clone());
     if joined > 0 {
         sleep(SETTLE).await;

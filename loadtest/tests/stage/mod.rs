@@ -59,7 +59,9 @@ fn media() -> &'static Path {
 
 /// The call of a plan.
 pub(crate) fn call(plan: &Plan) -> (RoomId, LinkSecret) {
-    let Target::Conclave { room, secret, .. } = &plan.target;
+    let Target::Conclave { room, secret, .. } = &plan.target else {
+        panic!("{:?}", plan.target);
+    };
     (room.clone(), secret.clone())
 }
 
@@ -90,7 +92,8 @@ impl Stage {
 
     pub(crate) fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
         Plan {
-            target: Target::conclave(self.address.parse().unwrap(), None).unwrap(),
+            target: Target::conclave(self.address.parse().unwrap(), None, false).unwrap(),
+            server_processes: Vec::new(),
             existing_call: false,
             publishers,
             subscribers,
