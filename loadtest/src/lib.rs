@@ -10,6 +10,7 @@ pub mod cli;
 pub mod drive;
 mod findings;
 pub mod measure;
+pub mod impair;
 pub mod media;
 pub mod progress;
 pub mod report;

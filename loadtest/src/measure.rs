@@ -6,3 +6,4 @@ pub mod generator;
 pub mod join;
 pub mod server;
 pub mod tally;
+pub mod wire;
