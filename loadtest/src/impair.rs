@@ -24,9 +24,13 @@
 //! ```
 //!
 //! [`Link`] does this in process, to each bot by itself, exactly and repeatably: the same
-//! seed does the same to the same packets.
+//! seed does the same to the same packets. [`household`] lets the kernel do it, to all
+//! bots of a household together, as a family shares one line.
 
+pub mod household;
 pub mod link;
+pub mod namespace;
+pub mod netem;
 pub mod rules;
 pub mod spec;
 pub mod units;
@@ -35,4 +39,4 @@ pub mod whom;
 pub use link::{Datagram, Link, LinkCounts};
 pub use rules::{LinkPair, Rule, Rules};
 pub use spec::{Impairment, SpecError};
-pub use whom::{BotPlace, Bots, Direction, Whom, WhomError};
+pub use whom::{BotPlace, Bots, Way, Whom, WhomError};

@@ -141,18 +141,13 @@ impl LossModel {
             return Self::Never;
         };
         let share = loss.share.ratio();
-        match loss.burst {
+        match loss.turns() {
             None => Self::Alone(share),
-            Some(burst) => {
-                // A bad spell lasts `burst` packets on average, and the spells' share of
-                // all packets is worsens / (worsens + recovers).
-                let recovers = 1.0 / burst;
-                Self::Bursts {
-                    bad: chance.f64() < share,
-                    worsens: recovers * share / (1.0 - share),
-                    recovers,
-                }
-            }
+            Some((worsens, recovers)) => Self::Bursts {
+                bad: chance.f64() < share,
+                worsens,
+                recovers,
+            },
         }
     }
 

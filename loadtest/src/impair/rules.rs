@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{BotPlace, Bots, Direction, Impairment, SpecError, Whom, WhomError};
+use super::{BotPlace, Bots, Impairment, SpecError, Way, Whom, WhomError};
 
 /// One `--impair`: whom, and what.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,7 @@ impl FromStr for Rule {
             Some((whom, spec)) => (whom.parse()?, spec),
             None => (
                 Whom {
-                    direction: None,
+                    way: None,
                     bots: Bots::ALL,
                 },
                 text,
@@ -104,8 +104,8 @@ impl Rules {
                 .unwrap_or_default()
         };
         LinkPair {
-            up: of(Direction::Up),
-            down: of(Direction::Down),
+            up: of(Way::Up),
+            down: of(Way::Down),
         }
     }
 }

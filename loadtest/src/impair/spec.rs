@@ -60,6 +60,18 @@ pub struct Loss {
     pub burst: Option<f64>,
 }
 
+impl Loss {
+    /// How likely a packet finds the path bad after a good one, and good after a bad one;
+    /// none where each packet has its own fate.
+    pub fn turns(&self) -> Option<(f64, f64)> {
+        // A bad spell lasts `burst` packets on average, and the spells' share of all
+        // packets is worsens / (worsens + recovers).
+        let recovers = 1.0 / self.burst?;
+        let share = self.share.ratio();
+        Some((recovers * share / (1.0 - share), recovers))
+    }
+}
+
 /// Time on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay {

@@ -8,14 +8,14 @@ use std::{
 
 /// Seen from the bots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
+pub enum Way {
     /// To the server.
     Up,
     /// From the server.
     Down,
 }
 
-impl Direction {
+impl Way {
     /// As it is written.
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ pub struct Bots {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whom {
     /// Both when left out.
-    pub direction: Option<Direction>,
+    pub way: Option<Way>,
     /// Which bots.
     pub bots: Bots,
 }
@@ -109,8 +109,8 @@ impl Bots {
 
 impl Whom {
     /// Whether this direction of this bot's path is meant.
-    pub fn includes(&self, direction: Direction, bot: &BotPlace) -> bool {
-        self.direction.is_none_or(|only| only == direction) && self.bots.include(bot)
+    pub fn includes(&self, way: Way, bot: &BotPlace) -> bool {
+        self.way.is_none_or(|only| only == way) && self.bots.include(bot)
     }
 }
 
@@ -188,24 +188,22 @@ impl FromStr for Whom {
 
     fn from_str(text: &str) -> Result<Self, WhomError> {
         let direction = |name: &str| match name.trim() {
-            "up" => Some(Direction::Up),
-            "down" => Some(Direction::Down),
+            "up" => Some(Way::Up),
+            "down" => Some(Way::Down),
             _ => None,
         };
         match text.split_once('@') {
             Some((name, bots)) => Ok(Self {
-                direction: Some(
-                    direction(name).ok_or_else(|| WhomError::Unknown(text.to_owned()))?,
-                ),
+                way: Some(direction(name).ok_or_else(|| WhomError::Unknown(text.to_owned()))?),
                 bots: bots.parse()?,
             }),
             None => match direction(text) {
                 Some(direction) => Ok(Self {
-                    direction: Some(direction),
+                    way: Some(direction),
                     bots: Bots::ALL,
                 }),
                 None => Ok(Self {
-                    direction: None,
+                    way: None,
                     bots: text.parse()?,
                 }),
             },
@@ -215,8 +213,8 @@ impl FromStr for Whom {
 
 impl Display for Whom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.direction {
-            Some(direction) => write!(f, "{}@{}", direction.name(), self.bots),
+        match self.way {
+            Some(way) => write!(f, "{}@{}", way.name(), self.bots),
             None => self.bots.fmt(f),
         }
     }
@@ -267,8 +265,8 @@ mod tests {
             ("subscribers", true, true),
         ] {
             let whom: Whom = text.parse().unwrap();
-            assert_eq!(whom.includes(Direction::Up, &bot), up, "{text}");
-            assert_eq!(whom.includes(Direction::Down, &bot), down, "{text}");
+            assert_eq!(whom.includes(Way::Up, &bot), up, "{text}");
+            assert_eq!(whom.includes(Way::Down, &bot), down, "{text}");
         }
     }
 
