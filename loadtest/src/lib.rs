@@ -10,6 +10,7 @@ pub mod capacity;
 pub mod cli;
 pub mod drive;
 mod findings;
+pub mod impair;
 pub mod measure;
 pub mod media;
 pub mod progress;
