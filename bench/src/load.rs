@@ -20,15 +20,19 @@ pub(crate) fn table(findings: &[PathBuf]) -> Result<String> {
                 .map_or_else(|| "–".into(), |n| format!("{:.places$}", n * factor))
         };
         rows.push(vec![
-            found["scenario"].as_str().unwrap_or("–").to_owned(),
-            number("/packets_delivered", 0, 1.0),
-            number("/delivered_ratio", 2, 100.0),
-            number("/server_worker_cpu_us_per_forwarded_packet", 2, 1.0),
-            number("/server_cpu_us_per_forwarded_packet", 2, 1.0),
-            number("/server_cpu_cores", 3, 1.0),
-            number("/fanout_latency_ms/p50", 1, 1.0),
-            number("/fanout_latency_ms/p99", 1, 1.0),
-            number("/join_ms/p50", 0, 1.0),
+            found
+                .pointer("/run/scenario")
+                .and_then(Value::as_str)
+                .unwrap_or("–")
+                .to_owned(),
+            number("/loss/packets_delivered", 0, 1.0),
+            number("/loss/delivered_ratio", 2, 100.0),
+            number("/server/worker_us_per_packet", 2, 1.0),
+            number("/server/cpu_us_per_packet", 2, 1.0),
+            number("/server/cpu_cores", 3, 1.0),
+            number("/fanout/video/from_send/p50_ms", 1, 1.0),
+            number("/fanout/video/from_send/p99_ms", 1, 1.0),
+            number("/join/total/p50_ms", 0, 1.0),
         ]);
     }
     let head = [

@@ -7,3 +7,4 @@ pub mod join;
 pub mod process;
 pub mod server;
 pub mod tally;
+pub mod wire;

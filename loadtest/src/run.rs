@@ -3,7 +3,7 @@
 use std::{
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use conclave_protocol::control::PixelSize;
@@ -110,6 +110,7 @@ impl<F: Future<Output = ()>> Waiting<'_, F> {
 pub(crate) struct Mark {
     pub(crate) at: Instant,
     pub(crate) cpu: Duration,
+    pub(crate) memory_bytes: Option<u64>,
     pub(crate) server: Result<ServerCost, CostUnknown>,
 }
 
@@ -119,6 +120,7 @@ impl Mark {
         Self {
             at: Instant::now(),
             cpu: generator::cpu_time(),
+            memory_bytes: generator::resident_memory(),
             server: cost,
         }
     }
@@ -154,6 +156,7 @@ pub async fn run(
         stop: pin!(stop),
         stopped: false,
     };
+    let begun = SystemTime::now();
     on_stage(Stage::Joining(plan.publishers + plan.subscribers));
     let mut crew = Crew::muster(plan, recordings.as_ref(), &live);
     waiting.until(crew.all_had_their_turn.recv()).await;
@@ -187,6 +190,7 @@ pub async fn run(
     let wake_lateness = watch.await.map(|mut watch| watch.take());
     let mut report = Findings {
         plan,
+        begun,
         begin,
         end,
         joined: joined as usize,

@@ -315,8 +315,15 @@ async fn without_the_links_key_nobody_comes_into_the_group_or_hears() {
     assert_eq!(haunting.sounds_after_the_end, 0);
 
     assert_eq!(report.verdict, Verdict::Ok, "{report}");
-    assert_eq!(report.commits_refused, 3, "every member refused, and told");
-    assert_eq!(report.group_members, 3, "{report}");
-    assert!(report.delivered_ratio.unwrap() > 0.99, "{report}");
+    let encryption = report.encryption.yes().unwrap();
+    assert_eq!(
+        encryption.commits_refused, 3,
+        "every member refused, and told"
+    );
+    assert_eq!(encryption.group_size, 3, "{report}");
+    assert!(
+        *report.loss.delivered_ratio.yes().unwrap() > 0.99,
+        "{report}"
+    );
     stage.strike().await;
 }

@@ -1,6 +1,6 @@
 //! Where the server is.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use hyper::Uri;
 
@@ -43,6 +43,12 @@ impl FromStr for ServerAddress {
             port: uri.port_u16().unwrap_or(80),
             path: uri.path().trim_end_matches('/').to_owned(),
         })
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url("http", ""))
     }
 }
 

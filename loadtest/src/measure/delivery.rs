@@ -19,7 +19,8 @@
 use std::collections::HashMap;
 
 use conclave_protocol::signal::Source;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     counters::Span,
@@ -27,7 +28,7 @@ use super::{
 };
 
 /// What [`Delivery::expected`] was made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// What the publishers sealed.

@@ -8,44 +8,15 @@ use std::{
 
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
 
 use super::tally::durations;
+use crate::report::{Distribution, Generator, Known, Times};
 
 /// How often [`Watch::stumble`] is meant to be called.
 pub const BEAT: Duration = Duration::from_millis(10);
 
 /// The part of the cores above which the generator counts as saturated.
 const MOST_OF_CORES: f64 = 0.9;
-
-/// The generator's own load over the measured window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct GeneratorReport {
-    /// CPU time by wall time.
-    pub cpu_cores: f64,
-    /// How many cores there are for it, the server's share included when it runs here.
-    pub available_cores: usize,
-    /// True when the run is void.
-    pub saturated: bool,
-    /// Why it is void.
-    pub reasons: Vec<String>,
-    /// How late 99 of 100 frames at most were sent, against the schedule.
-    pub send_lateness_p99_ms: f64,
-    /// The latest one.
-    pub send_lateness_max_ms: f64,
-    /// How late 99 of 100 wake-ups at most came: what receivers waited for a core.
-    pub wake_lateness_p99_ms: f64,
-    /// Frames not sent at all, as they were too late.
-    pub frames_left_out: u64,
-    /// Datagrams that the kernel did not take.
-    pub datagrams_not_sent: u64,
-    /// Datagrams that the kernel dropped since the bots did not read them in time; null
-    /// where the system does not tell.
-    pub datagrams_not_read: Option<u64>,
-    /// Whether sockets receive several datagrams at once (UDP GRO), which spares the
-    /// server's kernel work that a network would make.
-    pub receive_offload: bool,
-}
 
 /// What the judgement is made from.
 #[derive(Debug, Clone)]
@@ -66,15 +37,21 @@ pub struct Load {
     pub datagrams_not_sent: u64,
     /// Datagrams not read.
     pub datagrams_not_read: Option<u64>,
+    /// RTP packets that the bots received.
+    pub packets_received: u64,
+    /// Memory of this process at the end of the window.
+    pub memory_bytes: Option<u64>,
+    /// Bots in the call.
+    pub bots: usize,
 }
 
 impl Load {
     /// Judges it: lateness beyond `bound`, nearly all cores in use, or anything dropped
     /// by the generator makes the run void.
-    pub fn judge(&self, bound: Duration) -> GeneratorReport {
-        let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
-        let p99 = |histogram: &Histogram<u64>| milliseconds(histogram.value_at_quantile(0.99));
-        let cpu_cores = self.cpu.as_secs_f64() / self.wall.as_secs_f64().max(1e-9);
+    pub fn judge(&self, bound: Duration) -> Generator {
+        let p99 = |histogram| Times::of_histogram(histogram).map_or(0.0, |times| times.p99_ms);
+        let wall = self.wall.as_secs_f64().max(1e-9);
+        let cpu_cores = self.cpu.as_secs_f64() / wall;
         let bound = bound.as_secs_f64() * 1e3;
         let (send, wake) = (p99(&self.send_lateness), p99(&self.wake_lateness));
 
@@ -112,20 +89,41 @@ impl Load {
         ] {
             void(count > 0, format!("{count} {what}"));
         }
-        GeneratorReport {
-            cpu_cores,
-            available_cores: self.available_cores,
+        let per_bot = |total: f64| total / self.bots as f64;
+        let nobody = (self.bots == 0).then(|| Known::no("no bot was in the call"));
+        let distribution =
+            |histogram, nothing: &str| Known::of(Distribution::of_histogram(histogram), nothing);
+        Generator {
             saturated: !reasons.is_empty(),
             reasons,
-            send_lateness_p99_ms: send,
-            send_lateness_max_ms: milliseconds(self.send_lateness.max()),
-            wake_lateness_p99_ms: wake,
+            cpu_cores,
+            available_cores: self.available_cores as u64,
+            cpu_cores_per_bot: nobody.clone().unwrap_or(Known::Yes(per_bot(cpu_cores))),
+            memory_per_bot_bytes: nobody.unwrap_or_else(|| {
+                let memory = self.memory_bytes.map(|bytes| per_bot(bytes as f64));
+                Known::of(memory, "the system does not tell")
+            }),
+            packets_received_per_second: self.packets_received as f64 / wall,
+            lateness_bound_ms: bound,
+            send_lateness: distribution(&self.send_lateness, "no frame was sent"),
+            wake_lateness: distribution(&self.wake_lateness, "nothing was waited for"),
             frames_left_out: self.frames_left_out,
             datagrams_not_sent: self.datagrams_not_sent,
-            datagrams_not_read: self.datagrams_not_read,
+            datagrams_not_read: Known::of(self.datagrams_not_read, "the system does not tell"),
             receive_offload: false,
         }
     }
+}
+
+/// Resident memory of this process; none where the system does not tell.
+pub fn resident_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?
+        .trim()
+        .strip_suffix("kB")?;
+    Some(kibibytes.trim().parse::<u64>().ok()? * 1_024)
 }
 
 /// CPU time of this process so far, user and system.
@@ -219,6 +217,9 @@ mod tests {
             frames_left_out: 0,
             datagrams_not_sent: 0,
             datagrams_not_read: None,
+            packets_received: 500,
+            memory_bytes: Some(4_000),
+            bots: 4,
         }
     }
 
@@ -229,6 +230,8 @@ mod tests {
         let report = calm().judge(BOUND);
         assert!(!report.saturated, "{report:?}");
         assert!((report.cpu_cores - 0.5).abs() < 1e-9);
+        assert_eq!(report.cpu_cores_per_bot, Known::Yes(0.125));
+        assert_eq!(report.memory_per_bot_bytes, Known::Yes(1_000.0));
         // One late frame in a thousand is not one in a hundred.
         let mut one_late = vec![1; 999];
         one_late.push(500);

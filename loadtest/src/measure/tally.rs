@@ -5,7 +5,8 @@ use std::{collections::HashMap, time::Duration};
 use conclave_e2ee::{LeafIndex, Member, OpenError, StreamContext};
 use conclave_protocol::Epoch;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::counters::{CounterSet, Span};
 use crate::media::stamp::{Age, Stamp};
@@ -38,7 +39,7 @@ pub struct OpenedStream {
 }
 
 /// How many frames of a member were opened, over the whole run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SenderCount {
     /// The name in the member's credential.
     pub name: String,
@@ -53,7 +54,7 @@ pub struct SenderCount {
 }
 
 /// Frames that were not opened, by reason, over the whole run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unopened {
     /// Not sealed by a member, or changed on the way: a failure.
     pub forged: u64,

@@ -4,8 +4,7 @@ import { root, type Server } from "./server.ts";
 
 /** What a bot reports, as far as these tests look at it. */
 export interface Report {
-  frames_opened: number;
-  decrypt_failures: number;
+  encryption: { frames_opened: number; failures: number };
 }
 
 /** Bots of the load test in a call. */
