@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A figure or a group of them, or why it could not be had. In JSON it is the figure
 /// itself, or an object with nothing but `unknown`, the reason. So nobody takes what was
 /// not measured for zero.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
 pub enum Known<T> {
