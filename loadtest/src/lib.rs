@@ -17,4 +17,5 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod slo;
+pub mod stats;
 pub mod target;

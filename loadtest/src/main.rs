@@ -8,14 +8,15 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use conclave_loadtest::{
     bot::publish::Sabotage,
-    cli::{Cli, Command, LinkText, Run},
+    cli::{Cli, Command, Compare, Html, LinkText, Run},
     drive::Live,
     media::material,
     progress::Progress,
-    report::Report,
+    report::{Comparison, Report, html, schema_json},
     run::{self, Plan},
 };
 use mimalloc::MiMalloc;
@@ -28,13 +29,19 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let Command::Run(run) = Cli::parse().command;
+    let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(io::stderr)
         .init();
-    match execute(&run) {
-        Ok(report) => ExitCode::from(report.verdict.exit_code()),
+    let done = match &command {
+        Command::Run(run) => execute(run).map(|report| report.verdict.exit_code()),
+        Command::Html(asked) => page(asked).map(|()| 0),
+        Command::Compare(asked) => compare(asked).map(|()| 0),
+        Command::Schema => schema().map(|()| 0),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
         Err(problem) => {
             let _ = writeln!(io::stderr(), "error: {problem:#}");
             ExitCode::from(USAGE)
@@ -82,7 +89,7 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let report = runtime.block_on(run::run(
+    let mut report = runtime.block_on(run::run(
         &plan,
         recordings,
         live,
@@ -94,20 +101,47 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
         },
     ));
     progress.clear();
+    if let Some(slos) = &arguments.slo {
+        report.hold_to(slos);
+    }
     if let Some(path) = &arguments.json {
-        write_json(&report, path)?;
+        let mut json = serde_json::to_string_pretty(&report)?;
+        json.push('\n');
+        write_out(path, &json)?;
+    }
+    if let Some(path) = &arguments.html {
+        write_out(path, &html::report(&report))?;
     }
     write!(io::stderr(), "{report}")?;
     Ok(report)
 }
 
-fn write_json(report: &Report, path: &Path) -> anyhow::Result<()> {
-    let mut json = serde_json::to_vec_pretty(report)?;
-    json.push(b'\n');
+fn page(asked: &Html) -> anyhow::Result<()> {
+    write_out(&asked.output, &html::report(&Report::read(&asked.report)?))
+}
+
+fn compare(asked: &Compare) -> anyhow::Result<()> {
+    let (a, b) = (Report::read(&asked.a)?, Report::read(&asked.b)?);
+    let comparison = Comparison::of(&a, &b, asked.force)?;
+    if let Some(path) = &asked.html {
+        write_out(path, &html::comparison(&comparison))?;
+    }
+    if asked.html.as_deref() != Some(Path::new("-")) {
+        write!(io::stdout(), "{comparison}")?;
+    }
+    Ok(())
+}
+
+fn schema() -> anyhow::Result<()> {
+    write_out(Path::new("-"), &schema_json()?)
+}
+
+/// Writes a file, or to the standard output for "-".
+fn write_out(path: &Path, text: &str) -> anyhow::Result<()> {
     if path == Path::new("-") {
-        io::stdout().write_all(&json)?;
+        io::stdout().write_all(text.as_bytes())?;
     } else {
-        fs::write(path, json)?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

@@ -177,16 +177,16 @@ impl Slos {
 }
 
 impl SloOutcome {
-    /// What was measured against what was asked for, for people.
+    /// Whether it holds, and what was measured, for people.
     pub fn told(&self) -> String {
         let show = |value: f64| match named(&self.figure) {
             Some(figure) => figure.unit.show(value),
             None => format!("{value} {}", self.unit),
         };
-        let sign = if self.held { "holds" } else { "does not hold" };
+        let sign = if self.held { "holds" } else { "DOES NOT HOLD" };
         match &self.measured {
-            Known::Yes(value) => format!("{} {sign}: {}", self.asked, show(*value)),
-            Known::No { unknown } => format!("{} {sign}: not known, as {unknown}", self.asked),
+            Known::Yes(value) => format!("{sign}: {}", show(*value)),
+            Known::No { unknown } => format!("{sign}: not known, as {unknown}"),
         }
     }
 }
@@ -287,7 +287,7 @@ mod tests {
     fn outcomes_say_what_was_measured() {
         let slos: Slos = "cpu<10us,syscalls<2".parse().unwrap();
         let outcomes = slos.judge(&sample::report());
-        assert_eq!(outcomes[0].told(), "cpu<10us does not hold: 11.1 µs");
+        assert_eq!(outcomes[0].told(), "DOES NOT HOLD: 11.1 µs");
         assert!(outcomes[1].told().contains("not known, as the kernel"));
     }
 }

@@ -11,12 +11,21 @@ use serde::{Deserialize, Serialize};
 #[schemars(inline)]
 pub enum Known<T> {
     /// It could not be had.
+    #[schemars(with = "Unknown")]
     No {
         /// Why, for people.
         unknown: String,
     },
     /// It was measured.
     Yes(T),
+}
+
+/// Why something could not be had. (Names it once in the schema.)
+#[derive(JsonSchema)]
+struct Unknown {
+    /// Why, for people.
+    #[expect(dead_code, reason = "only its name and its kind count")]
+    unknown: String,
 }
 
 impl<T> Known<T> {

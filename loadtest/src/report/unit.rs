@@ -147,6 +147,11 @@ pub(crate) fn digits(value: f64) -> String {
     format!("{value:.places$}")
 }
 
+/// A number of things, with its thousands set apart.
+pub(crate) fn counted(count: u64) -> String {
+    thousands(count as f64)
+}
+
 fn thousands(value: f64) -> String {
     let plain = format!("{:.0}", value.abs());
     let mut text = String::new();
@@ -168,11 +173,22 @@ fn percent(value: f64) -> String {
     if value == 0.0 || value == 100.0 {
         return format!("{value:.0}");
     }
-    let to_the_end = value.abs().min((100.0 - value).abs());
-    match to_the_end {
-        near if near >= 10.0 => format!("{value:.1}"),
-        near if near >= 0.1 => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
+    let places = match (value.abs(), (100.0 - value).abs()) {
+        (small, _) if small < 0.1 => 4,
+        (_, missing) if missing < 0.1 => 4,
+        (small, _) if small < 10.0 => 2,
+        (_, missing) if missing < 1.0 => 2,
+        _ => 1,
+    };
+    format!("{value:.places$}")
+}
+
+/// The same without zeros that say nothing, for axes.
+pub(crate) fn tick(value: f64) -> String {
+    let text = digits(value);
+    match text.split_once('.') {
+        Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        None => text,
     }
 }
 
@@ -192,6 +208,9 @@ mod tests {
             (Unit::Ratio, 1.0, "100 %"),
             (Unit::Ratio, 0.0, "0 %"),
             (Unit::Ratio, 0.02, "2.00 %"),
+            (Unit::Ratio, 0.9369, "93.7 %"),
+            (Unit::Ratio, 0.9951, "99.51 %"),
+            (Unit::Ratio, 0.00004, "0.0040 %"),
             (Unit::BitsPerSecond, 20.13e6, "20.1 Mbit/s"),
             (Unit::Bytes, 1_572_864.0, "1.50 MiB"),
             (Unit::BytesPerHour, -2_048.0, "-2 KiB/h"),
@@ -199,6 +218,19 @@ mod tests {
             (Unit::Cores, 0.0312, "0.031 cores"),
         ] {
             assert_eq!(unit.show(value), text);
+        }
+    }
+
+    #[test]
+    fn ticks_have_no_needless_zeros() {
+        for (value, text) in [
+            (0.1, "0.1"),
+            (0.0, "0"),
+            (2_000.0, "2,000"),
+            (0.25, "0.25"),
+            (20.0, "20"),
+        ] {
+            assert_eq!(tick(value), text);
         }
     }
 
