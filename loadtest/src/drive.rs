@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{sleep_until, timeout},
@@ -485,7 +486,8 @@ impl Driver {
         let Some(socket) = self.sockets.get(leg) else {
             return Ok(());
         };
-        match socket.try_send_to(datagram, to) {
+        // Past the runtime, which takes a socket for full until it has looked at it once.
+        match SockRef::from(socket).send_to(datagram, &to.into()) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.outcome.datagrams_not_sent += 1;

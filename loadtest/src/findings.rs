@@ -14,6 +14,7 @@ use crate::{
         delivery,
         generator::Load,
         join::JoinTimes,
+        process::ProcessUse,
         server::CostPerPacket,
         tally::{SenderCount, Tally, Unopened, durations},
     },
@@ -198,13 +199,20 @@ impl Findings<'_> {
         }
     }
 
-    fn server(&self, seconds: f64, receivers: &[&Tally]) -> Known<Server> {
-        let cost = match (&self.begin.server, &self.end.server) {
-            (Ok(begin), Ok(end)) => end.since(begin, sum(receivers, |tally| tally.packets)),
-            (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
+    fn server(&self, receivers: &[&Tally], seconds: f64) -> Known<Server> {
+        let (begin, end) = match (&self.begin.server, &self.end.server) {
+            (Ok(begin), Ok(end)) => (begin, end),
+            (Err(reason), _) | (_, Err(reason)) => return Known::no(reason.to_string()),
         };
-        let process = self.plan.server_processes.first().copied();
-        Known::from(cost).map(|cost| server(&cost, process, seconds))
+        let cost = end.since(begin, sum(receivers, |tally| tally.packets));
+        let source = match &self.plan.server_processes[..] {
+            [] => CostSource::Metrics,
+            pids => CostSource::Proc { pids: pids.into() },
+        };
+        Known::from(cost).map(|cost| {
+            let processes = begin.processes.zip(end.processes);
+            server(source, &cost, processes, seconds)
+        })
     }
 
     fn join(&self) -> Join {
@@ -298,7 +306,7 @@ impl Findings<'_> {
             slos: Vec::new(),
             run: self.run(seconds),
             fanout: Known::Yes(self.fanout(&receivers)),
-            server: self.server(seconds, &receivers),
+            server: self.server(&receivers, seconds),
             join: self.join(),
             video: Known::no("pictures are not watched for freezes"),
             bandwidth: Known::Yes(bandwidth(&receivers, seconds)),
@@ -318,17 +326,32 @@ fn sum(tallies: &[&Tally], value: fn(&Tally) -> u64) -> u64 {
     tallies.iter().map(|tally| value(tally)).sum()
 }
 
-fn server(cost: &CostPerPacket, process: Option<u32>, seconds: f64) -> Server {
+fn server(
+    source: CostSource,
+    cost: &CostPerPacket,
+    processes: Option<(ProcessUse, ProcessUse)>,
+    seconds: f64,
+) -> Server {
     let seconds = seconds.max(1e-9);
-    let not_on_page = "the metrics page is not read for it";
+    let unasked = "the server's processes were not named: give --server-pid";
+    let held =
+        |value: fn(&ProcessUse) -> u64| Known::of(processes.map(|(_, end)| value(&end)), unasked);
+    let part = |value: fn(&ProcessUse) -> Duration| {
+        let part = processes.map(|(begin, end)| value(&end).saturating_sub(value(&begin)));
+        Known::of(
+            part.map(|time| time.as_secs_f64() * 1e6 / cost.packets),
+            unasked,
+        )
+    };
+    let switches = processes.map(|(begin, end)| {
+        end.context_switches.saturating_sub(begin.context_switches) as f64 / seconds
+    });
+    let files = processes.map(|(_, end)| end.files);
     Server {
-        source: match process {
-            Some(pid) => CostSource::Proc { pid },
-            None => CostSource::Metrics,
-        },
-        packets_counted_by: match process {
-            Some(_) => PacketCounter::Receivers,
-            None => PacketCounter::Server,
+        source,
+        packets_counted_by: match cost.counted_by_server {
+            true => PacketCounter::Server,
+            false => PacketCounter::Receivers,
         },
         packets_forwarded: cost.packets as u64,
         packets_per_second: cost.packets / seconds,
@@ -338,22 +361,21 @@ fn server(cost: &CostPerPacket, process: Option<u32>, seconds: f64) -> Server {
         ),
         cpu_cores: Known::Yes(cost.process_seconds / seconds),
         cpu_us_per_packet: Known::Yes(cost.process_micros),
-        user_us_per_packet: Known::of(
-            cost.system_micros
-                .map(|system| cost.process_micros - system),
-            not_on_page,
-        ),
-        system_us_per_packet: Known::of(cost.system_micros, not_on_page),
+        user_us_per_packet: part(|used| used.user),
+        system_us_per_packet: part(|used| used.system),
         worker_us_per_packet: Known::of(
             cost.worker_micros,
-            "the metrics page does not tell its media threads apart",
+            "nothing tells its media threads apart",
         ),
-        syscalls_per_packet: Known::no(not_on_page),
-        context_switches_per_second: Known::no(not_on_page),
-        memory_bytes: Known::no(not_on_page),
-        memory_per_participant_bytes: Known::no(not_on_page),
-        file_descriptors: Known::no(not_on_page),
-        threads: Known::no(not_on_page),
+        syscalls_per_packet: Known::no("they are not counted"),
+        context_switches_per_second: Known::of(switches, unasked),
+        memory_bytes: held(|used| used.resident_bytes),
+        memory_per_participant_bytes: Known::no("it was not looked at before anyone joined"),
+        file_descriptors: match files {
+            Some(files) => Known::of(files, "the processes are another user's"),
+            None => Known::no(unasked),
+        },
+        threads: held(|used| used.threads),
     }
 }
 

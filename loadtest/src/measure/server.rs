@@ -40,8 +40,8 @@ pub enum CostUnknown {
 pub struct ServerCost {
     /// CPU time of the whole process.
     pub process_seconds: f64,
-    /// The part of it that was spent in the kernel, if that is told apart.
-    pub system_seconds: Option<f64>,
+    /// What the system says of its processes, if it was asked.
+    pub processes: Option<ProcessUse>,
     /// CPU time of the media threads, if it tells them apart.
     pub worker_seconds: Option<f64>,
     /// RTP packets sent, if it counts them.
@@ -52,7 +52,7 @@ impl From<ProcessUse> for ServerCost {
     fn from(used: ProcessUse) -> Self {
         Self {
             process_seconds: used.cpu().as_secs_f64(),
-            system_seconds: Some(used.system.as_secs_f64()),
+            processes: Some(used),
             worker_seconds: None,
             packets_out: None,
         }
@@ -66,10 +66,10 @@ pub struct CostPerPacket {
     pub packets: f64,
     /// CPU time of the whole process, in cores.
     pub process_seconds: f64,
+    /// Whether the server counted the packets, not those who received them.
+    pub counted_by_server: bool,
     /// CPU time of the whole process per packet.
     pub process_micros: f64,
-    /// The part of it that was spent in the kernel.
-    pub system_micros: Option<f64>,
     /// CPU time of the media threads per packet.
     pub worker_micros: Option<f64>,
 }
@@ -79,7 +79,7 @@ impl ServerCost {
         let need = |name, label| sum(page, name, label).ok_or(CostUnknown::Missing(name));
         Ok(Self {
             process_seconds: need("process_cpu_seconds_total", None)?,
-            system_seconds: None,
+            processes: None,
             worker_seconds: sum(page, "conclave_worker_cpu_seconds_total", None),
             packets_out: Some(need("conclave_packets_total", Some(r#"direction="out""#))?),
         })
@@ -88,7 +88,8 @@ impl ServerCost {
     /// The cost of each packet since an earlier moment. A server that does not count its
     /// packets has sent as many as were received.
     pub fn since(&self, earlier: &Self, received: u64) -> Result<CostPerPacket, CostUnknown> {
-        let packets = match self.packets_out.zip(earlier.packets_out) {
+        let counted = self.packets_out.zip(earlier.packets_out);
+        let packets = match counted {
             Some((now, then)) => now - then,
             None => received as f64,
         };
@@ -99,12 +100,9 @@ impl ServerCost {
         let process_seconds = self.process_seconds - earlier.process_seconds;
         Ok(CostPerPacket {
             packets,
+            counted_by_server: counted.is_some(),
             process_seconds,
             process_micros: micros(process_seconds),
-            system_micros: self
-                .system_seconds
-                .zip(earlier.system_seconds)
-                .map(|(now, then)| micros(now - then)),
             worker_micros: self
                 .worker_seconds
                 .zip(earlier.worker_seconds)
@@ -153,7 +151,7 @@ process_cpu_seconds_total 2.25
         let cost = ServerCost::parse(PAGE).unwrap();
         let expected = ServerCost {
             process_seconds: 2.25,
-            system_seconds: None,
+            processes: None,
             worker_seconds: Some(1.5),
             packets_out: Some(270.0),
         };
@@ -172,7 +170,7 @@ process_cpu_seconds_total 2.25
         let before = ServerCost::parse(PAGE).unwrap();
         let after = ServerCost {
             process_seconds: 2.75,
-            system_seconds: None,
+            processes: None,
             worker_seconds: Some(1.75),
             packets_out: Some(100_270.0),
         };
@@ -191,9 +189,8 @@ process_cpu_seconds_total 2.25
             })
         };
         let cost = used(1_300, 700).since(&used(1_000, 500), 1_000).unwrap();
-        let rounded = |micros: f64| micros.round() as u64;
-        assert_eq!(rounded(cost.process_micros), 500);
-        assert_eq!(cost.system_micros.map(rounded), Some(200));
+        assert_eq!(cost.process_micros.round() as u64, 500);
+        assert!(!cost.counted_by_server);
         let none = used(1_300, 700).since(&used(1_000, 500), 0);
         assert_eq!(none, Err(CostUnknown::NothingForwarded));
     }

@@ -70,7 +70,7 @@ fn join() -> Join {
 
 fn server() -> Server {
     Server {
-        source: CostSource::Proc { pid: 4711 },
+        source: CostSource::Proc { pids: vec![4711] },
         packets_counted_by: PacketCounter::Server,
         packets_forwarded: 168_000,
         packets_per_second: 2_800.0,
