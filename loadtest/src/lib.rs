@@ -16,4 +16,6 @@ pub mod media;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod slo;
+pub mod stats;
 pub mod target;
