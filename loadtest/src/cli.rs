@@ -5,7 +5,11 @@ use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration}
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
 
-use crate::{drive::server::ServerAddress, target::choice::Choice};
+use crate::{
+    drive::server::ServerAddress,
+    impair::{Roam, Rule, household::Subnet},
+    target::choice::Choice,
+};
 
 /// Load test for Conclave: bots that are real members of real calls. They join over the
 /// same signalling as browsers, seal the recordings that they play and open what they
@@ -137,6 +141,39 @@ pub struct Run {
     /// servers that know no end-to-end encryption.
     #[arg(long)]
     pub plain: bool,
+
+    /// Impair the paths of bots: [WHOM:]SPEC, such as "loss=2%,delay=50ms" or
+    /// "down@subscribers:rate=2mbit,queue=200ms".
+    ///
+    /// WHOM is up or down (from or to the bots), BOTS, or up@BOTS or down@BOTS. BOTS are
+    /// all, publishers, subscribers, bot3, bots3-7, 1/10 (the first of every ten) or
+    /// 1/10-subscribers. SPEC is none, or some of loss=2%, burst=4 (mean packets lost in a
+    /// row), delay=50ms, jitter=10ms, reorder=1%, behind=20ms (held back for), duplicate=0.5%,
+    /// rate=2mbit, queue=200ms, blackout=3s@10s (after the window began), every=30s. May be
+    /// given several times: the last one that names a bot and a direction holds there.
+    #[arg(long, value_name = "[WHOM:]SPEC")]
+    pub impair: Vec<Rule>,
+
+    /// The same, done by the kernel, as root: bots that are treated alike live in one
+    /// network namespace and share one line. Needs a --server address that is reached from
+    /// there, which localhost is not.
+    #[arg(long, value_name = "[WHOM:]SPEC")]
+    pub netem: Vec<Rule>,
+
+    /// Network for the first such namespace. The others, and this one when left out, take
+    /// the first free one of 10.78.0.0/24 to 10.78.255.0/24.
+    #[arg(long, value_name = "ADDRESS/24", requires = "netem")]
+    pub netns_subnet: Option<Subnet>,
+
+    /// Let bots change their address so long after the window began: [BOTS:]AT, such as
+    /// "10s" or "subscribers:10s". ICE is not restarted. May be given several times.
+    #[arg(long, value_name = "[BOTS:]AT")]
+    pub roam: Vec<Roam>,
+
+    /// Where the chances of --impair come from: the same seed hits the same packets. Drawn
+    /// and reported when left out.
+    #[arg(long)]
+    pub seed: Option<u64>,
 
     /// How late 1 of 100 sends or wake-ups may be before the run is void.
     #[arg(long, default_value = "20ms", value_parser = seconds)]

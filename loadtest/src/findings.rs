@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use crate::{
     drive::Outcome,
+    impair::namespace::NamespaceError,
     measure::{
         delivery,
         generator::Load,
@@ -18,11 +19,14 @@ use crate::{
     },
     report::{
         self, Bandwidth, BuildProfile, CostSource, Distribution, Encryption, Fanout, FrameLatency,
-        Join, Known, Loss, Machine, PacketCounter, Packets, Report, Run, Server, Spread, Times,
-        Verdict,
+        Join, Known, Loss, Machine, PacketCounter, Report, Run, Server, Spread, Times, Verdict,
     },
     run::{Mark, Plan, Role},
 };
+
+mod faults;
+
+use self::faults::packets;
 
 /// Everything that a report is made from.
 pub(crate) struct Findings<'a> {
@@ -32,6 +36,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) end: Mark,
     pub(crate) joined: usize,
     pub(crate) outcomes: Vec<(Role, Outcome)>,
+    /// Why blackouts did not come about.
+    pub(crate) blackouts: Option<NamespaceError>,
 }
 
 impl Findings<'_> {
@@ -85,6 +91,16 @@ impl Findings<'_> {
                 };
                 failures.push(format!("a bot {stage}: {failure}"));
             }
+        }
+        if let Some(problem) = &self.blackouts {
+            failures.push(format!("a blackout could not be made: {problem}"));
+        }
+        let silent = |(_, outcome): &&(Role, Outcome)| outcome.roamed_into_silence;
+        let silent = self.outcomes.iter().filter(silent).count();
+        if silent > 0 {
+            failures.push(format!(
+                "{silent} bots heard nothing more after their address changed"
+            ));
         }
         let bots = self.plan.publishers + self.plan.subscribers;
         let missing = bots.saturating_sub(self.outcomes.len());
@@ -153,7 +169,7 @@ impl Findings<'_> {
             participants: self.joined as u64,
             begun_at: humantime::format_rfc3339_seconds(self.begun).to_string(),
             measured_seconds: seconds,
-            seed: Known::no("nothing was drawn by chance"),
+            seed: self.seed(),
             machine: Machine::this(),
         }
     }
@@ -218,15 +234,16 @@ impl Findings<'_> {
         } else {
             delivery::by_sent(publishers, &slotted)
         };
-        let received = sum(receivers, |tally| tally.packets_total);
-        let not_by_kind = "packets are not counted by kind";
+        let wire = self.wire();
+        let lost = self.lost_after_repair();
         Loss {
             packets_delivered: sum(receivers, |tally| tally.packets),
             packets_sent: sum(publishers, |tally| tally.packets_sent),
-            all: Packets::new(received, sum(receivers, |tally| tally.packets_lost)),
-            audio: Known::no(not_by_kind),
-            video: Known::no(not_by_kind),
-            retransmission: Known::no(not_by_kind),
+            all: packets(&wire.media(), lost.sum()),
+            audio: Known::Yes(packets(&wire.audio, lost.audio)),
+            video: Known::Yes(packets(&wire.video, lost.video)),
+            // What is lost of these is sent once more, under another number.
+            retransmission: Known::Yes(packets(&wire.retransmission, wire.retransmission.lost())),
             frames_expected: delivery.expected,
             frames_delivered: delivery.opened,
             delivered_ratio: Known::of(delivery.ratio(), "no frame was expected"),
@@ -287,7 +304,7 @@ impl Findings<'_> {
             bandwidth: Known::Yes(bandwidth(&receivers, seconds)),
             encryption: Known::Yes(self.encryption(&publishers, &receivers)),
             loss: self.loss(&publishers, &receivers),
-            faults: Known::no("nothing was done to the links"),
+            faults: self.faults(),
             soak: Known::no("the server was not watched over the run"),
             generator: self
                 .load(wake_lateness, datagrams_not_read)

@@ -31,12 +31,16 @@ pub mod household;
 pub mod link;
 pub mod namespace;
 pub mod netem;
+pub mod paths;
+pub mod roam;
 pub mod rules;
 pub mod spec;
 pub mod units;
 pub mod whom;
 
-pub use link::{Datagram, Link, LinkCounts};
+pub use link::{Link, LinkCounts, wire_len};
+pub use paths::{Path, Paths};
+pub use roam::Roam;
 pub use rules::{LinkPair, Rule, Rules};
 pub use spec::{Impairment, SpecError};
 pub use whom::{BotPlace, Bots, Way, Whom, WhomError};

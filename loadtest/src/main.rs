@@ -13,10 +13,12 @@ use conclave_loadtest::{
     bot::publish::Sabotage,
     cli::{Cli, Command, LinkText, Run},
     drive::Live,
+    impair::{Paths, Rules, household::Subnet},
     media::material,
     progress::Progress,
     report::Report,
     run::{self, Plan},
+    target::Transport,
 };
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
@@ -59,7 +61,7 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
             arguments.audio.as_deref(),
         )?)),
     };
-    let plan = Plan {
+    let mut plan = Plan {
         target,
         existing_call,
         server_processes: arguments.server_pid.clone(),
@@ -75,7 +77,10 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
         linger: arguments.linger,
         lateness_bound: arguments.lateness_bound,
         sabotage: Sabotage::None,
+        paths: Paths::default(),
+        roams: arguments.roam.clone(),
     };
+    plan.paths = paths(arguments, &plan)?;
 
     let live = Arc::new(Live::default());
     let mut progress = Progress::new(live.clone());
@@ -99,6 +104,37 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     }
     write!(io::stderr(), "{report}")?;
     Ok(report)
+}
+
+/// The paths that are asked for. Households stand from here on.
+fn paths(arguments: &Run, plan: &Plan) -> anyhow::Result<Paths> {
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        None => getrandom::u64()?,
+    };
+    let paths = Paths::in_process(Rules(arguments.impair.clone()), seed);
+    if arguments.netem.is_empty() {
+        return Ok(paths);
+    }
+    let server = plan.target.server();
+    let subnet = match arguments.netns_subnet {
+        Some(subnet) => subnet,
+        None => Subnet::free()?,
+    };
+    anyhow::ensure!(
+        !server.is_loopback(),
+        "bots in a namespace cannot reach {server}: give --server with another address of this \
+         machine, or with {}, which it is about to have, and let the server know it \
+         (conclave --listen 0.0.0.0:PORT --public-address {0})",
+        subnet.server()
+    );
+    anyhow::ensure!(
+        plan.target.transport() != Transport::Http,
+        "bots in a namespace speak to servers over WebSockets only: use --impair, which impairs \
+         in process"
+    );
+    let netem = Rules(arguments.netem.clone());
+    Ok(paths.with_households(netem, subnet, plan.places())?)
 }
 
 fn write_json(report: &Report, path: &Path) -> anyhow::Result<()> {

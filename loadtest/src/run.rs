@@ -24,6 +24,7 @@ use crate::{
     },
     drive::{self, JoinTurn, Live, Outcome, Phase},
     findings::Findings,
+    impair::{BotPlace, Paths, Roam},
     measure::{
         generator::{self, Watch},
         server::{self, CostUnknown, ServerCost},
@@ -72,6 +73,10 @@ pub struct Plan {
     pub lateness_bound: Duration,
     /// Deliberate damage by publishers.
     pub sabotage: Sabotage,
+    /// What is wrong with whose path.
+    pub paths: Paths,
+    /// Whose address changes, and when.
+    pub roams: Vec<Roam>,
 }
 
 /// What a run does now, for progress bars.
@@ -167,7 +172,9 @@ pub async fn run(
     }
 
     let begin = Mark::now(plan).await;
+    plan.paths.begin_window(begin.at);
     crew.phase.send_replace(Phase::Measure);
+    crew.roam(plan, begin.at);
     let watch = watch_the_clock(crew.phase.subscribe());
     if joined > 0 {
         on_stage(Stage::Measuring(plan.duration));
@@ -183,7 +190,8 @@ pub async fn run(
             waiting.until(sleep(plan.linger)).await;
         }
     }
-    let datagrams_not_read = generator::dropped_by_kernel(&ports.unwrap_or_default());
+    let blackouts = plan.paths.end().err();
+    let datagrams_not_read = plan.paths.dropped_by_kernel(&ports.unwrap_or_default());
 
     on_stage(Stage::Leaving);
     let outcomes = crew.dismiss().await;
@@ -195,6 +203,7 @@ pub async fn run(
         end,
         joined: joined as usize,
         outcomes,
+        blackouts,
     }
     .report(
         wake_lateness.unwrap_or_else(|_| durations()),
@@ -269,13 +278,33 @@ impl Crew {
             patience: plan.join_patience,
             done,
         };
+        let path = plan.paths.of(&plan.place(number));
         let (live, phase) = (live.clone(), self.phase.subscribe());
         let (direct, directions) = mpsc::unbounded_channel();
         self.directions.push(direct);
         self.tasks.spawn(async move {
-            let outcome = drive::run(config, phase, directions, turn, live).await;
+            let outcome = drive::run(config, path, phase, directions, turn, live).await;
             (role, outcome)
         });
+    }
+
+    /// Lets bots change their addresses when it is time.
+    fn roam(&self, plan: &Plan, window: Instant) {
+        for roam in &plan.roams {
+            let numbers = 0..self.directions.len();
+            let who: Vec<_> = numbers
+                .filter(|number| roam.bots.include(&plan.place(*number)))
+                .filter_map(|number| self.directions.get(number).cloned())
+                .collect();
+            let at = window + roam.at;
+            tokio::spawn(async move {
+                sleep_until(at.into()).await;
+                for bot in who {
+                    // One that has left has no address to change.
+                    let _ = bot.send(Direction::Roam);
+                }
+            });
+        }
     }
 
     /// Lets all bots leave.
@@ -297,6 +326,21 @@ impl Crew {
 }
 
 impl Plan {
+    /// All bots of the call.
+    pub fn places(&self) -> impl Iterator<Item = BotPlace> + '_ {
+        (0..self.publishers + self.subscribers).map(|number| self.place(number))
+    }
+
+    /// Where a bot stands among the others; publishers are sent in first.
+    fn place(&self, number: usize) -> BotPlace {
+        let publishes = number < self.publishers;
+        BotPlace {
+            number: number + 1,
+            publisher: publishes.then_some(number + 1),
+            subscriber: (!publishes).then(|| number + 1 - self.publishers),
+        }
+    }
+
     /// What a bot of this role sends and takes.
     pub(crate) fn layout(&self, role: Role) -> Layout {
         Layout {

@@ -114,6 +114,7 @@ fn bots_reach_the_server_and_nothing_is_left_of_them() {
 
         drop(beside);
         household.end().unwrap();
+        drop(household);
         assert_eq!(devices(), 1, "only the loopback interface is left");
         assert!(line.bot.send_to(b"ping", line.server_address()).is_err() || line.ping().is_none());
     });
@@ -185,7 +186,7 @@ fn a_bottleneck_lets_its_rate_pass_and_drops_what_would_wait_too_long() {
 #[test]
 fn in_a_blackout_nothing_passes_that_way() {
     on_a_machine(|| {
-        let mut household = build(path("blackout=300ms@200ms", "none")).unwrap();
+        let household = build(path("blackout=300ms@200ms", "none")).unwrap();
         let line = Line::of(&household);
         let window = Instant::now();
         household.begin_window(window);

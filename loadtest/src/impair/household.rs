@@ -15,11 +15,11 @@
 use std::{
     fmt::{self, Display},
     fs, io,
-    net::{Ipv4Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     panic::resume_unwind,
     str::FromStr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
@@ -161,7 +161,7 @@ pub struct Household {
     router: Arc<Namespace>,
     /// This process's end of the line.
     device: String,
-    blackouts: Vec<Switching>,
+    blackouts: Mutex<Vec<Switching>>,
 }
 
 impl Household {
@@ -176,7 +176,7 @@ impl Household {
             bots: Namespace::new()?,
             router: Arc::new(Namespace::new()?),
             device: format!("cv{}h{number}", std::process::id()),
-            blackouts: Vec::new(),
+            blackouts: Mutex::new(Vec::new()),
         };
         household.connect()?;
         for (device, lines) in [(TO_BOTS, down), (TO_SERVER, up)] {
@@ -275,6 +275,12 @@ impl Household {
         self.subnet
     }
 
+    /// The other one of the two addresses that a bot can have.
+    pub fn elsewhere(&self, from: IpAddr) -> IpAddr {
+        let (home, elsewhere) = (self.subnet.home(), self.subnet.elsewhere());
+        IpAddr::V4(if from == elsewhere { home } else { elsewhere })
+    }
+
     /// What is wrong with its line.
     pub fn path(&self) -> LinkPair {
         self.path
@@ -299,19 +305,25 @@ impl Household {
     }
 
     /// The measured window began at this moment: blackouts count from there.
-    pub fn begin_window(&mut self, window: Instant) {
+    pub fn begin_window(&self, window: Instant) {
+        let mut blackouts = self.blackouts();
         for (way, impairment) in [(Way::Up, self.path.up), (Way::Down, self.path.down)] {
             if let Some(blackout) = impairment.blackout {
                 let router = self.router.clone();
-                self.blackouts
-                    .push(Switching::start(router, way, blackout, window));
+                blackouts.push(Switching::start(router, way, blackout, window));
             }
         }
     }
 
-    /// Takes it down; says so if a blackout could not be made.
-    pub fn end(mut self) -> Result<(), NamespaceError> {
-        self.blackouts.drain(..).try_for_each(Switching::end)
+    /// Ends the blackouts; says so if one could not be made.
+    pub fn end(&self) -> Result<(), NamespaceError> {
+        self.blackouts().drain(..).try_for_each(Switching::end)
+    }
+
+    fn blackouts(&self) -> MutexGuard<'_, Vec<Switching>> {
+        self.blackouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -319,7 +331,7 @@ impl Drop for Household {
     fn drop(&mut self) {
         // The threads hold the router. Then this end goes at once; the kernel would take
         // it away with the router's, a little later.
-        let _ = self.blackouts.drain(..).try_for_each(Switching::end);
+        let _ = self.end();
         let _ = command(&format!("ip link delete {}", self.device));
     }
 }

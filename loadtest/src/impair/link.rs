@@ -17,21 +17,10 @@ use fastrand::Rng;
 
 use super::{Impairment, spec::Bottleneck};
 
-/// A UDP datagram.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Datagram {
-    /// Where it comes from, or goes to.
-    pub peer: SocketAddr,
-    /// Its payload.
-    pub bytes: Vec<u8>,
-}
-
-impl Datagram {
-    /// Its length on the wire with the headers of IP and UDP, in bytes.
-    pub fn wire_len(&self) -> usize {
-        let ip = if self.peer.is_ipv4() { 20 } else { 40 };
-        ip + 8 + self.bytes.len()
-    }
+/// The length of a UDP datagram on the wire with the headers of IP and UDP, in bytes.
+pub fn wire_len(peer: SocketAddr, payload: usize) -> usize {
+    let ip = if peer.is_ipv4() { 20 } else { 40 };
+    ip + 8 + payload
 }
 
 /// What a link did. At any time `offered + duplicated` is the sum of what was delivered,
@@ -42,7 +31,7 @@ pub struct LinkCounts {
     pub offered: u64,
     /// Datagrams that arrived, second copies among them.
     pub delivered: u64,
-    /// Lost by chance.
+    /// Lost by chance, or with the address that they were on the way to.
     pub lost: u64,
     /// Lost since nothing passed.
     pub blacked_out: u64,
@@ -50,8 +39,8 @@ pub struct LinkCounts {
     pub queue_dropped: u64,
     /// Copies added.
     pub duplicated: u64,
-    /// Held back, so that others could overtake them.
-    pub held_back: u64,
+    /// Delivered after one that set out later.
+    pub reordered: u64,
     /// Time that all delivered datagrams were under way together.
     pub time_under_way: Duration,
 }
@@ -66,7 +55,7 @@ impl LinkCounts {
             blacked_out: self.blacked_out - earlier.blacked_out,
             queue_dropped: self.queue_dropped - earlier.queue_dropped,
             duplicated: self.duplicated - earlier.duplicated,
-            held_back: self.held_back - earlier.held_back,
+            reordered: self.reordered - earlier.reordered,
             time_under_way: self.time_under_way - earlier.time_under_way,
         }
     }
@@ -79,41 +68,41 @@ impl LinkCounts {
         self.blacked_out += other.blacked_out;
         self.queue_dropped += other.queue_dropped;
         self.duplicated += other.duplicated;
-        self.held_back += other.held_back;
+        self.reordered += other.reordered;
         self.time_under_way += other.time_under_way;
     }
 }
 
-/// A datagram under way, ordered by when it arrives, and then by when it set out.
+/// Something under way, ordered by when it arrives, and then by when it set out.
 #[derive(Debug)]
-struct UnderWay {
+struct UnderWay<T> {
     arrives: Instant,
     number: u64,
     set_out: Instant,
-    datagram: Datagram,
+    datagram: T,
 }
 
-impl UnderWay {
+impl<T> UnderWay<T> {
     fn key(&self) -> (Instant, u64) {
         (self.arrives, self.number)
     }
 }
 
-impl PartialEq for UnderWay {
+impl<T> PartialEq for UnderWay<T> {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for UnderWay {}
+impl<T> Eq for UnderWay<T> {}
 
-impl PartialOrd for UnderWay {
+impl<T> PartialOrd for UnderWay<T> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for UnderWay {
+impl<T> Ord for UnderWay<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
@@ -193,21 +182,23 @@ impl Chances {
     }
 }
 
-/// One direction of one path.
+/// One direction of one path. What a datagram is, and where it goes, is the caller's: the
+/// link only needs to know how long it is.
 #[derive(Debug)]
-pub struct Link {
+pub struct Link<T> {
     impairment: Impairment,
     chances: Chances,
     loss: LossModel,
     window: Option<Instant>,
     /// When the bottleneck has sent on all that waits before it.
     bottleneck_free: Option<Instant>,
-    under_way: BinaryHeap<Reverse<UnderWay>>,
+    under_way: BinaryHeap<Reverse<UnderWay<T>>>,
     number: u64,
+    last_delivered: u64,
     counts: LinkCounts,
 }
 
-impl Link {
+impl<T: Clone> Link<T> {
     /// A link that does what is asked for, to packets that a seed chooses.
     pub fn new(impairment: Impairment, seed: u64) -> Self {
         let mut chances = Chances::from_seed(seed);
@@ -219,6 +210,7 @@ impl Link {
             bottleneck_free: None,
             under_way: BinaryHeap::new(),
             number: 0,
+            last_delivered: 0,
             counts: LinkCounts::default(),
         }
     }
@@ -228,8 +220,8 @@ impl Link {
         self.window = Some(now);
     }
 
-    /// Takes a datagram that sets out.
-    pub fn push(&mut self, now: Instant, datagram: Datagram) {
+    /// Takes a datagram that sets out, of a length on the wire ([`wire_len`]).
+    pub fn push(&mut self, now: Instant, datagram: T, bytes: usize) {
         self.counts.offered += 1;
         if self.is_black(now) {
             self.counts.blacked_out += 1;
@@ -241,18 +233,20 @@ impl Link {
         }
         if self.chances.duplicate.f64() < self.impairment.duplicate.ratio() {
             self.counts.duplicated += 1;
-            self.send(now, datagram.clone());
+            self.send(now, datagram.clone(), bytes);
         }
-        self.send(now, datagram);
+        self.send(now, datagram, bytes);
     }
 
     /// The next datagram that has arrived by now.
-    pub fn poll(&mut self, now: Instant) -> Option<Datagram> {
+    pub fn poll(&mut self, now: Instant) -> Option<T> {
         if self.poll_timeout()? > now {
             return None;
         }
         let Reverse(arrived) = self.under_way.pop()?;
         self.counts.delivered += 1;
+        self.counts.reordered += u64::from(arrived.number < self.last_delivered);
+        self.last_delivered = self.last_delivered.max(arrived.number);
         self.counts.time_under_way += arrived.arrives - arrived.set_out;
         Some(arrived.datagram)
     }
@@ -260,6 +254,13 @@ impl Link {
     /// When the next datagram arrives; none while nothing is under way.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.under_way.peek().map(|Reverse(next)| next.arrives)
+    }
+
+    /// The address at its end is gone, and with it what is under way there. Counts as
+    /// lost.
+    pub fn sever(&mut self) {
+        self.counts.lost += self.under_way.len() as u64;
+        self.under_way.clear();
     }
 
     /// What it did so far.
@@ -275,10 +276,10 @@ impl Link {
             .is_some_and(|elapsed| blackout.covers(elapsed))
     }
 
-    fn send(&mut self, now: Instant, datagram: Datagram) {
+    fn send(&mut self, now: Instant, datagram: T, bytes: usize) {
         let departs = match self.impairment.bottleneck {
             None => Some(now),
-            Some(bottleneck) => self.squeeze(now, bottleneck, datagram.wire_len()),
+            Some(bottleneck) => self.squeeze(now, bottleneck, bytes),
         };
         let Some(departs) = departs else {
             self.counts.queue_dropped += 1;
@@ -317,7 +318,6 @@ impl Link {
         if let Some(reorder) = self.impairment.reorder
             && self.chances.reorder.f64() < reorder.share.ratio()
         {
-            self.counts.held_back += 1;
             time += reorder.behind;
         }
         time

@@ -14,6 +14,7 @@ use conclave_e2ee::{Link, LinkSecret};
 use conclave_loadtest::{
     bot::publish::{Recordings, Sabotage},
     drive::Live,
+    impair::Paths,
     media::material,
     report::Report,
     run::{self, Plan},
@@ -107,6 +108,8 @@ impl Stage {
             linger: Duration::ZERO,
             lateness_bound: LATENESS_BOUND,
             sabotage: Sabotage::None,
+            paths: Paths::default(),
+            roams: Vec::new(),
         }
     }
 
