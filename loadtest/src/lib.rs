@@ -16,4 +16,5 @@ pub mod media;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod target;

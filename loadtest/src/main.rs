@@ -11,16 +11,18 @@ use std::{
 use clap::Parser as _;
 use conclave_loadtest::{
     bot::publish::Sabotage,
-    cli::{Cli, Command, LinkText, Run},
+    cli::{Cli, Command, LinkText, Run, SelfTest},
     drive::Live,
     impair::{Paths, Rules, household::Subnet},
     media::material,
     progress::Progress,
-    report::Report,
+    report::{Report, Verdict},
     run::{self, Plan},
+    selftest::{Trials, server::StartedServer},
     target::Transport,
 };
 use mimalloc::MiMalloc;
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -30,13 +32,17 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let Command::Run(run) = Cli::parse().command;
+    let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(io::stderr)
         .init();
-    match execute(&run) {
-        Ok(report) => ExitCode::from(report.verdict.exit_code()),
+    let done = match &command {
+        Command::Run(run) => execute(run).map(|report| report.verdict),
+        Command::SelfTest(arguments) => self_test(arguments),
+    };
+    match done {
+        Ok(verdict) => ExitCode::from(verdict.exit_code()),
         Err(problem) => {
             let _ = writeln!(io::stderr(), "error: {problem:#}");
             ExitCode::from(USAGE)
@@ -106,6 +112,37 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+fn self_test(arguments: &SelfTest) -> anyhow::Result<Verdict> {
+    let recordings = material::recordings(arguments.video.as_deref(), arguments.audio.as_deref())?;
+    // A server that was started stops when this goes.
+    let (server, _started) = match &arguments.server {
+        Some(server) => (server.clone(), None),
+        None => {
+            let started = StartedServer::start(arguments.server_program.as_deref())?;
+            (started.address().clone(), Some(started))
+        }
+    };
+    let trials = Trials {
+        server,
+        recordings: Arc::new(recordings),
+        subscribers: arguments.subscribers.into(),
+        duration: arguments.duration,
+        lateness_bound: arguments.lateness_bound,
+        seed: arguments.seed,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let findings = runtime.block_on(trials.run(|trial| {
+        let _ = writeln!(io::stderr(), "{trial} …");
+    }))?;
+    if let Some(path) = &arguments.json {
+        write_json(&findings, path)?;
+    }
+    write!(io::stderr(), "{findings}")?;
+    Ok(findings.verdict())
+}
+
 /// The paths that are asked for. Households stand from here on.
 fn paths(arguments: &Run, plan: &Plan) -> anyhow::Result<Paths> {
     let seed = match arguments.seed {
@@ -137,7 +174,7 @@ fn paths(arguments: &Run, plan: &Plan) -> anyhow::Result<Paths> {
     Ok(paths.with_households(netem, subnet, plan.places())?)
 }
 
-fn write_json(report: &Report, path: &Path) -> anyhow::Result<()> {
+fn write_json(report: &impl Serialize, path: &Path) -> anyhow::Result<()> {
     let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
     if path == Path::new("-") {
