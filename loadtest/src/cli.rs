@@ -32,6 +32,13 @@ pub enum Command {
     /// stay, frames failed to open, or a bound does not hold; 2 wrong usage; 3 the load
     /// test was itself the bottleneck, so the numbers say nothing.
     Run(Box<Run>),
+    /// Prove that this load test sees what it is to see: runs short calls with delay, loss,
+    /// duplicates, reordering, spoiled frames and a late generator, and compares what was
+    /// measured with what was injected.
+    ///
+    /// Exit codes: 0 everything was seen as it was; 1 something was not; 2 wrong usage; 3
+    /// this machine was too busy for the answer to mean anything.
+    SelfTest(SelfTest),
     /// Make a page of a report.
     Html(Html),
     /// Show how two runs of the same scenario differ.
@@ -229,41 +236,104 @@ pub struct Run {
     pub lateness_bound: Duration,
 }
 
+/// Settings of the self-test.
+#[derive(Debug, Args)]
+pub struct SelfTest {
+    /// Address of a server to test against. When left out, one is started for the purpose,
+    /// on free ports of the loopback interface.
+    #[arg(long, conflicts_with = "server_program")]
+    pub server: Option<ServerAddress>,
+
+    /// The `conclave` program to start. The one beside this program when left out.
+    #[arg(long, value_name = "FILE")]
+    pub server_program: Option<PathBuf>,
+
+    /// Bots that receive in each call.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub subscribers: u8,
+
+    /// How long each call is measured. Longer calls see loss more exactly.
+    #[arg(long, default_value = "8s", value_parser = seconds)]
+    pub duration: Duration,
+
+    /// VP8 recording for the camera (IVF). Made with ffmpeg when not given.
+    #[arg(long, value_name = "FILE.ivf")]
+    pub video: Option<PathBuf>,
+
+    /// Opus recording for the microphone (Ogg). Made with ffmpeg when not given.
+    #[arg(long, value_name = "FILE.ogg")]
+    pub audio: Option<PathBuf>,
+
+    /// Write the findings as JSON; "-" is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Where the chances come from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// How late 1 of 100 sends or wake-ups may be before a call is void.
+    #[arg(long, default_value = "20ms", value_parser = seconds)]
+    pub lateness_bound: Duration,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
 
+    fn run(line: &str) -> Run {
+        match Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command
+        {
+            Command::Run(run) => *run,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    fn parsed(line: &str) -> Command {
-        Cli::try_parse_from(line.split_whitespace())
-            .unwrap()
-            .command
     }
 
     #[test]
     fn the_documented_call_is_understood() {
         let line = "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
                     --subscribers 20 --duration 10s --json out.json";
-        let Command::Run(run) = parsed(line) else {
-            panic!("{line}");
-        };
+        let run = run(line);
         assert_eq!((run.publishers, run.subscribers), (1, 20));
         assert_eq!(run.duration, Duration::from_secs(10));
         assert_eq!(run.json, Some(PathBuf::from("out.json")));
     }
 
     #[test]
+    fn impairments_are_understood_and_wrong_ones_refused() {
+        let line = "conclave-loadtest run --impair loss=2%,burst=4 \
+                    --impair down@1/10-subscribers:delay=50ms --roam subscribers:10s";
+        let run = run(line);
+        assert_eq!((run.impair.len(), run.roam.len()), (2, 1));
+        for (flag, said) in [
+            ("--impair loss=2", "such as 2%"),
+            ("--impair nobody:loss=2%", "`nobody`"),
+            ("--roam noon", "such as 50ms"),
+            (
+                "--netem rate=1mbit --netns-subnet 8.8.8.0/24",
+                "10.78.0.0/24",
+            ),
+            ("--netns-subnet 10.78.0.0/24", "--netem"),
+        ] {
+            let line = format!("conclave-loadtest run {flag}");
+            let refused = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+            assert!(refused.to_string().contains(said), "{refused}");
+        }
+    }
+
+    #[test]
     fn a_link_that_is_refused_is_not_repeated() {
         let line = "conclave-loadtest run --link http://localhost:8080/r/room#hush";
-        let Command::Run(run) = parsed(line) else {
-            panic!("{line}");
-        };
+        let run = run(line);
         let link = run.link.clone().unwrap();
         let said = format!("{} {run:?}", link.parse().unwrap_err());
         assert!(!said.contains("hush"), "{said}");

@@ -103,6 +103,8 @@ pub struct Live {
     pub opened: AtomicU64,
     /// The ports of their UDP sockets.
     pub ports: Mutex<Vec<u16>>,
+    /// What came over the wires of those that have left.
+    pub wire: Mutex<WireSummary>,
 }
 
 /// A bot's turn to join. Held until it is in the call, or out of it for good.
@@ -281,11 +283,15 @@ impl Driver {
             links,
             wire,
             roamed,
+            live,
             mut outcome,
             ..
         } = self;
         outcome.tally.packets_lost = bot.packets_lost();
         outcome.wire = wire.summary();
+        if let Ok(mut sum) = live.wire.lock() {
+            sum.add(&outcome.wire);
+        }
         outcome.uplink = links.counts(Way::Up);
         outcome.downlink = links.counts(Way::Down);
         outcome.roamed_into_silence = roamed.is_some();

@@ -16,6 +16,7 @@ pub mod media;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod slo;
 pub mod stats;
 pub mod target;
