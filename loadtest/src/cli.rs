@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
@@ -166,6 +166,11 @@ pub struct Run {
     /// is the standard output.
     #[arg(long, value_name = "FILE.html")]
     pub html: Option<PathBuf>,
+
+    /// Serve live metrics to Prometheus while the run goes, at http://ADDRESS/metrics.
+    /// The address decides who can read them: 127.0.0.1:9464 only this machine.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub prometheus: Option<SocketAddr>,
 
     /// Bounds that are to hold, such as p99<20ms,loss<0.1%,join_p95<2s; else the exit
     /// code is 1. A wrong name lists those there are.

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod drive;
 mod findings;
 pub mod impair;
+pub mod live;
 pub mod measure;
 pub mod media;
 pub mod progress;

@@ -15,6 +15,7 @@ use conclave_loadtest::{
     cli::{Cli, Command, Compare, Html, LinkText, Run, SelfTest},
     drive::Live,
     impair::{Paths, Rules, household::Subnet},
+    live::exporter::Exporter,
     media::material,
     progress::Progress,
     report::{Comparison, Report, Verdict, html, schema_json},
@@ -93,10 +94,22 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     plan.paths = paths(arguments, &plan)?;
 
     let live = Arc::new(Live::default());
-    let mut progress = Progress::new(live.clone());
+    let mut progress = Progress::new(live.clone(), arguments.lateness_bound);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let exporter = arguments
+        .prometheus
+        .map(|address| runtime.block_on(Exporter::start(address, live.clone())))
+        .transpose()
+        .context("the metrics cannot be served with --prometheus")?;
+    if let Some(exporter) = &exporter {
+        writeln!(
+            io::stderr(),
+            "metrics at http://{}/metrics",
+            exporter.address()
+        )?;
+    }
     let mut report = runtime.block_on(run::run(
         &plan,
         recordings,
