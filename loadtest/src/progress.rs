@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::{task::JoinHandle, time};
+use tokio::{sync::watch, task::JoinHandle, time};
 
 use crate::{
     drive::Live,
@@ -23,7 +23,13 @@ const TICK: Duration = Duration::from_millis(250);
 pub struct Progress {
     live: Arc<Live>,
     bound: Bound,
-    shown: Option<(MultiProgress, JoinHandle<()>)>,
+    shown: Option<Shown>,
+}
+
+struct Shown {
+    stage: watch::Sender<Stage>,
+    screen: MultiProgress,
+    task: JoinHandle<()>,
 }
 
 /// What the load test itself must keep to.
@@ -44,23 +50,29 @@ impl Progress {
         }
     }
 
-    /// Shows a stage in place of the one before.
+    /// Shows a stage in place of the one before. Has to be called within a tokio runtime.
     pub fn show(&mut self, stage: Stage) {
-        self.clear();
-        if !stderr().is_terminal() {
-            return;
+        if let Some(shown) = &self.shown {
+            shown.stage.send_replace(stage);
+        } else if stderr().is_terminal() {
+            let (stage, stages) = watch::channel(stage);
+            let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            let view = View::new(screen.clone(), self.bound);
+            let task = tokio::spawn(follow(view, stages, self.live.clone()));
+            self.shown = Some(Shown {
+                stage,
+                screen,
+                task,
+            });
         }
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let task = tokio::spawn(follow(screen.clone(), stage, self.live.clone(), self.bound));
-        self.shown = Some((screen, task));
     }
 
     /// Shows nothing any more.
     pub fn clear(&mut self) {
-        if let Some((screen, task)) = self.shown.take() {
-            task.abort();
+        if let Some(shown) = self.shown.take() {
+            shown.task.abort();
             // Fails when the terminal is gone, and then nothing is to be cleared.
-            let _ = screen.clear();
+            let _ = shown.screen.clear();
         }
     }
 }
@@ -78,66 +90,99 @@ impl Stage {
     }
 }
 
-async fn follow(screen: MultiProgress, stage: Stage, live: Arc<Live>, bound: Bound) {
-    let (name, length) = stage.told();
-    let bar = screen.add(ProgressBar::new(length));
-    let template = if length == 0 {
-        "{prefix:>12.bold}  {spinner} {msg}"
-    } else {
-        "{prefix:>12.bold}  {bar:36.cyan/dim} {percent:>3} %  {msg}"
-    };
-    // The templates are ours, and sound.
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━━─"));
-    }
-    bar.set_prefix(name);
-    let mut lines: Vec<ProgressBar> = Vec::new();
+async fn follow(mut view: View, mut stages: watch::Receiver<Stage>, live: Arc<Live>) {
     let mut recent = Recent::default();
-    let started = Instant::now();
     let mut ticks = time::interval(TICK);
+    let mut began = Instant::now();
+    view.begin(*stages.borrow());
     loop {
         ticks.tick().await;
         let now = Instant::now();
+        if stages.has_changed().unwrap_or_default() {
+            began = now;
+            view.begin(*stages.borrow_and_update());
+        }
+        let counts = live.counts.snapshot();
         recent.note(Reading {
             at: now,
             cpu: generator::cpu_time(),
-            counts: live.counts.snapshot(),
+            counts: counts.clone(),
         });
-        let Some(last) = recent.last() else { continue };
-        advance(&bar, stage, &last.counts, now - started);
-        let told = told(&last.counts, recent.read().as_ref(), bound);
-        while lines.len() < told.len() {
-            let line = ProgressBar::new(0);
-            if let Ok(style) = ProgressStyle::with_template("{prefix:>12.dim}  {msg}") {
-                line.set_style(style);
-            }
-            lines.push(screen.add(line));
-        }
-        for line in lines.drain(told.len()..) {
-            screen.remove(&line);
-        }
-        for (line, (label, text)) in lines.iter().zip(told) {
-            line.set_prefix(label);
-            line.set_message(text);
-        }
+        view.advance(*stages.borrow(), &counts, now - began);
+        view.tell(&counts, recent.read().as_ref());
     }
 }
 
-fn advance(bar: &ProgressBar, stage: Stage, counts: &Snapshot, elapsed: Duration) {
-    match stage {
-        Stage::Joining(bots) => {
-            let tried = counts.joined + counts.failed;
-            bar.set_position(tried);
-            bar.set_message(format!("{tried} of {bots} bots"));
+/// The bar and the lines.
+struct View {
+    screen: MultiProgress,
+    bar: ProgressBar,
+    lines: Vec<ProgressBar>,
+    bound: Bound,
+}
+
+/// A line in one of our own templates, which are sound.
+fn styled(line: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => line.with_style(style.progress_chars("━━─")),
+        Err(_) => line,
+    }
+}
+
+impl View {
+    fn new(screen: MultiProgress, bound: Bound) -> Self {
+        Self {
+            bar: screen.add(ProgressBar::new(0)),
+            screen,
+            lines: Vec::new(),
+            bound,
         }
-        Stage::WarmingUp(time) | Stage::Measuring(time) | Stage::Lingering(time) => {
-            bar.set_position(elapsed.min(time).as_millis() as u64);
-            let left = time.saturating_sub(elapsed).as_secs_f64().ceil();
-            bar.set_message(format!("{left:.0} s left"));
+    }
+
+    fn begin(&mut self, stage: Stage) {
+        let (name, length) = stage.told();
+        let template = if length == 0 {
+            "{prefix:>12.bold}  {spinner} {msg}"
+        } else {
+            "{prefix:>12.bold}  {bar:36.cyan/dim} {percent:>3} %  {msg}"
+        };
+        self.bar = styled(self.bar.clone(), template);
+        self.bar.set_length(length);
+        self.bar.set_prefix(name);
+    }
+
+    fn advance(&self, stage: Stage, counts: &Snapshot, elapsed: Duration) {
+        match stage {
+            Stage::Joining(bots) => {
+                let tried = counts.joined + counts.failed;
+                self.bar.set_position(tried);
+                self.bar.set_message(format!("{tried} of {bots} bots"));
+            }
+            Stage::WarmingUp(time) | Stage::Measuring(time) | Stage::Lingering(time) => {
+                self.bar.set_position(elapsed.min(time).as_millis() as u64);
+                let left = time.saturating_sub(elapsed).as_secs_f64().ceil();
+                self.bar.set_message(format!("{left:.0} s left"));
+            }
+            Stage::Leaving => {
+                self.bar.tick();
+                let left = counts.participants();
+                self.bar.set_message(format!("{left} bots in the call"));
+            }
         }
-        Stage::Leaving => {
-            bar.tick();
-            bar.set_message(format!("{} bots in the call", counts.participants()));
+    }
+
+    fn tell(&mut self, counts: &Snapshot, recently: Option<&Recently>) {
+        let told = told(counts, recently, self.bound);
+        while self.lines.len() < told.len() {
+            let line = self.screen.add(ProgressBar::new(0));
+            self.lines.push(styled(line, "{prefix:>12.dim}  {msg}"));
+        }
+        for line in self.lines.drain(told.len()..) {
+            self.screen.remove(&line);
+        }
+        for (line, (label, text)) in self.lines.iter().zip(told) {
+            line.set_prefix(label);
+            line.set_message(text);
         }
     }
 }

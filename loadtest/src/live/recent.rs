@@ -54,11 +54,6 @@ impl Recent {
         self.0.push_back(reading);
     }
 
-    /// The latest reading.
-    pub fn last(&self) -> Option<&Reading> {
-        self.0.back()
-    }
-
     /// What happened between the first and the last reading kept; none of a single one.
     pub fn read(&self) -> Option<Recently> {
         let (first, last) = (self.0.front()?, self.0.back()?);
