@@ -5,7 +5,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::Arc,
     time::Instant,
 };
 
@@ -14,7 +13,7 @@ use conclave_protocol::signal::Source;
 
 use crate::{
     measure::tally::{Opened, Sent},
-    media::stamp::MonotonicClock,
+    media::program::Program,
     target::{
         Action, HttpRequest, Input, LegId, Milestone, Note, Seat, Signalling, SignallingError,
         Target, View,
@@ -23,7 +22,7 @@ use crate::{
 
 use self::{
     peer::{Layout, Peer, PeerError, PeerOutput},
-    publish::{Origins, Publisher, Recordings, Sabotage},
+    publish::{Craft, Publisher},
     receive::Receiver,
     seal::Frames,
 };
@@ -41,12 +40,10 @@ pub struct BotConfig {
     pub target: Target,
     /// Its place there.
     pub seat: Seat,
-    /// What it plays, if it publishes.
-    pub recordings: Option<Arc<Recordings>>,
-    /// How its stamps are made.
-    pub clock: MonotonicClock,
-    /// Deliberate damage.
-    pub sabotage: Sabotage,
+    /// What it plays on its tracks.
+    pub programs: Vec<Program>,
+    /// How it makes frames.
+    pub craft: Craft,
 }
 
 /// What a bot is told to do in the middle of a call.
@@ -77,9 +74,6 @@ pub enum BotFailure {
     /// A frame could not be sealed.
     #[error("a frame could not be sealed: {0}")]
     Seal(#[from] conclave_e2ee::SealError),
-    /// The system gave no random numbers.
-    #[error("no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
     /// More bots than frames can be told apart by.
     #[error("there can be at most {} bots that do not seal", LeafIndex::LIMIT)]
     TooMany,
@@ -289,6 +283,7 @@ impl Bot {
 
     /// Sends these sources from now on, and no others.
     pub fn publish(&mut self, now: Instant, sources: Vec<Source>) -> Result<(), BotFailure> {
+        self.config.seat.on.clone_from(&sources);
         if let Some(publisher) = &mut self.publisher {
             publisher.publish(now, &sources);
         }
@@ -385,7 +380,7 @@ impl Bot {
             Action::Keys(change) => self.frames.change(&change),
             Action::Note(note) => {
                 if matches!(note, Note::Reached(Milestone::InCall)) {
-                    self.begin(now)?;
+                    self.begin(now);
                 }
                 self.event(BotEvent::Note(note));
             }
@@ -394,17 +389,16 @@ impl Bot {
     }
 
     /// Begins to play.
-    fn begin(&mut self, now: Instant) -> Result<(), BotFailure> {
-        if let (Some(recordings), None) = (&self.config.recordings, &self.publisher) {
-            self.publisher = Some(Publisher::new(
-                recordings.clone(),
-                Origins::random()?,
-                self.config.clock,
-                self.config.sabotage,
-                now,
-            ));
+    fn begin(&mut self, now: Instant) {
+        let BotConfig {
+            programs,
+            craft,
+            seat,
+            ..
+        } = &self.config;
+        if !programs.is_empty() && self.publisher.is_none() {
+            self.publisher = Some(Publisher::new(programs, &seat.on, *craft, now));
         }
-        Ok(())
     }
 
     fn on_peer(&mut self, now: Instant, leg: LegId, output: PeerOutput) -> Result<(), BotFailure> {
@@ -439,10 +433,10 @@ impl Bot {
                     None => {}
                 }
             }
-            PeerOutput::KeyFrameWanted(source, layer) => {
+            PeerOutput::KeyFrameWanted(source, _) => {
                 self.event(BotEvent::KeyFrameWanted);
                 if let Some(publisher) = &mut self.publisher {
-                    publisher.want_key_frame(source, layer);
+                    publisher.want_key_frame(now, source);
                 }
             }
             PeerOutput::Closed => return Err(BotFailure::MediaClosed),

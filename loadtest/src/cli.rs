@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration}
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
 
-use crate::drive::server::ServerAddress;
+use crate::{drive::server::ServerAddress, scenario::flags::Flags};
 
 /// Load test for Conclave: bots that are real members of real calls. They join over the
 /// same signalling as browsers, seal the recordings that they play and open what they
@@ -26,11 +26,13 @@ pub enum Command {
     /// Exit codes: 0 the numbers stand; 1 nothing was measured, a bot could not join or
     /// stay, or frames failed to open; 2 wrong usage; 3 the load test was itself the
     /// bottleneck, so the numbers say nothing.
-    Run(Run),
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| error.to_string())
+    Run(Box<Run>),
+    /// List the scenarios that are part of this program, or show one, to be changed and
+    /// given with --scenario.
+    Scenarios {
+        /// Which one to show.
+        name: Option<String>,
+    },
 }
 
 /// A link that nothing prints: a wrong one must not show its secret in an error message.
@@ -70,33 +72,13 @@ pub struct Run {
     #[arg(long, env = "CONCLAVE_LINK", hide_env_values = true)]
     pub link: Option<LinkText>,
 
-    /// Bots that send a camera and a microphone.
-    #[arg(long, default_value_t = 1)]
-    pub publishers: usize,
-
-    /// Bots that receive.
-    #[arg(long, default_value_t = 5)]
-    pub subscribers: usize,
-
-    /// How long to measure.
-    #[arg(long, default_value = "10s", value_parser = seconds)]
-    pub duration: Duration,
-
-    /// How long everyone plays before measuring.
-    #[arg(long, default_value = "3s", value_parser = seconds)]
-    pub warmup: Duration,
+    /// What to run.
+    #[command(flatten)]
+    pub scenario: Flags,
 
     /// How long bots stay in the call after measuring.
-    #[arg(long, default_value = "0s", value_parser = seconds)]
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub linger: Duration,
-
-    /// VP8 recording for the cameras (IVF). Made with ffmpeg when not given.
-    #[arg(long, value_name = "FILE.ivf")]
-    pub video: Option<PathBuf>,
-
-    /// Opus recording for the microphones (Ogg). Made with ffmpeg when not given.
-    #[arg(long, value_name = "FILE.ogg")]
-    pub audio: Option<PathBuf>,
 
     /// Write the report as JSON; "-" is the standard output.
     #[arg(long, value_name = "FILE")]
@@ -106,21 +88,8 @@ pub struct Run {
     #[arg(long, default_value = "Bot", value_name = "PREFIX")]
     pub name: String,
 
-    /// Cameras that a receiver can take at once.
-    #[arg(long, default_value_t = 9)]
-    pub camera_slots: usize,
-
-    /// Voices that a receiver can take at once.
-    #[arg(long, default_value_t = 4)]
-    pub audio_slots: usize,
-
-    /// Bots that join at the same time; 0: all at once. More make each commit race with
-    /// others.
-    #[arg(long, default_value_t = 4)]
-    pub join_concurrency: usize,
-
     /// How long a bot may take to join.
-    #[arg(long, default_value = "60s", value_parser = seconds)]
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub join_patience: Duration,
 
     /// Do not seal frames, and stay out of the group: to measure forwarding alone, or
@@ -129,7 +98,7 @@ pub struct Run {
     pub plain: bool,
 
     /// How late 1 of 100 sends or wake-ups may be before the run is void.
-    #[arg(long, default_value = "20ms", value_parser = seconds)]
+    #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
     pub lateness_bound: Duration,
 }
 
@@ -144,24 +113,41 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    fn run(line: &str) -> Box<Run> {
+        match Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command
+        {
+            Command::Run(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_documented_call_is_understood() {
-        let line = "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
-                    --subscribers 20 --duration 10s --json out.json";
-        let Command::Run(run) = Cli::try_parse_from(line.split_whitespace())
-            .unwrap()
-            .command;
-        assert_eq!((run.publishers, run.subscribers), (1, 20));
-        assert_eq!(run.duration, Duration::from_secs(10));
+        let run = run(
+            "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
+                       --subscribers 20 --duration 10s --json out.json",
+        );
+        let scenario = run.scenario.scenario().unwrap();
+        assert_eq!((scenario.publishers(), scenario.receivers()), (1, 20));
+        assert_eq!(scenario.duration, Duration::from_secs(10));
         assert_eq!(run.json, Some(PathBuf::from("out.json")));
     }
 
     #[test]
+    fn a_scenario_is_named_or_a_file() {
+        let line = "conclave-loadtest run gallery --publishers 12 --warmup 1m";
+        let scenario = run(line).scenario.scenario().unwrap();
+        assert_eq!((scenario.name.as_str(), scenario.size()), ("gallery", 12));
+        assert_eq!(scenario.warmup, Duration::from_secs(60));
+        let both = "conclave-loadtest run gallery --scenario file.toml";
+        assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
+    }
+
+    #[test]
     fn a_link_that_is_refused_is_not_repeated() {
-        let line = "conclave-loadtest run --link http://localhost:8080/r/room#hush";
-        let Command::Run(run) = Cli::try_parse_from(line.split_whitespace())
-            .unwrap()
-            .command;
+        let run = run("conclave-loadtest run --link http://localhost:8080/r/room#hush");
         let link = run.link.clone().unwrap();
         let said = format!("{} {run:?}", link.parse().unwrap_err());
         assert!(!said.contains("hush"), "{said}");

@@ -34,6 +34,10 @@ mod sockets;
 /// How many datagrams are taken before others get their turn.
 const BURST: usize = 64;
 
+/// Members go over to the keys of a newcomer's epoch about a second after they have seen
+/// it; until then the newcomer gets frames of an epoch from before its time.
+const NEWCOMER: Duration = Duration::from_secs(3);
+
 /// What all bots are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -111,6 +115,10 @@ pub struct Outcome {
     pub tally: Tally,
     /// How it came into the call.
     pub join: JoinTimes,
+    /// When it was in the call.
+    pub in_call_at: Option<Instant>,
+    /// When it left.
+    pub left_at: Option<Instant>,
     /// Members of the group when it left.
     pub members: usize,
     /// Commits refused.
@@ -202,7 +210,7 @@ pub async fn run(
 impl Driver {
     async fn connect(config: BotConfig, live: Arc<Live>) -> Result<Self, DriveError> {
         let started = Instant::now();
-        let (target, clock) = (&config.target, config.clock);
+        let (target, clock) = (&config.target, config.craft.clock);
         // The address that reaches the server's front door also reaches its media port.
         let (conversation, local) =
             Conversation::open(target.server(), &target.transport()).await?;
@@ -237,11 +245,14 @@ impl Driver {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
+            self.outcome.left_at = Some(Instant::now());
             self.bot.leave(Instant::now())?;
             self.flush().await?;
             self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
+        self.outcome.left_at.get_or_insert_with(Instant::now);
+        self.live.joined.fetch_sub(1, Ordering::Relaxed);
         self.outcome.tally.packets_lost = self.bot.packets_lost();
         self.outcome
     }
@@ -393,7 +404,10 @@ impl Driver {
                 let step = match milestone {
                     Milestone::Admitted => &mut join.admitted,
                     Milestone::InGroup => &mut join.in_group,
-                    Milestone::InCall => &mut join.in_call,
+                    Milestone::InCall => {
+                        outcome.in_call_at.get_or_insert(now);
+                        &mut join.in_call
+                    }
                 };
                 JoinTimes::reach(step, after);
             }
@@ -419,7 +433,12 @@ impl Driver {
                     JoinTimes::reach(&mut join.first_picture, after);
                 }
             }
-            BotEvent::Unopened(error) => outcome.tally.unopened(error),
+            BotEvent::Unopened(error) => {
+                let is_new = outcome
+                    .in_call_at
+                    .is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER);
+                outcome.tally.unopened(error, is_new);
+            }
         }
     }
 }

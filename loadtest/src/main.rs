@@ -13,10 +13,11 @@ use conclave_loadtest::{
     bot::publish::Sabotage,
     cli::{Cli, Command, LinkText, Run},
     drive::Live,
-    media::material,
+    media::material::Library,
     progress::Progress,
     report::Report,
     run::{self, Plan},
+    scenario::built_in,
     target::Target,
 };
 use mimalloc::MiMalloc;
@@ -29,13 +30,17 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let Command::Run(run) = Cli::parse().command;
+    let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(io::stderr)
         .init();
-    match execute(&run) {
-        Ok(report) => ExitCode::from(report.verdict.exit_code()),
+    let done = match command {
+        Command::Run(run) => execute(&run).map(|report| report.verdict.exit_code()),
+        Command::Scenarios { name } => scenarios(name.as_deref()).map(|()| 0),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
         Err(problem) => {
             let _ = writeln!(io::stderr(), "error: {problem:#}");
             ExitCode::from(USAGE)
@@ -43,35 +48,35 @@ fn main() -> ExitCode {
     }
 }
 
+/// Lists the scenarios, or shows one.
+fn scenarios(name: Option<&str>) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if let Some(name) = name {
+        out.write_all(built_in::text(name)?.as_bytes())?;
+        return Ok(());
+    }
+    for name in built_in::names() {
+        let scenario = built_in::scenario(name)?;
+        writeln!(out, "{name:<14} {}", scenario.description)?;
+    }
+    Ok(())
+}
+
 fn execute(arguments: &Run) -> anyhow::Result<Report> {
-    anyhow::ensure!(
-        arguments.publishers + arguments.subscribers > 0,
-        "there is nobody to run: give --publishers or --subscribers"
-    );
+    let scenario = arguments.scenario.scenario()?;
     let link = arguments.link.as_ref().map(LinkText::parse).transpose()?;
     let existing_call = link.is_some();
     let mut target = Target::conclave(arguments.server.clone(), link)?;
     let Target::Conclave { plain, .. } = &mut target;
     *plain = arguments.plain;
-    let recordings = match arguments.publishers {
-        0 => None,
-        _ => Some(Arc::new(material::recordings(
-            arguments.video.as_deref(),
-            arguments.audio.as_deref(),
-        )?)),
-    };
+    let library = Library::load(&scenario, existing_call)?;
     let plan = Plan {
         target,
         existing_call,
-        publishers: arguments.publishers,
-        subscribers: arguments.subscribers,
-        camera_slots: arguments.camera_slots,
-        audio_slots: arguments.audio_slots,
+        scenario,
+        library: Arc::new(library),
         name: arguments.name.clone(),
-        join_concurrency: Some(arguments.join_concurrency).filter(|at_once| *at_once > 0),
         join_patience: arguments.join_patience,
-        warmup: arguments.warmup,
-        duration: arguments.duration,
         linger: arguments.linger,
         lateness_bound: arguments.lateness_bound,
         sabotage: Sabotage::None,
@@ -82,17 +87,11 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let report = runtime.block_on(run::run(
-        &plan,
-        recordings,
-        live,
-        |stage| progress.show(stage),
-        async {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        },
-    ));
+    let report = runtime.block_on(run::run(&plan, live, |stage| progress.show(stage), async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }));
     progress.clear();
     if let Some(path) = &arguments.json {
         write_json(&report, path)?;

@@ -265,8 +265,10 @@ pub struct Seat {
     pub number: u32,
     /// What it is called.
     pub name: String,
-    /// What it sends and takes.
+    /// What it can send and take.
     pub layout: Layout,
+    /// What it sends at first.
+    pub on: Vec<Source>,
     /// What it wants to see at first.
     pub view: View,
 }
