@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::Arc,
     time::Instant,
 };
 
@@ -12,11 +13,14 @@ use conclave_e2ee::{LeafIndex, OpenError};
 use conclave_protocol::signal::Source;
 
 use crate::{
-    measure::tally::{Opened, Sent},
+    measure::{
+        tally::{LostPackets, Opened, Sent},
+        wire::Meaning,
+    },
     media::program::Program,
     target::{
-        Action, HttpRequest, Input, LegId, Milestone, Note, Seat, Signalling, SignallingError,
-        Target, View,
+        Action, HttpRequest, Input, KeyChange, LegId, Milestone, Note, Seat, Signalling,
+        SignallingError, Target, View,
     },
 };
 
@@ -24,6 +28,7 @@ use self::{
     peer::{Layout, Peer, PeerError, PeerOutput},
     publish::{Craft, Publisher},
     receive::Receiver,
+    ring::KeyRing,
     seal::Frames,
 };
 
@@ -31,6 +36,7 @@ pub mod peer;
 pub mod plain;
 pub mod publish;
 pub mod receive;
+pub mod ring;
 pub mod seal;
 
 /// What a bot is to do.
@@ -44,6 +50,8 @@ pub struct BotConfig {
     pub programs: Vec<Program>,
     /// How it makes frames.
     pub craft: Craft,
+    /// Where members put their keys for those who are none.
+    pub ring: Arc<KeyRing>,
 }
 
 /// What a bot is told to do in the middle of a call.
@@ -161,7 +169,11 @@ impl Bot {
     pub fn new(config: BotConfig, now: Instant) -> Result<Self, BotFailure> {
         let signalling = config.target.signalling(&config.seat, now)?;
         let frames = if config.target.seals() {
-            Frames::sealed()
+            if config.seat.is_member {
+                Frames::sealed()
+            } else {
+                Frames::guest(config.ring.clone())
+            }
         } else {
             Frames::plain(LeafIndex::new(config.seat.number).ok_or(BotFailure::TooMany)?)
         };
@@ -277,8 +289,17 @@ impl Bot {
     }
 
     /// Packets that never came.
-    pub fn packets_lost(&self) -> u64 {
-        self.legs.values().map(|leg| leg.receiver.lost()).sum()
+    pub fn packets_lost(&self) -> LostPackets {
+        let mut lost = LostPackets::default();
+        for leg in self.legs.values() {
+            lost.add(&leg.receiver.lost());
+        }
+        lost
+    }
+
+    /// What a payload type that comes in on a leg stands for.
+    pub fn meaning(&self, leg: LegId, payload_type: u8) -> Option<Meaning> {
+        self.legs.get(&leg)?.peer.meaning(payload_type)
     }
 
     /// Sends these sources from now on, and no others.
@@ -377,8 +398,19 @@ impl Bot {
                     leg.peer.channel_send(&message)?;
                 }
             }
-            Action::Keys(change) => self.frames.change(&change),
+            Action::Keys(change) => {
+                if let KeyChange::Install {
+                    epoch, base_key, ..
+                } = &change
+                {
+                    self.config.ring.put(*epoch, base_key);
+                }
+                self.frames.change(&change);
+            }
             Action::Note(note) => {
+                if let Note::Roster(roster) = &note {
+                    self.config.ring.put_roster(roster);
+                }
                 if matches!(note, Note::Reached(Milestone::InCall)) {
                     self.begin(now);
                 }
@@ -427,7 +459,11 @@ impl Bot {
                 let Some(leg) = self.legs.get_mut(&leg) else {
                     return Ok(());
                 };
-                match leg.receiver.handle(packet, &mut self.frames) {
+                let frame = leg.receiver.handle(packet, &mut self.frames);
+                if let Some(roster) = self.frames.take_news() {
+                    self.event(BotEvent::Note(Note::Roster(roster)));
+                }
+                match frame {
                     Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
                     Some(Err(error)) => self.event(BotEvent::Unopened(error)),
                     None => {}

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{sleep_until, timeout},
@@ -19,15 +20,26 @@ use tokio_tungstenite::tungstenite;
 
 use crate::{
     bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
-    measure::{join::JoinTimes, tally::Tally},
+    impair::{LinkCounts, Path, Way},
+    measure::{
+        join::JoinTimes,
+        tally::Tally,
+        wire::{RtpHeader, WireSummary, WireWatch},
+    },
     media::stamp::MonotonicClock,
     target::{HttpRequest, Input, LegId, Milestone, Note},
 };
 
-use self::{conversation::Conversation, http::HttpError, sockets::Sockets};
+use self::{
+    conversation::Conversation,
+    http::HttpError,
+    links::{Links, Parcel},
+    sockets::Sockets,
+};
 
 mod conversation;
 pub mod http;
+mod links;
 pub mod server;
 mod sockets;
 
@@ -127,6 +139,18 @@ pub struct Outcome {
     pub strangers_refused: u64,
     /// Datagrams that the kernel did not take.
     pub datagrams_not_sent: u64,
+    /// What came over the wire, over the whole run.
+    pub wire: WireSummary,
+    /// What was done to its packets on the way up, over the whole run; none if nothing.
+    pub uplink: Option<LinkCounts>,
+    /// … and on the way down.
+    pub downlink: Option<LinkCounts>,
+    /// Times that its address changed.
+    pub roams: u64,
+    /// From a change of its address to the next RTP packet that came.
+    pub roam_gaps: Vec<Duration>,
+    /// Whether none came any more after the last one.
+    pub roamed_into_silence: bool,
     /// Why it did not stay until the end.
     pub failure: Option<DriveError>,
 }
@@ -137,6 +161,10 @@ struct Driver {
     clock: MonotonicClock,
     local: IpAddr,
     sockets: Sockets,
+    links: Links,
+    wire: WireWatch,
+    /// When its address changed, until media comes again.
+    roamed: Option<Instant>,
     conversation: Conversation,
     unsent: VecDeque<Message>,
     started: Instant,
@@ -160,6 +188,7 @@ enum Message {
 /// Runs a bot until the phase is [`Phase::Leave`], it is told to leave, or it fails.
 pub async fn run(
     config: BotConfig,
+    path: Path,
     mut phase: watch::Receiver<Phase>,
     mut directions: mpsc::UnboundedReceiver<Direction>,
     turn: JoinTurn,
@@ -183,7 +212,7 @@ pub async fn run(
         None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(config, live).await?;
+        let mut driver = Driver::connect(config, path, live).await?;
         while driver.outcome.join.in_call.is_none() {
             let ends = *phase.borrow() == Phase::Leave;
             if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
@@ -208,12 +237,16 @@ pub async fn run(
 }
 
 impl Driver {
-    async fn connect(config: BotConfig, live: Arc<Live>) -> Result<Self, DriveError> {
+    async fn connect(config: BotConfig, path: Path, live: Arc<Live>) -> Result<Self, DriveError> {
         let started = Instant::now();
         let (target, clock) = (&config.target, config.craft.clock);
         // The address that reaches the server's front door also reaches its media port.
-        let (conversation, local) =
-            Conversation::open(target.server(), &target.transport()).await?;
+        let (conversation, local) = Conversation::open(
+            target.server(),
+            &target.transport(),
+            path.household.as_deref(),
+        )
+        .await?;
         let mut bot = Bot::new(config, started)?;
         let mut outcome = Outcome::default();
         let now = Instant::now();
@@ -223,7 +256,10 @@ impl Driver {
             bot,
             clock,
             local,
-            sockets: Sockets::default(),
+            sockets: Sockets::new(path.household.clone()),
+            links: Links::new(path),
+            wire: WireWatch::default(),
+            roamed: None,
             conversation,
             unsent: VecDeque::new(),
             started,
@@ -238,9 +274,7 @@ impl Driver {
         mut phase: watch::Receiver<Phase>,
         directions: &mut mpsc::UnboundedReceiver<Direction>,
     ) -> Outcome {
-        self.outcome
-            .tally
-            .measure(*phase.borrow() == Phase::Measure);
+        self.measure(*phase.borrow() == Phase::Measure);
         let stay = async {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
@@ -251,10 +285,28 @@ impl Driver {
             self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
-        self.outcome.left_at.get_or_insert_with(Instant::now);
-        self.live.joined.fetch_sub(1, Ordering::Relaxed);
-        self.outcome.tally.packets_lost = self.bot.packets_lost();
-        self.outcome
+        let Self {
+            bot,
+            links,
+            wire,
+            roamed,
+            live,
+            mut outcome,
+            ..
+        } = self;
+        outcome.left_at.get_or_insert_with(Instant::now);
+        live.joined.fetch_sub(1, Ordering::Relaxed);
+        outcome.tally.packets_lost = bot.packets_lost();
+        outcome.wire = wire.summary();
+        outcome.uplink = links.counts(Way::Up);
+        outcome.downlink = links.counts(Way::Down);
+        outcome.roamed_into_silence = roamed.is_some();
+        outcome
+    }
+
+    fn measure(&mut self, measuring: bool) {
+        self.outcome.tally.measure(measuring);
+        self.links.begin_window();
     }
 
     fn follow(&mut self, direction: Direction) -> Result<Step, DriveError> {
@@ -268,8 +320,15 @@ impl Driver {
         Ok(Step::Stay)
     }
 
-    /// Goes on from other ports.
+    /// Goes on from other ports, in a household from another address. What was on its way
+    /// to the old ones is lost.
     fn roam(&mut self) -> Result<(), DriveError> {
+        self.local = self.sockets.elsewhere(self.local);
+        self.links.sever();
+        self.outcome.roams += 1;
+        if self.wire.summary().media().received > 0 {
+            self.roamed = Some(Instant::now());
+        }
         for leg in self.sockets.legs() {
             self.open_socket(leg)?;
         }
@@ -294,7 +353,10 @@ impl Driver {
         directions: &mut mpsc::UnboundedReceiver<Direction>,
     ) -> Result<Step, DriveError> {
         self.flush().await?;
-        let due = self.bot.poll_timeout();
+        let due = [self.bot.poll_timeout(), self.links.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,
@@ -304,10 +366,11 @@ impl Driver {
         tokio::select! {
             changed = phase.changed() => {
                 let measuring = changed.is_ok() && *phase.borrow_and_update() == Phase::Measure;
-                self.outcome.tally.measure(measuring);
+                self.measure(measuring);
             }
             Some(direction) = directions.recv() => return self.follow(direction),
             () = timeout => {
+                self.carry()?;
                 self.bot.handle_timeout(Instant::now())?;
             }
             ready = self.sockets.readable() => {
@@ -333,12 +396,16 @@ impl Driver {
                 break;
             };
             match socket.try_recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let datagram = &buffer[..len];
-                    self.bot
-                        .handle_datagram(Instant::now(), leg, from, datagram)?;
-                    self.drain()?;
+                Ok((len, from)) if self.links.has(Way::Down) => {
+                    let parcel = Parcel {
+                        leg,
+                        peer: from,
+                        datagram: buffer[..len].to_vec(),
+                    };
+                    self.links.push(Instant::now(), Way::Down, parcel);
+                    self.carry()?;
                 }
+                Ok((len, from)) => self.deliver(leg, from, &buffer[..len])?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Answers something sent earlier that nobody took; ICE copes.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -346,6 +413,32 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Gives the bot what its links have brought to it, and sends what they have brought
+    /// to its sockets.
+    fn carry(&mut self) -> Result<(), DriveError> {
+        while let Some(parcel) = self.links.poll(Instant::now(), Way::Down) {
+            self.deliver(parcel.leg, parcel.peer, &parcel.datagram)?;
+        }
+        while let Some(parcel) = self.links.poll(Instant::now(), Way::Up) {
+            self.send(parcel.leg, parcel.peer, &parcel.datagram)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the bot a datagram that has come all the way.
+    fn deliver(&mut self, leg: LegId, from: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+        let now = Instant::now();
+        let bot = &self.bot;
+        self.wire
+            .datagram(now, datagram, |payload_type| bot.meaning(leg, payload_type));
+        if RtpHeader::read(datagram).is_some() {
+            let gap = self.roamed.take().map(|roamed| now - roamed);
+            self.outcome.roam_gaps.extend(gap);
+        }
+        self.bot.handle_datagram(now, leg, from, datagram)?;
+        self.drain()
     }
 
     /// Sends what the bot wants sent.
@@ -371,18 +464,42 @@ impl Driver {
                     self.bot.socket_opened(Instant::now(), leg, address)?;
                 }
                 BotOutput::CloseSocket(leg) => self.sockets.close(leg),
-                BotOutput::Transmit { leg, to, datagram } => self.transmit(leg, to, &datagram)?,
+                BotOutput::Transmit { leg, to, datagram } => self.transmit(leg, to, datagram)?,
                 BotOutput::Event(event) => self.note(event),
             }
         }
         Ok(())
     }
 
-    fn transmit(&mut self, leg: LegId, to: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+    fn transmit(
+        &mut self,
+        leg: LegId,
+        to: SocketAddr,
+        datagram: Vec<u8>,
+    ) -> Result<(), DriveError> {
+        if !self.links.has(Way::Up) {
+            return self.send(leg, to, &datagram);
+        }
+        let now = Instant::now();
+        let peer = to;
+        let parcel = Parcel {
+            leg,
+            peer,
+            datagram,
+        };
+        self.links.push(now, Way::Up, parcel);
+        while let Some(parcel) = self.links.poll(now, Way::Up) {
+            self.send(parcel.leg, parcel.peer, &parcel.datagram)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, leg: LegId, to: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
         let Some(socket) = self.sockets.get(leg) else {
             return Ok(());
         };
-        match socket.try_send_to(datagram, to) {
+        // Past the runtime, which takes a socket for full until it has looked at it once.
+        match SockRef::from(socket).send_to(datagram, &to.into()) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.outcome.datagrams_not_sent += 1;

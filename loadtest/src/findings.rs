@@ -9,22 +9,27 @@ use hdrhistogram::Histogram;
 
 use crate::{
     drive::{DriveError, Outcome},
+    impair::namespace::NamespaceError,
     measure::{
         attendance::{Attendance, Window},
         delivery,
         generator::Load,
         join::JoinTimes,
+        process::ProcessUse,
         server::CostPerPacket,
         tally::{Latency, SenderCount, Tally, Unopened, durations},
     },
     report::{
         self, Bandwidth, BuildProfile, CostSource, Distribution, Encryption, Fanout, FrameLatency,
-        Join, Known, Loss, Machine, PacketCounter, Packets, Report, Run, Server, Spread, Times,
-        Verdict,
+        Join, Known, Loss, Machine, PacketCounter, Report, Run, Server, Spread, Times, Verdict,
     },
     run::{Mark, Plan, Stay},
     scenario::group::Group,
 };
+
+mod faults;
+
+use self::faults::packets;
 
 /// Everything that a report is made from.
 pub(crate) struct Findings<'a> {
@@ -37,6 +42,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) stays: Vec<Stay>,
     /// Bots that did not come back.
     pub(crate) missing: usize,
+    /// Why blackouts did not come about.
+    pub(crate) blackouts: Option<NamespaceError>,
 }
 
 impl Findings<'_> {
@@ -97,6 +104,15 @@ impl Findings<'_> {
                 };
                 failures.push(format!("a bot {stage}: {failure}"));
             }
+        }
+        if let Some(problem) = &self.blackouts {
+            failures.push(format!("a blackout could not be made: {problem}"));
+        }
+        let silent = self.outcomes().filter(|o| o.roamed_into_silence).count();
+        if silent > 0 {
+            failures.push(format!(
+                "{silent} bots heard nothing more after their address changed"
+            ));
         }
         if self.missing > 0 {
             failures.push(format!("{} bots did not come back", self.missing));
@@ -188,12 +204,20 @@ impl Findings<'_> {
         }
     }
 
-    fn server(&self, seconds: f64) -> Known<Server> {
-        let cost = match (&self.begin.server, &self.end.server) {
-            (Ok(begin), Ok(end)) => end.since(begin),
-            (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
+    fn server(&self, receivers: &[&Tally], seconds: f64) -> Known<Server> {
+        let (begin, end) = match (&self.begin.server, &self.end.server) {
+            (Ok(begin), Ok(end)) => (begin, end),
+            (Err(reason), _) | (_, Err(reason)) => return Known::no(reason.to_string()),
         };
-        Known::from(cost).map(|cost| server(&cost, seconds))
+        let cost = end.since(begin, sum(receivers, |tally| tally.packets));
+        let source = match &self.plan.server_processes[..] {
+            [] => CostSource::Metrics,
+            pids => CostSource::Proc { pids: pids.into() },
+        };
+        Known::from(cost).map(|cost| {
+            let processes = begin.processes.zip(end.processes);
+            server(source, &cost, processes, seconds)
+        })
     }
 
     fn join(&self) -> Join {
@@ -230,15 +254,16 @@ impl Findings<'_> {
             };
             delivery::by_sent(publishers, receivers, &attendances, window)
         };
-        let received = sum(receivers, |tally| tally.packets_total);
-        let not_by_kind = "packets are not counted by kind";
+        let wire = self.wire();
+        let lost = self.lost_after_repair();
         Loss {
             packets_delivered: sum(receivers, |tally| tally.packets),
             packets_sent: sum(publishers, |tally| tally.packets_sent),
-            all: Packets::new(received, sum(receivers, |tally| tally.packets_lost)),
-            audio: Known::no(not_by_kind),
-            video: Known::no(not_by_kind),
-            retransmission: Known::no(not_by_kind),
+            all: packets(&wire.media(), lost.sum()),
+            audio: Known::Yes(packets(&wire.audio, lost.audio)),
+            video: Known::Yes(packets(&wire.video, lost.video)),
+            // What is lost of these is sent once more, under another number.
+            retransmission: Known::Yes(packets(&wire.retransmission, wire.retransmission.lost())),
             frames_expected: delivery.expected,
             frames_delivered: delivery.opened,
             delivered_ratio: Known::of(delivery.ratio(), "no frame was expected"),
@@ -278,8 +303,8 @@ impl Findings<'_> {
         wake_lateness: Histogram<u64>,
         datagrams_not_read: Option<u64>,
     ) -> Report {
-        let publishers = self.tallies(|group| !group.sources().is_empty());
-        let receivers = self.tallies(|group| group.slots.total() > 0);
+        let publishers = self.tallies(Group::sends);
+        let receivers = self.tallies(Group::receives);
         let seconds = (self.end.at - self.begin.at).as_secs_f64();
         Report {
             schema: report::SCHEMA,
@@ -288,13 +313,13 @@ impl Findings<'_> {
             slos: Vec::new(),
             run: self.run(seconds),
             fanout: Known::Yes(self.fanout(&receivers)),
-            server: self.server(seconds),
+            server: self.server(&receivers, seconds),
             join: self.join(),
             video: Known::no("pictures are not watched for freezes"),
             bandwidth: Known::Yes(bandwidth(&receivers, seconds)),
             encryption: Known::Yes(self.encryption(&publishers, &receivers)),
             loss: self.loss(&publishers, &receivers),
-            faults: Known::no("nothing was done to the links"),
+            faults: self.faults(),
             soak: Known::no("the server was not watched over the run"),
             generator: self
                 .load(wake_lateness, datagrams_not_read)
@@ -308,12 +333,33 @@ fn sum(tallies: &[&Tally], value: fn(&Tally) -> u64) -> u64 {
     tallies.iter().map(|tally| value(tally)).sum()
 }
 
-fn server(cost: &CostPerPacket, seconds: f64) -> Server {
+fn server(
+    source: CostSource,
+    cost: &CostPerPacket,
+    processes: Option<(ProcessUse, ProcessUse)>,
+    seconds: f64,
+) -> Server {
     let seconds = seconds.max(1e-9);
-    let not_on_page = "the metrics page is not read for it";
+    let unasked = "the server's processes were not named: give --server-pid";
+    let held =
+        |value: fn(&ProcessUse) -> u64| Known::of(processes.map(|(_, end)| value(&end)), unasked);
+    let part = |value: fn(&ProcessUse) -> Duration| {
+        let part = processes.map(|(begin, end)| value(&end).saturating_sub(value(&begin)));
+        Known::of(
+            part.map(|time| time.as_secs_f64() * 1e6 / cost.packets),
+            unasked,
+        )
+    };
+    let switches = processes.map(|(begin, end)| {
+        end.context_switches.saturating_sub(begin.context_switches) as f64 / seconds
+    });
+    let files = processes.map(|(_, end)| end.files);
     Server {
-        source: CostSource::Metrics,
-        packets_counted_by: PacketCounter::Server,
+        source,
+        packets_counted_by: match cost.counted_by_server {
+            true => PacketCounter::Server,
+            false => PacketCounter::Receivers,
+        },
         packets_forwarded: cost.packets as u64,
         packets_per_second: cost.packets / seconds,
         packets_per_second_per_core: Known::of(
@@ -322,18 +368,21 @@ fn server(cost: &CostPerPacket, seconds: f64) -> Server {
         ),
         cpu_cores: Known::Yes(cost.process_seconds / seconds),
         cpu_us_per_packet: Known::Yes(cost.process_micros),
-        user_us_per_packet: Known::no(not_on_page),
-        system_us_per_packet: Known::no(not_on_page),
+        user_us_per_packet: part(|used| used.user),
+        system_us_per_packet: part(|used| used.system),
         worker_us_per_packet: Known::of(
             cost.worker_micros,
-            "the metrics page does not tell its media threads apart",
+            "nothing tells its media threads apart",
         ),
-        syscalls_per_packet: Known::no(not_on_page),
-        context_switches_per_second: Known::no(not_on_page),
-        memory_bytes: Known::no(not_on_page),
-        memory_per_participant_bytes: Known::no(not_on_page),
-        file_descriptors: Known::no(not_on_page),
-        threads: Known::no(not_on_page),
+        syscalls_per_packet: Known::no("they are not counted"),
+        context_switches_per_second: Known::of(switches, unasked),
+        memory_bytes: held(|used| used.resident_bytes),
+        memory_per_participant_bytes: Known::no("it was not looked at before anyone joined"),
+        file_descriptors: match files {
+            Some(files) => Known::of(files, "the processes are another user's"),
+            None => Known::no(unasked),
+        },
+        threads: held(|used| used.threads),
     }
 }
 

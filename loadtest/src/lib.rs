@@ -6,13 +6,17 @@
 //! [`run::run`] lets many of them into one call, and [`report::Report`] says what came of it.
 
 pub mod bot;
+pub mod capacity;
 pub mod cli;
 pub mod drive;
 mod findings;
+pub mod impair;
 pub mod measure;
 pub mod media;
 pub mod progress;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod slo;
+pub mod stats;
 pub mod target;

@@ -5,5 +5,7 @@ pub mod counters;
 pub mod delivery;
 pub mod generator;
 pub mod join;
+pub mod process;
 pub mod server;
 pub mod tally;
+pub mod wire;

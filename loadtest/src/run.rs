@@ -15,8 +15,9 @@ use tokio::{
 
 use crate::{
     bot::publish::Sabotage,
-    drive::{Live, Phase, server::ServerAddress},
+    drive::{Live, Phase},
     findings::Findings,
+    impair::{BotPlace, Paths, Roam},
     measure::{
         generator::{self, Watch},
         server::{self, CostUnknown, ServerCost},
@@ -24,7 +25,7 @@ use crate::{
     },
     media::material::Library,
     report::Report,
-    scenario::Scenario,
+    scenario::{Scenario, group::Group},
     target::Target,
 };
 
@@ -38,6 +39,8 @@ mod crew;
 pub struct Plan {
     /// On which server, in which call.
     pub target: Target,
+    /// The server's processes on this machine, if its cost is to be measured by them.
+    pub server_processes: Vec<u32>,
     /// Whether others may be in it.
     pub existing_call: bool,
     /// Who takes part and what they do.
@@ -54,9 +57,34 @@ pub struct Plan {
     pub lateness_bound: Duration,
     /// Deliberate damage by publishers.
     pub sabotage: Sabotage,
+    /// What is wrong with whose path.
+    pub paths: Paths,
+    /// Whose address changes, and when.
+    pub roams: Vec<Roam>,
 }
 
 impl Plan {
+    /// All bots of the call.
+    pub fn places(&self) -> impl Iterator<Item = BotPlace> + '_ {
+        (0..self.scenario.size()).map(|place| self.place(place))
+    }
+
+    /// Where the bot in a place stands among the others.
+    fn place(&self, place: usize) -> BotPlace {
+        let is = |place: usize, wanted: fn(&Group) -> bool| {
+            let group = self.scenario.group_of(place);
+            group.is_some_and(|(group, _)| wanted(&self.scenario.bots[group]))
+        };
+        let nth = |wanted: fn(&Group) -> bool| {
+            is(place, wanted).then(|| (0..=place).filter(|other| is(*other, wanted)).count())
+        };
+        BotPlace {
+            number: place + 1,
+            publisher: nth(Group::sends),
+            subscriber: nth(Group::receives),
+        }
+    }
+
     /// The video codecs that every bot knows: those that any sends.
     fn codecs(&self) -> Vec<Codec> {
         let mut codecs = Vec::new();
@@ -116,8 +144,8 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    async fn now(server: &ServerAddress) -> Self {
-        let cost = server::cost(server).await;
+    async fn now(plan: &Plan) -> Self {
+        let cost = server::cost(plan.target.server(), &plan.server_processes).await;
         Self {
             at: Instant::now(),
             cpu: generator::cpu_time(),
@@ -153,9 +181,11 @@ pub async fn run(
             .await;
     }
 
-    let begin = Mark::now(plan.target.server()).await;
+    let begin = Mark::now(plan).await;
+    plan.paths.begin_window(begin.at);
     let participants = live.joined.load(Ordering::Relaxed);
     crew.phase.send_replace(Phase::Measure);
+    crew.roam(begin.at);
     let watch = watch_the_clock(crew.phase.subscribe());
     if joined > 0 {
         on_stage(Stage::Measuring(scenario.duration));
@@ -163,7 +193,7 @@ pub async fn run(
         waiting.until(crew.play(origin, end)).await;
     }
     crew.phase.send_replace(Phase::Settle);
-    let end = Mark::now(plan.target.server()).await;
+    let end = Mark::now(plan).await;
     let ports = live.ports.lock().map(|ports| ports.clone());
     if joined > 0 {
         sleep(scenario.drain).await;
@@ -172,7 +202,8 @@ pub async fn run(
             waiting.until(sleep(plan.linger)).await;
         }
     }
-    let datagrams_not_read = generator::dropped_by_kernel(&ports.unwrap_or_default());
+    let blackouts = plan.paths.end().err();
+    let datagrams_not_read = plan.paths.dropped_by_kernel(&ports.unwrap_or_default());
 
     on_stage(Stage::Leaving);
     let (stays, missing) = crew.dismiss().await;
@@ -185,6 +216,7 @@ pub async fn run(
         participants,
         stays,
         missing,
+        blackouts,
     }
     .report(
         wake_lateness.unwrap_or_else(|_| durations()),

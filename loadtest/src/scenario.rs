@@ -145,12 +145,12 @@ impl Scenario {
 
     /// How many bots there are that send something.
     pub fn publishers(&self) -> usize {
-        self.count(|group| !group.sources().is_empty())
+        self.count(Group::sends)
     }
 
     /// How many bots there are that receive something.
     pub fn receivers(&self) -> usize {
-        self.count(|group| group.slots.total() > 0)
+        self.count(Group::receives)
     }
 
     /// How many of a source are on at once.
@@ -163,7 +163,7 @@ impl Scenario {
         self.bots.iter().map(on).sum()
     }
 
-    fn count(&self, wanted: impl Fn(&Group) -> bool) -> usize {
+    fn count(&self, wanted: fn(&Group) -> bool) -> usize {
         let groups = self.bots.iter().filter(|group| wanted(group));
         groups.map(|group| group.count).sum()
     }

@@ -60,6 +60,24 @@ async fn broadcast() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_no_members_open_frames_with_the_members_keys() {
+    let mut scenario = short("broadcast");
+    scenario.members = Some(3);
+    let report = run(scenario).await;
+    let encryption = report.encryption.yes().unwrap();
+    assert_eq!(encryption.group_size, 3);
+    assert_eq!(report.run.settings["members"], 3);
+    assert!(delivered(&report) > 0.97, "{report}");
+    // All five opened what the one sent, and know whose it was.
+    let [sender] = senders(&report) else {
+        panic!("{report}");
+    };
+    assert_eq!(sender.name, "Bot 1");
+    let expected = 5.0 * 30.0 * report.run.measured_seconds;
+    assert!(sender.video_frames as f64 > expected, "{sender:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gallery() {
     let mut scenario = short("gallery");
     let everyone = &mut scenario.bots[0];

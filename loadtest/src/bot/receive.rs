@@ -6,7 +6,7 @@ use conclave_e2ee::{Codec, OpenError};
 
 use super::{peer::IncomingPacket, seal::Frames};
 use crate::{
-    measure::tally::{Opened, StreamKey},
+    measure::tally::{LostPackets, Opened, StreamKey},
     media::{
         assemble::{Assembler, Packet},
         generated::is_key_frame,
@@ -30,6 +30,7 @@ impl Sequence {
 
 #[derive(Debug)]
 struct Stream {
+    is_video: bool,
     sequence: Sequence,
     assembler: Assembler,
 }
@@ -49,6 +50,7 @@ impl Receiver {
     ) -> Option<Result<Opened, OpenError>> {
         let number = packet.sequence;
         let stream = self.streams.entry(packet.stream).or_insert_with(|| Stream {
+            is_video: packet.is_video(),
             sequence: Sequence {
                 first: number,
                 last: number,
@@ -89,12 +91,18 @@ impl Receiver {
         }))
     }
 
-    /// Packets that never came, counted by the gaps in the sequence numbers.
-    pub fn lost(&self) -> u64 {
-        self.streams
-            .values()
-            .map(|stream| stream.sequence.lost())
-            .sum()
+    /// Packets that never came, sent again or not, by the gaps in the sequence numbers.
+    pub fn lost(&self) -> LostPackets {
+        let mut lost = LostPackets::default();
+        for stream in self.streams.values() {
+            let count = if stream.is_video {
+                &mut lost.video
+            } else {
+                &mut lost.audio
+            };
+            *count += stream.sequence.lost();
+        }
+        lost
     }
 }
 
@@ -175,7 +183,7 @@ mod tests {
         }
         let opened = rig.receive(last).unwrap().unwrap();
         assert_eq!((opened.counter, opened.is_key_frame), (0, true));
-        assert_eq!((opened.stamp, rig.receiver.lost()), (None, 0));
+        assert_eq!((opened.stamp, rig.receiver.lost().sum()), (None, 0));
     }
 
     #[test]
@@ -191,7 +199,7 @@ mod tests {
             .map(|opened| opened.unwrap().counter)
             .collect();
         assert_eq!(opened, [1]);
-        assert_eq!(rig.receiver.lost(), 1);
+        assert_eq!(rig.receiver.lost().sum(), 1);
     }
 
     #[test]

@@ -140,6 +140,29 @@ pub struct Sent {
     pub is_base: bool,
 }
 
+/// RTP packets that never came, by the gaps in their sequence numbers, after what was
+/// sent again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LostPackets {
+    /// With sound.
+    pub audio: u64,
+    /// With pictures.
+    pub video: u64,
+}
+
+impl LostPackets {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.audio + self.video
+    }
+
+    /// Adds what another lost.
+    pub fn add(&mut self, other: &Self) {
+        self.audio += other.audio;
+        self.video += other.video;
+    }
+}
+
 /// One bot's numbers.
 #[derive(Debug)]
 pub struct Tally {
@@ -150,8 +173,8 @@ pub struct Tally {
     pub payload_bytes: u64,
     /// RTP packets received over the whole run.
     pub packets_total: u64,
-    /// RTP packets that never came, by their sequence numbers, over the whole run.
-    pub packets_lost: u64,
+    /// RTP packets that never came, over the whole run.
+    pub packets_lost: LostPackets,
     /// Frames opened within the window.
     pub frames_opened: u64,
     /// Frames opened over the whole run.
@@ -230,7 +253,7 @@ impl Default for Tally {
             packets: 0,
             payload_bytes: 0,
             packets_total: 0,
-            packets_lost: 0,
+            packets_lost: LostPackets::default(),
             frames_opened: 0,
             frames_opened_total: 0,
             opened: HashMap::new(),

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::Plan;
 use crate::{
-    bot::{BotConfig, Direction, peer::Layout, publish::Craft},
+    bot::{BotConfig, Direction, peer::Layout, publish::Craft, ring::KeyRing},
     drive::{self, JoinTurn, Live, Outcome, Phase},
     measure::attendance::{Attendance, SOURCES},
     media::{program::Program, stamp::MonotonicClock},
@@ -50,6 +50,7 @@ pub(super) struct Crew<'a> {
     plan: &'a Plan,
     live: Arc<Live>,
     clock: MonotonicClock,
+    ring: Arc<KeyRing>,
     tasks: JoinSet<(usize, Outcome)>,
     pub(super) phase: watch::Sender<Phase>,
     permits: Option<Arc<Semaphore>>,
@@ -73,6 +74,7 @@ impl<'a> Crew<'a> {
             plan,
             live,
             clock: MonotonicClock::start(),
+            ring: Arc::default(),
             tasks: JoinSet::new(),
             phase,
             permits,
@@ -124,6 +126,27 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Lets bots that are there now change their addresses when it is time.
+    pub(super) fn roam(&self, window: Instant) {
+        for roam in &self.plan.roams {
+            let who: Vec<_> = self
+                .plan
+                .places()
+                .zip(&self.places)
+                .filter(|(place, _)| roam.bots.include(place))
+                .filter_map(|(_, number)| self.directions.get((*number)?).cloned())
+                .collect();
+            let at = window + roam.at;
+            tokio::spawn(async move {
+                sleep_until(at.into()).await;
+                for bot in who {
+                    // One that has left has no address to change.
+                    let _ = bot.send(Direction::Roam);
+                }
+            });
+        }
+    }
+
     /// Tells the bot in a place what to do.
     fn direct(&mut self, place: usize, direction: Direction) {
         let Some(number) = self.places.get(place).copied().flatten() else {
@@ -161,10 +184,12 @@ impl<'a> Crew<'a> {
                     codecs: plan.codecs(),
                     channel: None,
                 },
+                is_member: plan.scenario.is_member(place),
                 on: entrance.on.clone(),
                 view: entrance.view,
             },
             programs,
+            ring: self.ring.clone(),
             craft: Craft {
                 clock: self.clock,
                 stamp_sounds: !plan.existing_call,
@@ -178,6 +203,7 @@ impl<'a> Crew<'a> {
             patience: plan.join_patience,
             done,
         };
+        let path = plan.paths.of(&plan.place(place));
         let (live, phase) = (self.live.clone(), self.phase.subscribe());
         let (direct, directions) = mpsc::unbounded_channel();
         self.directions.push(direct);
@@ -190,7 +216,7 @@ impl<'a> Crew<'a> {
         });
         self.places[place] = Some(number);
         self.tasks.spawn(async move {
-            let outcome = drive::run(config, phase, directions, turn, live).await;
+            let outcome = drive::run(config, path, phase, directions, turn, live).await;
             (number, outcome)
         });
     }

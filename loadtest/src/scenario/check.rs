@@ -78,7 +78,7 @@ fn members(scenario: &Scenario) -> Result<(), Problem> {
     let mut last_publisher = 0;
     for group in &scenario.bots {
         end += group.count;
-        if !group.sources().is_empty() && group.count > 0 {
+        if group.sends() && group.count > 0 {
             last_publisher = end;
         }
     }
@@ -106,7 +106,7 @@ fn in_group(group: &Group) -> Check {
         return Ok(());
     }
     let sources = group.sources();
-    if sources.is_empty() && group.slots.total() == 0 {
+    if !group.sends() && !group.receives() {
         return refuse(
             "count",
             "these bots neither send nor receive: give them a microphone, a camera, a screen or slots",

@@ -119,11 +119,10 @@ impl Flags {
             None => built_in::scenario(&self.built_in)?,
         };
         if let Some(count) = self.publishers {
-            let sends = |group: &Group| !group.sources().is_empty();
-            one_group(&mut scenario, "--publishers", "sends", sends)?.count = count;
+            one_group(&mut scenario, "--publishers", "sends", Group::sends)?.count = count;
         }
         if let Some(count) = self.subscribers {
-            let receives = |group: &Group| group.sources().is_empty();
+            let receives = |group: &Group| !group.sends();
             one_group(&mut scenario, "--subscribers", "only receives", receives)?.count = count;
         }
         let set = |value: &mut Duration, flag: Option<Duration>| *value = flag.unwrap_or(*value);

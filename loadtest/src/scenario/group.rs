@@ -310,6 +310,16 @@ impl Group {
         sent.map(|(_, source)| source).collect()
     }
 
+    /// Whether they send anything.
+    pub fn sends(&self) -> bool {
+        !self.sources().is_empty()
+    }
+
+    /// Whether they receive anything.
+    pub fn receives(&self) -> bool {
+        self.slots.total() > 0
+    }
+
     /// Cameras on a page.
     pub fn tiles(&self) -> usize {
         self.view.tiles.unwrap_or(self.slots.cameras)

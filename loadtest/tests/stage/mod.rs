@@ -14,6 +14,7 @@ use conclave_e2ee::{Link, LinkSecret};
 use conclave_loadtest::{
     bot::publish::Sabotage,
     drive::Live,
+    impair::Paths,
     media::material::Library,
     report::Report,
     run::{self, Plan},
@@ -60,7 +61,9 @@ fn media() -> &'static Path {
 
 /// The call of a plan.
 pub(crate) fn call(plan: &Plan) -> (RoomId, LinkSecret) {
-    let Target::Conclave { room, secret, .. } = &plan.target;
+    let Target::Conclave { room, secret, .. } = &plan.target else {
+        panic!("{:?}", plan.target);
+    };
     (room.clone(), secret.clone())
 }
 
@@ -105,7 +108,8 @@ impl Stage {
     /// A scenario on this server, in a call of its own.
     pub(crate) fn plan_of(&self, scenario: Scenario) -> Plan {
         Plan {
-            target: Target::conclave(self.address.parse().unwrap(), None).unwrap(),
+            target: Target::conclave(self.address.parse().unwrap(), None, false).unwrap(),
+            server_processes: Vec::new(),
             existing_call: false,
             library: Arc::new(Library::load(&scenario, false).unwrap()),
             scenario,
@@ -114,6 +118,8 @@ impl Stage {
             linger: Duration::ZERO,
             lateness_bound: LATENESS_BOUND,
             sabotage: Sabotage::None,
+            paths: Paths::default(),
+            roams: Vec::new(),
         }
     }
 

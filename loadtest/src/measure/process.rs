@@ -1,0 +1,197 @@
+//! What a process on this machine has used, as the kernel tells in `/proc` (proc(5)): the
+//! cost of any server that runs beside the load test, whatever it says of itself.
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use rustix::param::{clock_ticks_per_second, page_size};
+
+/// Why the use of a process is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProcessError {
+    /// There is no such process.
+    #[error(
+        "no process {0} on this machine: give the number of the server's, by the process namespace of the load test"
+    )]
+    Gone(u32),
+    /// The kernel does not tell.
+    #[error("{path} cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The kernel tells something else than it is known to.
+    #[error("{0} is not as proc(5) has it")]
+    Strange(PathBuf),
+}
+
+/// What processes have used by one moment, and what they hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessUse {
+    /// CPU time in their own code, of all threads, also of those that have ended.
+    pub user: Duration,
+    /// CPU time in the kernel.
+    pub system: Duration,
+    /// Memory in RAM, shared pages included.
+    pub resident_bytes: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Open files and sockets; none when the processes are another user's.
+    pub files: Option<u64>,
+    /// How often their threads that live gave up a core or had to.
+    pub context_switches: u64,
+}
+
+impl ProcessUse {
+    /// Reads the use of processes, added up: a server may have several.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one of them is gone, or where there is no `/proc`.
+    pub fn of(processes: &[u32]) -> Result<Self, ProcessError> {
+        let mut sum = Self {
+            files: Some(0),
+            ..Self::default()
+        };
+        for process in processes {
+            let one = Self::of_one(*process)?;
+            sum.user += one.user;
+            sum.system += one.system;
+            sum.resident_bytes += one.resident_bytes;
+            sum.threads += one.threads;
+            sum.files = sum.files.zip(one.files).map(|(a, b)| a + b);
+            sum.context_switches += one.context_switches;
+        }
+        Ok(sum)
+    }
+
+    fn of_one(process: u32) -> Result<Self, ProcessError> {
+        let folder = PathBuf::from(format!("/proc/{process}"));
+        let path = folder.join("stat");
+        let text = read(process, path.clone())?;
+        let mut found = Self::parse(&text).ok_or(ProcessError::Strange(path))?;
+        found.files = fs::read_dir(folder.join("fd"))
+            .ok()
+            .map(|files| files.count() as u64);
+        let tasks = folder.join("task");
+        let threads = fs::read_dir(&tasks).map_err(|error| unreadable(process, tasks, &error))?;
+        // One that ends meanwhile is not counted.
+        found.context_switches = threads
+            .flatten()
+            .filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok())
+            .map(|status| switches(&status))
+            .sum();
+        Ok(found)
+    }
+
+    /// Reads the line of `/proc/PID/stat`. Its second field is a name in parentheses, which
+    /// may hold anything.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, rest) = line.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // By their numbers in proc(5), of which the first after the name is 3.
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        let ticks =
+            |ticks: u64| Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64);
+        Some(Self {
+            user: ticks(field(14)?),
+            system: ticks(field(15)?),
+            threads: field(20)?,
+            resident_bytes: field(24)? * page_size() as u64,
+            files: None,
+            context_switches: 0,
+        })
+    }
+
+    /// CPU time, in their own code and in the kernel.
+    pub fn cpu(&self) -> Duration {
+        self.user + self.system
+    }
+}
+
+fn read(process: u32, path: PathBuf) -> Result<String, ProcessError> {
+    fs::read_to_string(&path).map_err(|error| unreadable(process, path, &error))
+}
+
+fn unreadable(process: u32, path: PathBuf, error: &io::Error) -> ProcessError {
+    if error.kind() == io::ErrorKind::NotFound && PathBuf::from("/proc/self").exists() {
+        return ProcessError::Gone(process);
+    }
+    let reason = error.to_string();
+    ProcessError::Unreadable { path, reason }
+}
+
+/// Adds up both kinds of context switches in `/proc/PID/task/TID/status`.
+fn switches(status: &str) -> u64 {
+    status
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.ends_with("voluntary_ctxt_switches"))
+        .filter_map(|(_, count)| count.trim().parse::<u64>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn this_process_is_seen_to_work() {
+        let before = ProcessUse::of(&[process::id()]).unwrap();
+        let begin = Instant::now();
+        let mut sum = 0_u64;
+        while begin.elapsed() < Duration::from_millis(300) {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        let after = ProcessUse::of(&[process::id()]).unwrap();
+        let used = after.cpu() - before.cpu();
+        // Other tests may work at the same time, and others may hold the core.
+        assert!(used >= Duration::from_millis(50), "{used:?}");
+        assert!(after.resident_bytes > 1 << 20, "{after:?}");
+        assert!(after.threads >= 1 && after.files > Some(2), "{after:?}");
+        assert!(after.context_switches > 0, "{after:?}");
+    }
+
+    #[test]
+    fn several_processes_are_added_up() {
+        let one = ProcessUse::of(&[process::id()]).unwrap();
+        let twice = ProcessUse::of(&[process::id(), process::id()]).unwrap();
+        assert!(twice.resident_bytes > one.resident_bytes * 3 / 2);
+        assert!(twice.cpu() >= one.cpu() * 2);
+    }
+
+    #[test]
+    fn a_name_cannot_lead_astray() {
+        let line = "7 (a) b (c) R) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 9 9 20 0 4 0 12345 9000000 321 1844 1 1";
+        let found = ProcessUse::parse(line).unwrap();
+        let tick = Duration::from_secs(1) / clock_ticks_per_second() as u32;
+        assert_eq!((found.user, found.system), (250 * tick, 50 * tick));
+        assert_eq!(
+            (found.threads, found.resident_bytes),
+            (4, 321 * page_size() as u64)
+        );
+        for line in [
+            "",
+            "7 (a",
+            "7 (a) S 1 7",
+            "7 (a) S 1 7 7 0 -1 0 0 0 0 0 x y 0 0 0 0 4 0 1 1 1",
+        ] {
+            assert_eq!(ProcessUse::parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_named() {
+        let gone = ProcessUse::of(&[process::id(), u32::MAX]);
+        assert_eq!(gone, Err(ProcessError::Gone(u32::MAX)));
+    }
+
+    #[test]
+    fn both_kinds_of_switches_count() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t15\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(switches(status), 18);
+    }
+}
