@@ -47,6 +47,10 @@ mod sockets;
 /// How many datagrams are taken before others get their turn.
 const BURST: usize = 64;
 
+/// Members go over to the keys of a newcomer's epoch about a second after they have seen
+/// it; until then the newcomer gets frames of an epoch from before its time.
+const NEWCOMER: Duration = Duration::from_secs(3);
+
 /// What all bots are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -126,6 +130,10 @@ pub struct Outcome {
     pub tally: Tally,
     /// How it came into the call.
     pub join: JoinTimes,
+    /// When it was in the call.
+    pub in_call_at: Option<Instant>,
+    /// When it left.
+    pub left_at: Option<Instant>,
     /// Members of the group when it left.
     pub members: usize,
     /// Commits refused.
@@ -239,7 +247,7 @@ pub async fn run(
 impl Driver {
     async fn connect(config: BotConfig, path: Path, live: Arc<Live>) -> Result<Self, DriveError> {
         let started = Instant::now();
-        let (target, clock) = (&config.target, config.clock);
+        let (target, clock) = (&config.target, config.craft.clock);
         // The address that reaches the server's front door also reaches its media port.
         let (conversation, local) = Conversation::open(
             target.server(),
@@ -280,6 +288,7 @@ impl Driver {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
+            self.outcome.left_at = Some(Instant::now());
             self.bot.leave(Instant::now())?;
             self.flush().await?;
             self.conversation.close().await
@@ -295,6 +304,8 @@ impl Driver {
             mut outcome,
             ..
         } = self;
+        outcome.left_at.get_or_insert_with(Instant::now);
+        live.joined.fetch_sub(1, Ordering::Relaxed);
         outcome.tally.packets_lost = bot.packets_lost();
         outcome.wire = wire.summary();
         if let Ok(mut sum) = live.wire.lock() {
@@ -528,7 +539,10 @@ impl Driver {
                 let step = match milestone {
                     Milestone::Admitted => &mut join.admitted,
                     Milestone::InGroup => &mut join.in_group,
-                    Milestone::InCall => &mut join.in_call,
+                    Milestone::InCall => {
+                        outcome.in_call_at.get_or_insert(now);
+                        &mut join.in_call
+                    }
                 };
                 JoinTimes::reach(step, after);
             }
@@ -562,7 +576,10 @@ impl Driver {
                 }
             }
             BotEvent::Unopened(error) => {
-                outcome.tally.unopened(error);
+                let is_new = outcome
+                    .in_call_at
+                    .is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER);
+                outcome.tally.unopened(error, is_new);
                 self.live.counts.unopened(error);
             }
         }
