@@ -17,17 +17,18 @@ use crate::{
         tally::{LostPackets, Opened, Sent},
         wire::Meaning,
     },
-    media::stamp::MonotonicClock,
+    media::program::Program,
     target::{
-        Action, HttpRequest, Input, LegId, Milestone, Note, Seat, Signalling, SignallingError,
-        Target, View,
+        Action, HttpRequest, Input, KeyChange, LegId, Milestone, Note, Seat, Signalling,
+        SignallingError, Target, View,
     },
 };
 
 use self::{
     peer::{Layout, Peer, PeerError, PeerOutput},
-    publish::{Origins, Publisher, Recordings, Sabotage},
+    publish::{Craft, Publisher},
     receive::Receiver,
+    ring::KeyRing,
     seal::Frames,
 };
 
@@ -35,6 +36,7 @@ pub mod peer;
 pub mod plain;
 pub mod publish;
 pub mod receive;
+pub mod ring;
 pub mod seal;
 
 /// What a bot is to do.
@@ -44,12 +46,12 @@ pub struct BotConfig {
     pub target: Target,
     /// Its place there.
     pub seat: Seat,
-    /// What it plays, if it publishes.
-    pub recordings: Option<Arc<Recordings>>,
-    /// How its stamps are made.
-    pub clock: MonotonicClock,
-    /// Deliberate damage.
-    pub sabotage: Sabotage,
+    /// What it plays on its tracks.
+    pub programs: Vec<Program>,
+    /// How it makes frames.
+    pub craft: Craft,
+    /// Where members put their keys for those who are none.
+    pub ring: Arc<KeyRing>,
 }
 
 /// What a bot is told to do in the middle of a call.
@@ -80,9 +82,6 @@ pub enum BotFailure {
     /// A frame could not be sealed.
     #[error("a frame could not be sealed: {0}")]
     Seal(#[from] conclave_e2ee::SealError),
-    /// The system gave no random numbers.
-    #[error("no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
     /// More bots than frames can be told apart by.
     #[error("there can be at most {} bots that do not seal", LeafIndex::LIMIT)]
     TooMany,
@@ -170,7 +169,11 @@ impl Bot {
     pub fn new(config: BotConfig, now: Instant) -> Result<Self, BotFailure> {
         let signalling = config.target.signalling(&config.seat, now)?;
         let frames = if config.target.seals() {
-            Frames::sealed()
+            if config.seat.is_member {
+                Frames::sealed()
+            } else {
+                Frames::guest(config.ring.clone())
+            }
         } else {
             Frames::plain(LeafIndex::new(config.seat.number).ok_or(BotFailure::TooMany)?)
         };
@@ -301,6 +304,7 @@ impl Bot {
 
     /// Sends these sources from now on, and no others.
     pub fn publish(&mut self, now: Instant, sources: Vec<Source>) -> Result<(), BotFailure> {
+        self.config.seat.on.clone_from(&sources);
         if let Some(publisher) = &mut self.publisher {
             publisher.publish(now, &sources);
         }
@@ -394,10 +398,21 @@ impl Bot {
                     leg.peer.channel_send(&message)?;
                 }
             }
-            Action::Keys(change) => self.frames.change(&change),
+            Action::Keys(change) => {
+                if let KeyChange::Install {
+                    epoch, base_key, ..
+                } = &change
+                {
+                    self.config.ring.put(*epoch, base_key);
+                }
+                self.frames.change(&change);
+            }
             Action::Note(note) => {
+                if let Note::Roster(roster) = &note {
+                    self.config.ring.put_roster(roster);
+                }
                 if matches!(note, Note::Reached(Milestone::InCall)) {
-                    self.begin(now)?;
+                    self.begin(now);
                 }
                 self.event(BotEvent::Note(note));
             }
@@ -406,17 +421,16 @@ impl Bot {
     }
 
     /// Begins to play.
-    fn begin(&mut self, now: Instant) -> Result<(), BotFailure> {
-        if let (Some(recordings), None) = (&self.config.recordings, &self.publisher) {
-            self.publisher = Some(Publisher::new(
-                recordings.clone(),
-                Origins::random()?,
-                self.config.clock,
-                self.config.sabotage,
-                now,
-            ));
+    fn begin(&mut self, now: Instant) {
+        let BotConfig {
+            programs,
+            craft,
+            seat,
+            ..
+        } = &self.config;
+        if !programs.is_empty() && self.publisher.is_none() {
+            self.publisher = Some(Publisher::new(programs, &seat.on, *craft, now));
         }
-        Ok(())
     }
 
     fn on_peer(&mut self, now: Instant, leg: LegId, output: PeerOutput) -> Result<(), BotFailure> {
@@ -445,16 +459,20 @@ impl Bot {
                 let Some(leg) = self.legs.get_mut(&leg) else {
                     return Ok(());
                 };
-                match leg.receiver.handle(packet, &mut self.frames) {
+                let frame = leg.receiver.handle(packet, &mut self.frames);
+                if let Some(roster) = self.frames.take_news() {
+                    self.event(BotEvent::Note(Note::Roster(roster)));
+                }
+                match frame {
                     Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
                     Some(Err(error)) => self.event(BotEvent::Unopened(error)),
                     None => {}
                 }
             }
-            PeerOutput::KeyFrameWanted(source, layer) => {
+            PeerOutput::KeyFrameWanted(source, _) => {
                 self.event(BotEvent::KeyFrameWanted);
                 if let Some(publisher) = &mut self.publisher {
-                    publisher.want_key_frame(source, layer);
+                    publisher.want_key_frame(now, source);
                 }
             }
             PeerOutput::Closed => return Err(BotFailure::MediaClosed),

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
@@ -8,8 +8,12 @@ use conclave_e2ee::{Link, LinkError};
 use crate::{
     drive::server::ServerAddress,
     impair::{Roam, Rule, household::Subnet},
+    scenario::{
+        flags::{Flags, FlagsError},
+        group::{Group, Video},
+    },
     slo::Slos,
-    target::choice::Choice,
+    target::choice::{Choice, Kind},
 };
 
 /// Load test for Conclave: bots that are real members of real calls. They join over the
@@ -32,6 +36,16 @@ pub enum Command {
     /// stay, frames failed to open, or a bound does not hold; 2 wrong usage; 3 the load
     /// test was itself the bottleneck, so the numbers say nothing.
     Run(Box<Run>),
+    /// Find the largest call that keeps the promises given with --slo: runs larger and
+    /// smaller calls, and repeats the answer. Varies the group that only receives, or the
+    /// one that sends where all do. --json writes what was found.
+    ///
+    /// Exit codes: 0 found; 1 even one bot was too many; 2 wrong usage; 3 the load test was
+    /// at its end before the server was.
+    Capacity(Box<Capacity>),
+    /// Measure two servers by turns, and tell how they differ, with confidence intervals.
+    /// --json writes the comparison.
+    Ab(Box<Ab>),
     /// Prove that this load test sees what it is to see: runs short calls with delay, loss,
     /// duplicates, reordering, spoiled frames and a late generator, and compares what was
     /// measured with what was injected.
@@ -39,12 +53,92 @@ pub enum Command {
     /// Exit codes: 0 everything was seen as it was; 1 something was not; 2 wrong usage; 3
     /// this machine was too busy for the answer to mean anything.
     SelfTest(SelfTest),
+    /// List the scenarios that are part of this program, or show one, to be changed and
+    /// given with --scenario.
+    Scenarios {
+        /// Which one to show.
+        name: Option<String>,
+    },
     /// Make a page of a report.
     Html(Html),
     /// Show how two runs of the same scenario differ.
     Compare(Compare),
     /// Print the JSON Schema of reports.
     Schema,
+}
+
+/// Settings of a search.
+#[derive(Debug, Args)]
+pub struct Capacity {
+    /// What a call is.
+    #[command(flatten)]
+    pub run: Run,
+
+    /// The size that is tried first.
+    #[arg(long, default_value_t = 10)]
+    pub from: usize,
+
+    /// No size above this is tried.
+    #[arg(long, default_value_t = 1_000)]
+    pub to: usize,
+
+    /// How close the largest size that holds and the smallest one that does not have to
+    /// be, in hundredths.
+    #[arg(long, default_value_t = 5)]
+    pub resolution: usize,
+
+    /// How often in a row the answer has to hold.
+    #[arg(long, default_value_t = 5)]
+    pub confirmations: u32,
+}
+
+/// Settings of a comparison by turns.
+#[derive(Debug, Args)]
+pub struct Ab {
+    /// The first server, and what a call is.
+    #[command(flatten)]
+    pub run: Run,
+
+    /// The second server.
+    #[arg(long, value_name = "SERVER")]
+    pub other_server: ServerAddress,
+
+    /// What kind of server it is; like the first one when not given.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub other_target: Option<Kind>,
+
+    /// Its process, as --server-pid is the first one's.
+    #[arg(long, value_name = "PID")]
+    pub other_server_pid: Vec<u32>,
+
+    /// Pairs of runs. More make intervals narrower.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+}
+
+impl Ab {
+    /// The same on the second server.
+    pub fn other(&self) -> Run {
+        let mut run = self.run.clone();
+        run.server = self.other_server.clone();
+        run.choice.kind = self.other_target.unwrap_or(run.choice.kind);
+        run.server_pid.clone_from(&self.other_server_pid);
+        run
+    }
+}
+
+impl Run {
+    /// The same with so many bots in the group that varies.
+    pub fn sized(&self, size: usize) -> Result<Self, FlagsError> {
+        let mut run = self.clone();
+        let everyone_sends = self.scenario.scenario()?.bots.iter().all(Group::sends);
+        if everyone_sends {
+            run.scenario.publishers = Some(size);
+        } else {
+            run.scenario.subscribers = Some(size);
+        }
+        Ok(run)
+    }
 }
 
 /// Settings of a page.
@@ -79,10 +173,6 @@ pub struct Compare {
     pub force: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| error.to_string())
-}
-
 /// A link that nothing prints: a wrong one must not show its secret in an error message.
 #[derive(Clone)]
 pub struct LinkText(String);
@@ -109,7 +199,7 @@ impl fmt::Debug for LinkText {
 }
 
 /// Settings of a run.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Run {
     /// Address of the server.
     #[arg(long, default_value = "http://localhost:8080")]
@@ -130,33 +220,13 @@ pub struct Run {
     #[arg(long, env = "CONCLAVE_LINK", hide_env_values = true)]
     pub link: Option<LinkText>,
 
-    /// Bots that send a camera and a microphone.
-    #[arg(long, default_value_t = 1)]
-    pub publishers: usize,
-
-    /// Bots that receive.
-    #[arg(long, default_value_t = 5)]
-    pub subscribers: usize,
-
-    /// How long to measure.
-    #[arg(long, default_value = "10s", value_parser = seconds)]
-    pub duration: Duration,
-
-    /// How long everyone plays before measuring.
-    #[arg(long, default_value = "3s", value_parser = seconds)]
-    pub warmup: Duration,
+    /// What to run.
+    #[command(flatten)]
+    pub scenario: Flags,
 
     /// How long bots stay in the call after measuring.
-    #[arg(long, default_value = "0s", value_parser = seconds)]
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub linger: Duration,
-
-    /// VP8 recording for the cameras (IVF). Made with ffmpeg when not given.
-    #[arg(long, value_name = "FILE.ivf")]
-    pub video: Option<PathBuf>,
-
-    /// Opus recording for the microphones (Ogg). Made with ffmpeg when not given.
-    #[arg(long, value_name = "FILE.ogg")]
-    pub audio: Option<PathBuf>,
 
     /// Write the report as JSON; "-" is the standard output.
     #[arg(long, value_name = "FILE")]
@@ -167,6 +237,11 @@ pub struct Run {
     #[arg(long, value_name = "FILE.html")]
     pub html: Option<PathBuf>,
 
+    /// Serve live metrics to Prometheus while the run goes, at http://ADDRESS/metrics.
+    /// The address decides who can read them: 127.0.0.1:9464 only this machine.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub prometheus: Option<SocketAddr>,
+
     /// Bounds that are to hold, such as p99<20ms,loss<0.1%,join_p95<2s; else the exit
     /// code is 1. A wrong name lists those there are.
     #[arg(long, value_name = "BOUNDS")]
@@ -176,21 +251,8 @@ pub struct Run {
     #[arg(long, default_value = "Bot", value_name = "PREFIX")]
     pub name: String,
 
-    /// Cameras that a receiver can take at once.
-    #[arg(long, default_value_t = 9)]
-    pub camera_slots: usize,
-
-    /// Voices that a receiver can take at once.
-    #[arg(long, default_value_t = 4)]
-    pub audio_slots: usize,
-
-    /// Bots that join at the same time; 0: all at once. More make each commit race with
-    /// others.
-    #[arg(long, default_value_t = 4)]
-    pub join_concurrency: usize,
-
     /// How long a bot may take to join.
-    #[arg(long, default_value = "60s", value_parser = seconds)]
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub join_patience: Duration,
 
     /// Do not seal frames, and stay out of the group: to measure forwarding alone, or
@@ -226,13 +288,8 @@ pub struct Run {
     #[arg(long, value_name = "[BOTS:]AT")]
     pub roam: Vec<Roam>,
 
-    /// Where the chances of --impair come from: the same seed hits the same packets. Drawn
-    /// and reported when left out.
-    #[arg(long)]
-    pub seed: Option<u64>,
-
     /// How late 1 of 100 sends or wake-ups may be before the run is void.
-    #[arg(long, default_value = "20ms", value_parser = seconds)]
+    #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
     pub lateness_bound: Duration,
 }
 
@@ -253,14 +310,15 @@ pub struct SelfTest {
     pub subscribers: u8,
 
     /// How long each call is measured. Longer calls see loss more exactly.
-    #[arg(long, default_value = "8s", value_parser = seconds)]
+    #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
 
-    /// VP8 recording for the camera (IVF). Made with ffmpeg when not given.
-    #[arg(long, value_name = "FILE.ivf")]
-    pub video: Option<PathBuf>,
+    /// What the camera shows: a VP8 recording (IVF), or for instance
+    /// generated:640x360@30,1mbit.
+    #[arg(long, value_name = "FILE.ivf|generated:…")]
+    pub video: Option<Video>,
 
-    /// Opus recording for the microphone (Ogg). Made with ffmpeg when not given.
+    /// Opus recording for the microphone (Ogg).
     #[arg(long, value_name = "FILE.ogg")]
     pub audio: Option<PathBuf>,
 
@@ -273,7 +331,7 @@ pub struct SelfTest {
     pub seed: u64,
 
     /// How late 1 of 100 sends or wake-ups may be before a call is void.
-    #[arg(long, default_value = "20ms", value_parser = seconds)]
+    #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
     pub lateness_bound: Duration,
 }
 
@@ -303,9 +361,20 @@ mod tests {
         let line = "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
                     --subscribers 20 --duration 10s --json out.json";
         let run = run(line);
-        assert_eq!((run.publishers, run.subscribers), (1, 20));
-        assert_eq!(run.duration, Duration::from_secs(10));
+        let scenario = run.scenario.scenario().unwrap();
+        assert_eq!((scenario.publishers(), scenario.receivers()), (1, 20));
+        assert_eq!(scenario.duration, Duration::from_secs(10));
         assert_eq!(run.json, Some(PathBuf::from("out.json")));
+    }
+
+    #[test]
+    fn a_scenario_is_named_or_a_file() {
+        let line = "conclave-loadtest run gallery --publishers 12 --warmup 1m";
+        let scenario = run(line).scenario.scenario().unwrap();
+        assert_eq!((scenario.name.as_str(), scenario.size()), ("gallery", 12));
+        assert_eq!(scenario.warmup, Duration::from_secs(60));
+        let both = "conclave-loadtest run gallery --scenario file.toml";
+        assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
     }
 
     #[test]
@@ -328,6 +397,34 @@ mod tests {
             let refused = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
             assert!(refused.to_string().contains(said), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_search_varies_those_who_watch_or_everyone() {
+        let run_of = |line: &str, size| run(line).sized(size).unwrap().scenario.scenario();
+        let broadcast = run_of("conclave-loadtest run broadcast", 7).unwrap();
+        assert_eq!((broadcast.publishers(), broadcast.receivers()), (1, 7));
+        let gallery = run_of("conclave-loadtest run gallery", 7).unwrap();
+        assert_eq!(gallery.size(), 7);
+    }
+
+    #[test]
+    fn the_other_server_of_a_comparison_differs_in_nothing_else() {
+        let line = "conclave-loadtest ab broadcast --subscribers 3 --server-pid 1 \
+                    --other-server http://localhost:8188 --other-target janus";
+        let Command::Ab(ab) = Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command
+        else {
+            panic!("{line}");
+        };
+        let other = ab.other();
+        assert_eq!(other.server.to_string(), "http://localhost:8188");
+        assert_eq!(
+            (other.choice.kind, other.server_pid.len()),
+            (Kind::Janus, 0)
+        );
+        assert_eq!(other.scenario.scenario().unwrap().receivers(), 3);
     }
 
     #[test]

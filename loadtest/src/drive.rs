@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite;
 use crate::{
     bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
     impair::{LinkCounts, Path, Way},
+    live::{Counts, Losses},
     measure::{
         join::JoinTimes,
         tally::Tally,
@@ -45,6 +46,10 @@ mod sockets;
 
 /// How many datagrams are taken before others get their turn.
 const BURST: usize = 64;
+
+/// Members go over to the keys of a newcomer's epoch about a second after they have seen
+/// it; until then the newcomer gets frames of an epoch from before its time.
+const NEWCOMER: Duration = Duration::from_secs(3);
 
 /// What all bots are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +104,8 @@ impl From<tungstenite::Error> for DriveError {
 pub struct Live {
     /// Bots in the call.
     pub joined: AtomicU64,
-    /// Frames opened.
-    pub opened: AtomicU64,
+    /// What they did.
+    pub counts: Counts,
     /// The ports of their UDP sockets.
     pub ports: Mutex<Vec<u16>>,
     /// What came over the wires of those that have left.
@@ -125,6 +130,10 @@ pub struct Outcome {
     pub tally: Tally,
     /// How it came into the call.
     pub join: JoinTimes,
+    /// When it was in the call.
+    pub in_call_at: Option<Instant>,
+    /// When it left.
+    pub left_at: Option<Instant>,
     /// Members of the group when it left.
     pub members: usize,
     /// Commits refused.
@@ -157,6 +166,7 @@ struct Driver {
     sockets: Sockets,
     links: Links,
     wire: WireWatch,
+    losses: Losses,
     /// When its address changed, until media comes again.
     roamed: Option<Instant>,
     conversation: Conversation,
@@ -206,7 +216,7 @@ pub async fn run(
         None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(config, path, live).await?;
+        let mut driver = Driver::connect(config, path, live.clone()).await?;
         while driver.outcome.join.in_call.is_none() {
             let ends = *phase.borrow() == Phase::Leave;
             if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
@@ -219,8 +229,12 @@ pub async fn run(
         .await
         .map_err(|_| DriveError::TooSlow(patience))
         .flatten();
-    if let Ok(driver) = &joined {
-        driver.live.joined.fetch_add(1, Ordering::Relaxed);
+    match &joined {
+        Ok(_) => {
+            live.joined.fetch_add(1, Ordering::Relaxed);
+            live.counts.joined();
+        }
+        Err(_) => live.counts.failed(),
     }
     // Whoever waits for the last turn reads the count next.
     drop((permit, done));
@@ -233,7 +247,7 @@ pub async fn run(
 impl Driver {
     async fn connect(config: BotConfig, path: Path, live: Arc<Live>) -> Result<Self, DriveError> {
         let started = Instant::now();
-        let (target, clock) = (&config.target, config.clock);
+        let (target, clock) = (&config.target, config.craft.clock);
         // The address that reaches the server's front door also reaches its media port.
         let (conversation, local) = Conversation::open(
             target.server(),
@@ -253,6 +267,7 @@ impl Driver {
             sockets: Sockets::new(path.household.clone()),
             links: Links::new(path),
             wire: WireWatch::default(),
+            losses: Losses::new(now),
             roamed: None,
             conversation,
             unsent: VecDeque::new(),
@@ -273,11 +288,13 @@ impl Driver {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
+            self.outcome.left_at = Some(Instant::now());
             self.bot.leave(Instant::now())?;
             self.flush().await?;
             self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
+        self.live.counts.left();
         let Self {
             bot,
             links,
@@ -287,6 +304,8 @@ impl Driver {
             mut outcome,
             ..
         } = self;
+        outcome.left_at.get_or_insert_with(Instant::now);
+        live.joined.fetch_sub(1, Ordering::Relaxed);
         outcome.tally.packets_lost = bot.packets_lost();
         outcome.wire = wire.summary();
         if let Ok(mut sum) = live.wire.lock() {
@@ -432,6 +451,11 @@ impl Driver {
             self.outcome.roam_gaps.extend(gap);
         }
         self.bot.handle_datagram(now, leg, from, datagram)?;
+        let bot = &self.bot;
+        self.losses.tell(now, &self.live.counts, || {
+            let lost = bot.packets_lost();
+            lost.audio + lost.video
+        });
         self.drain()
     }
 
@@ -515,7 +539,10 @@ impl Driver {
                 let step = match milestone {
                     Milestone::Admitted => &mut join.admitted,
                     Milestone::InGroup => &mut join.in_group,
-                    Milestone::InCall => &mut join.in_call,
+                    Milestone::InCall => {
+                        outcome.in_call_at.get_or_insert(now);
+                        &mut join.in_call
+                    }
                 };
                 JoinTimes::reach(step, after);
             }
@@ -529,19 +556,32 @@ impl Driver {
             BotEvent::IceConnected => JoinTimes::reach(&mut join.ice, after),
             BotEvent::MediaConnected => JoinTimes::reach(&mut join.media, after),
             BotEvent::ChannelOpen => JoinTimes::reach(&mut join.channel, after),
-            BotEvent::Sent(sent) => outcome.tally.sent(&sent),
-            BotEvent::Packet { payload, .. } => outcome.tally.packet(payload),
+            BotEvent::Sent(sent) => {
+                outcome.tally.sent(&sent);
+                self.live.counts.sent(sent.late);
+            }
+            BotEvent::Packet { payload, .. } => {
+                outcome.tally.packet(payload);
+                self.live.counts.packet(payload);
+            }
             BotEvent::Opened(opened) => {
                 let age = opened.stamp.map(|stamp| self.clock.age(stamp, now));
                 outcome.tally.opened(&opened, age);
-                self.live.opened.fetch_add(1, Ordering::Relaxed);
+                let latency = age.map(|age| age.from_schedule);
+                self.live.counts.opened(opened.stream.is_video(), latency);
                 if !opened.stream.is_video() {
                     JoinTimes::reach(&mut join.first_sound, after);
                 } else if opened.is_key_frame || join.first_picture.is_some() {
                     JoinTimes::reach(&mut join.first_picture, after);
                 }
             }
-            BotEvent::Unopened(error) => outcome.tally.unopened(error),
+            BotEvent::Unopened(error) => {
+                let is_new = outcome
+                    .in_call_at
+                    .is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER);
+                outcome.tally.unopened(error, is_new);
+                self.live.counts.unopened(error);
+            }
         }
     }
 }

@@ -8,21 +8,23 @@ use std::{
 use hdrhistogram::Histogram;
 
 use crate::{
-    drive::Outcome,
+    drive::{DriveError, Outcome},
     impair::namespace::NamespaceError,
     measure::{
+        attendance::{Attendance, Window},
         delivery,
         generator::Load,
         join::JoinTimes,
         process::ProcessUse,
         server::CostPerPacket,
-        tally::{SenderCount, Tally, Unopened, durations},
+        tally::{Latency, SenderCount, Tally, Unopened, durations},
     },
     report::{
         self, Bandwidth, BuildProfile, CostSource, Distribution, Encryption, Fanout, FrameLatency,
         Join, Known, Loss, Machine, PacketCounter, Report, Run, Server, Spread, Times, Verdict,
     },
-    run::{Mark, Plan, Role},
+    run::{Mark, Plan, Stay},
+    scenario::group::Group,
 };
 
 mod faults;
@@ -35,26 +37,32 @@ pub(crate) struct Findings<'a> {
     pub(crate) begun: SystemTime,
     pub(crate) begin: Mark,
     pub(crate) end: Mark,
-    pub(crate) joined: usize,
-    pub(crate) outcomes: Vec<(Role, Outcome)>,
+    /// Bots in the call when measuring began.
+    pub(crate) participants: u64,
+    pub(crate) stays: Vec<Stay>,
+    /// Bots that did not come back.
+    pub(crate) missing: usize,
     /// Why blackouts did not come about.
     pub(crate) blackouts: Option<NamespaceError>,
 }
 
 impl Findings<'_> {
-    fn tallies(&self, wanted: Role) -> Vec<&Tally> {
-        self.outcomes
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.stays.iter().map(|stay| &stay.outcome)
+    }
+
+    /// Of the bots of those groups that send something, or that receive something.
+    fn tallies(&self, wanted: fn(&Group) -> bool) -> Vec<&Tally> {
+        let groups = &self.plan.scenario.bots;
+        self.stays
             .iter()
-            .filter(|(role, _)| *role == wanted)
-            .map(|(_, outcome)| &outcome.tally)
+            .filter(|stay| groups.get(stay.part.group).is_some_and(wanted))
+            .map(|stay| &stay.outcome.tally)
             .collect()
     }
 
     fn once(&self, value: impl Fn(&Outcome) -> Option<Duration>) -> Known<Times> {
-        let times = self
-            .outcomes
-            .iter()
-            .filter_map(|(_, outcome)| value(outcome));
+        let times = self.outcomes().filter_map(value);
         Known::of(Times::of(times), "no bot got so far")
     }
 
@@ -70,9 +78,9 @@ impl Findings<'_> {
             datagrams_not_read,
             packets_received: 0,
             memory_bytes: self.end.memory_bytes,
-            bots: self.joined,
+            bots: self.participants as usize,
         };
-        for (_, outcome) in &self.outcomes {
+        for outcome in self.outcomes() {
             // Both have the same bounds, so adding cannot fail.
             let _ = load.send_lateness.add(&outcome.tally.lateness);
             load.frames_left_out += outcome.tally.left_out;
@@ -84,8 +92,12 @@ impl Findings<'_> {
 
     fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
-        for (_, outcome) in &self.outcomes {
+        for Stay { part, outcome } in &self.stays {
             if let Some(failure) = &outcome.failure {
+                let is_cut_short = matches!(failure, DriveError::Stopped);
+                if is_cut_short && (part.is_dismissed || part.is_late) {
+                    continue;
+                }
                 let stage = match outcome.join.in_call {
                     Some(_) => "did not stay in the call",
                     None => "could not join",
@@ -96,17 +108,14 @@ impl Findings<'_> {
         if let Some(problem) = &self.blackouts {
             failures.push(format!("a blackout could not be made: {problem}"));
         }
-        let silent = |(_, outcome): &&(Role, Outcome)| outcome.roamed_into_silence;
-        let silent = self.outcomes.iter().filter(silent).count();
+        let silent = self.outcomes().filter(|o| o.roamed_into_silence).count();
         if silent > 0 {
             failures.push(format!(
                 "{silent} bots heard nothing more after their address changed"
             ));
         }
-        let bots = self.plan.publishers + self.plan.subscribers;
-        let missing = bots.saturating_sub(self.outcomes.len());
-        if missing > 0 {
-            failures.push(format!("{missing} bots did not come back"));
+        if self.missing > 0 {
+            failures.push(format!("{} bots did not come back", self.missing));
         }
         // The same failure of many bots is told once.
         let mut counted: Vec<(String, usize)> = Vec::new();
@@ -128,9 +137,8 @@ impl Findings<'_> {
     fn senders(&self) -> Vec<SenderCount> {
         let mut senders: Vec<SenderCount> = Vec::new();
         for count in self
-            .outcomes
-            .iter()
-            .flat_map(|(_, outcome)| outcome.tally.senders())
+            .outcomes()
+            .flat_map(|outcome| outcome.tally.senders())
             .filter(|count| count.audio_frames + count.video_frames > 0)
         {
             match senders.iter_mut().find(|known| known.name == count.name) {
@@ -148,54 +156,51 @@ impl Findings<'_> {
 
     fn run(&self, seconds: f64) -> Run {
         let plan = self.plan;
-        let settings = serde_json::json!({
-            "publishers": plan.publishers,
-            "subscribers": plan.subscribers,
-            "camera_slots": plan.camera_slots,
-            "audio_slots": plan.audio_slots,
-            "join_concurrency": plan.join_concurrency,
-            "warmup_seconds": plan.warmup.as_secs_f64(),
-            "duration_seconds": plan.duration.as_secs_f64(),
-            "existing_call": plan.existing_call,
-        });
+        let scenario = &plan.scenario;
+        let mut settings = match serde_json::to_value(scenario) {
+            Ok(serde_json::Value::Object(settings)) => settings,
+            _ => serde_json::Map::new(),
+        };
+        settings.insert("existing-call".to_owned(), plan.existing_call.into());
         Run {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             build_profile: BuildProfile::of_this(),
             target: plan.target.name().to_owned(),
             server: plan.target.server().to_string(),
-            scenario: format!("{} to {}", plan.publishers, plan.subscribers),
-            settings: settings.as_object().cloned().unwrap_or_default(),
-            publishers: plan.publishers as u64,
-            subscribers: plan.subscribers as u64,
-            participants: self.joined as u64,
+            scenario: scenario.name.clone(),
+            settings,
+            publishers: scenario.publishers() as u64,
+            subscribers: scenario.receivers() as u64,
+            participants: self.participants,
             begun_at: humantime::format_rfc3339_seconds(self.begun).to_string(),
             measured_seconds: seconds,
-            seed: self.seed(),
+            seed: Known::Yes(scenario.seed),
             machine: Machine::this(),
         }
     }
 
     fn fanout(&self, receivers: &[&Tally]) -> Fanout {
-        let (mut from_send, mut from_schedule) = (durations(), durations());
-        for tally in receivers {
-            let _ = from_send.add(&tally.latency);
-            let _ = from_schedule.add(&tally.latency_from_schedule);
-        }
-        let distribution = |histogram| {
-            Known::of(
-                Distribution::of_histogram(histogram),
-                "no frame with a stamp was opened",
-            )
+        let latency = |of: fn(&Tally) -> &Latency| {
+            let mut all = Latency::default();
+            receivers.iter().for_each(|tally| all.add(of(tally)));
+            let distribution = |histogram| {
+                let distribution = Distribution::of_histogram(histogram);
+                Known::of(distribution, "no frame with a stamp was opened")
+            };
+            FrameLatency {
+                from_schedule: distribution(&all.from_schedule),
+                from_send: distribution(&all.from_send),
+                jitter: Known::no("frames are not compared one by one"),
+            }
         };
-        let unstamped = "frames are not stamped for it";
         Fanout {
-            video: Known::Yes(FrameLatency {
-                from_schedule: distribution(&from_schedule),
-                from_send: distribution(&from_send),
-                jitter: Known::no(unstamped),
-            }),
-            audio: Known::no(unstamped),
-            skew: Known::no(unstamped),
+            video: Known::Yes(latency(|tally| &tally.video_latency)),
+            audio: if self.plan.existing_call {
+                Known::no("sounds are not stamped where others listen")
+            } else {
+                Known::Yes(latency(|tally| &tally.audio_latency))
+            },
+            skew: Known::no("frames are not compared one by one"),
         }
     }
 
@@ -220,8 +225,8 @@ impl Findings<'_> {
             self.once(move |outcome| step(&outcome.join))
         };
         Join {
-            asked: (self.plan.publishers + self.plan.subscribers) as u64,
-            succeeded: self.joined as u64,
+            asked: (self.stays.len() + self.missing) as u64,
+            succeeded: self.outcomes().filter(|o| o.in_call_at.is_some()).count() as u64,
             joins_per_second: Known::no("the time of the last join is not noted"),
             total: step(|join| join.in_call),
             signalling: step(|join| join.admitted),
@@ -235,12 +240,19 @@ impl Findings<'_> {
     }
 
     fn loss(&self, publishers: &[&Tally], receivers: &[&Tally]) -> Loss {
-        let slots = self.plan.slots();
-        let slotted: Vec<_> = receivers.iter().map(|tally| (*tally, &slots[..])).collect();
         let delivery = if self.plan.existing_call || publishers.is_empty() {
-            delivery::by_counters(&slotted)
+            delivery::by_counters(receivers)
         } else {
-            delivery::by_sent(publishers, &slotted)
+            let attendances: Vec<Attendance> = self
+                .stays
+                .iter()
+                .filter_map(|stay| stay.attendance(self.plan))
+                .collect();
+            let window = Window {
+                from: self.begin.at,
+                until: self.end.at,
+            };
+            delivery::by_sent(publishers, receivers, &attendances, window)
         };
         let wire = self.wire();
         let lost = self.lost_after_repair();
@@ -264,18 +276,13 @@ impl Findings<'_> {
         for tally in receivers {
             unopened.add(&tally.unopened);
         }
-        let count = |value: fn(&Outcome) -> u64| {
-            self.outcomes
-                .iter()
-                .map(|(_, outcome)| value(outcome))
-                .sum()
-        };
-        let members = self.outcomes.iter().map(|(_, outcome)| outcome.members);
+        let count = |value: fn(&Outcome) -> u64| self.outcomes().map(value).sum();
+        let members = self.outcomes().map(|outcome| outcome.members);
         Encryption {
             frames_sealed: publishers
                 .iter()
                 .flat_map(|tally| tally.sent.values())
-                .map(|span| span.count())
+                .map(|stream| stream.span.count())
                 .sum(),
             frames_opened: sum(receivers, |tally| tally.frames_opened),
             frames_opened_total: sum(receivers, |tally| tally.frames_opened_total),
@@ -296,8 +303,8 @@ impl Findings<'_> {
         wake_lateness: Histogram<u64>,
         datagrams_not_read: Option<u64>,
     ) -> Report {
-        let publishers = self.tallies(Role::Publisher);
-        let receivers = self.tallies(Role::Subscriber);
+        let publishers = self.tallies(Group::sends);
+        let receivers = self.tallies(Group::receives);
         let seconds = (self.end.at - self.begin.at).as_secs_f64();
         Report {
             schema: report::SCHEMA,

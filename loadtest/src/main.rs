@@ -12,19 +12,23 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use conclave_loadtest::{
     bot::publish::Sabotage,
-    cli::{Cli, Command, Compare, Html, LinkText, Run, SelfTest},
+    cli::{Ab, Capacity, Cli, Command, Compare, Html, LinkText, Run, SelfTest},
     drive::Live,
     impair::{Paths, Rules, household::Subnet},
-    media::material,
+    live::exporter::Exporter,
+    media::material::Library,
     progress::Progress,
     report::{Comparison, Report, Verdict, html, schema_json},
     run::{self, Plan},
+    scenario::built_in,
     selftest::{Trials, server::StartedServer},
     target::Transport,
 };
 use mimalloc::MiMalloc;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
+
+mod command;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -40,7 +44,10 @@ fn main() -> ExitCode {
         .init();
     let done = match &command {
         Command::Run(run) => execute(run).map(|report| report.verdict.exit_code()),
+        Command::Capacity(asked) => capacity(asked),
+        Command::Ab(asked) => ab(asked).map(|()| 0),
         Command::SelfTest(arguments) => self_test(arguments).map(Verdict::exit_code),
+        Command::Scenarios { name } => scenarios(name.as_deref()).map(|()| 0),
         Command::Html(asked) => page(asked).map(|()| 0),
         Command::Compare(asked) => compare(asked).map(|()| 0),
         Command::Schema => schema().map(|()| 0),
@@ -54,64 +61,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(arguments: &Run) -> anyhow::Result<Report> {
-    anyhow::ensure!(
-        arguments.publishers + arguments.subscribers > 0,
-        "there is nobody to run: give --publishers or --subscribers"
-    );
-    let link = arguments.link.as_ref().map(LinkText::parse).transpose()?;
-    let existing_call = link.is_some();
-    let (server, plain) = (&arguments.server, arguments.plain);
-    let choice = &arguments.choice;
-    let target = choice.target(server, link, plain, arguments.publishers)?;
-    let recordings = match arguments.publishers {
-        0 => None,
-        _ => Some(Arc::new(material::recordings(
-            arguments.video.as_deref(),
-            arguments.audio.as_deref(),
-        )?)),
-    };
-    let mut plan = Plan {
-        target,
-        existing_call,
-        server_processes: arguments.server_pid.clone(),
-        publishers: arguments.publishers,
-        subscribers: arguments.subscribers,
-        camera_slots: arguments.camera_slots,
-        audio_slots: arguments.audio_slots,
-        name: arguments.name.clone(),
-        join_concurrency: Some(arguments.join_concurrency).filter(|at_once| *at_once > 0),
-        join_patience: arguments.join_patience,
-        warmup: arguments.warmup,
-        duration: arguments.duration,
-        linger: arguments.linger,
-        lateness_bound: arguments.lateness_bound,
-        sabotage: Sabotage::None,
-        paths: Paths::default(),
-        roams: arguments.roam.clone(),
-    };
-    plan.paths = paths(arguments, &plan)?;
-
-    let live = Arc::new(Live::default());
-    let mut progress = Progress::new(live.clone());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let mut report = runtime.block_on(run::run(
-        &plan,
-        recordings,
-        live,
-        |stage| progress.show(stage),
-        async {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        },
-    ));
-    progress.clear();
-    if let Some(slos) = &arguments.slo {
-        report.hold_to(slos);
+/// Lists the scenarios, or shows one.
+fn scenarios(name: Option<&str>) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if let Some(name) = name {
+        out.write_all(built_in::text(name)?.as_bytes())?;
+        return Ok(());
     }
+    for name in built_in::names() {
+        let scenario = built_in::scenario(name)?;
+        writeln!(out, "{name:<14} {}", scenario.description)?;
+    }
+    Ok(())
+}
+
+/// Runs once, writes and says what came of it.
+fn execute(arguments: &Run) -> anyhow::Result<Report> {
+    let report = run_once(arguments)?;
     if let Some(path) = &arguments.json {
         write_json(&report, path)?;
     }
@@ -122,8 +88,78 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+fn capacity(asked: &Capacity) -> anyhow::Result<u8> {
+    let found = command::capacity::search(asked, run_once)?;
+    if let Some(path) = &asked.run.json {
+        write_json(&found, path)?;
+    }
+    write!(io::stderr(), "{found}")?;
+    Ok(found.exit_code())
+}
+
+fn ab(asked: &Ab) -> anyhow::Result<()> {
+    let comparison = command::ab::compare(asked, run_once)?;
+    if let Some(path) = &asked.run.json {
+        write_json(&comparison, path)?;
+    }
+    write!(io::stderr(), "{comparison}")?;
+    Ok(())
+}
+
+fn run_once(arguments: &Run) -> anyhow::Result<Report> {
+    let scenario = arguments.scenario.scenario()?;
+    let link = arguments.link.as_ref().map(LinkText::parse).transpose()?;
+    let existing_call = link.is_some();
+    let (server, plain) = (&arguments.server, arguments.plain);
+    let choice = &arguments.choice;
+    let target = choice.target(server, link, plain, scenario.publishers())?;
+    let library = Library::load(&scenario, existing_call)?;
+    let mut plan = Plan {
+        target,
+        existing_call,
+        server_processes: arguments.server_pid.clone(),
+        scenario,
+        library: Arc::new(library),
+        name: arguments.name.clone(),
+        join_patience: arguments.join_patience,
+        linger: arguments.linger,
+        lateness_bound: arguments.lateness_bound,
+        sabotage: Sabotage::None,
+        paths: Paths::default(),
+        roams: arguments.roam.clone(),
+    };
+    plan.paths = paths(arguments, &plan)?;
+
+    let live = Arc::new(Live::default());
+    let mut progress = Progress::new(live.clone(), arguments.lateness_bound);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let exporter = arguments
+        .prometheus
+        .map(|address| runtime.block_on(Exporter::start(address, live.clone())))
+        .transpose()
+        .context("the metrics cannot be served with --prometheus")?;
+    if let Some(exporter) = &exporter {
+        writeln!(
+            io::stderr(),
+            "metrics at http://{}/metrics",
+            exporter.address()
+        )?;
+    }
+    let mut report = runtime.block_on(run::run(&plan, live, |stage| progress.show(stage), async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }));
+    progress.clear();
+    if let Some(slos) = &arguments.slo {
+        report.hold_to(slos);
+    }
+    Ok(report)
+}
+
 fn self_test(arguments: &SelfTest) -> anyhow::Result<Verdict> {
-    let recordings = material::recordings(arguments.video.as_deref(), arguments.audio.as_deref())?;
     // A server that was started stops when this goes.
     let (server, _started) = match &arguments.server {
         Some(server) => (server.clone(), None),
@@ -134,7 +170,8 @@ fn self_test(arguments: &SelfTest) -> anyhow::Result<Verdict> {
     };
     let trials = Trials {
         server,
-        recordings: Arc::new(recordings),
+        video: arguments.video.clone(),
+        audio: arguments.audio.clone(),
         subscribers: arguments.subscribers.into(),
         duration: arguments.duration,
         lateness_bound: arguments.lateness_bound,
@@ -155,11 +192,7 @@ fn self_test(arguments: &SelfTest) -> anyhow::Result<Verdict> {
 
 /// The paths that are asked for. Households stand from here on.
 fn paths(arguments: &Run, plan: &Plan) -> anyhow::Result<Paths> {
-    let seed = match arguments.seed {
-        Some(seed) => seed,
-        None => getrandom::u64()?,
-    };
-    let paths = Paths::in_process(Rules(arguments.impair.clone()), seed);
+    let paths = Paths::in_process(Rules(arguments.impair.clone()), plan.scenario.seed);
     if arguments.netem.is_empty() {
         return Ok(paths);
     }

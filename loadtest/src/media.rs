@@ -1,7 +1,16 @@
 //! What bots play, and how it is cut into packets and put together again.
 
+pub mod assemble;
+pub mod av1;
+pub mod cadence;
+pub(crate) mod dependency;
+pub mod generated;
 pub mod material;
 pub mod pace;
+pub mod packetize;
+pub mod program;
 pub mod recording;
 pub mod stamp;
+pub mod voice;
 pub mod vp8;
+pub mod vp9;

@@ -6,23 +6,16 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use conclave_protocol::control::PixelSize;
-use conclave_protocol::signal::Source;
+use conclave_e2ee::Codec;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    task::{JoinHandle, JoinSet},
-    time::{sleep, sleep_until, timeout},
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, sleep_until},
 };
 
-use conclave_e2ee::Codec;
-
 use crate::{
-    bot::{
-        BotConfig, Direction,
-        peer::Layout,
-        publish::{Recordings, Sabotage},
-    },
-    drive::{self, JoinTurn, Live, Outcome, Phase},
+    bot::publish::Sabotage,
+    drive::{Live, Phase},
     findings::Findings,
     impair::{BotPlace, Paths, Roam},
     measure::{
@@ -30,15 +23,16 @@ use crate::{
         server::{self, CostUnknown, ServerCost},
         tally::durations,
     },
-    media::stamp::MonotonicClock,
+    media::material::Library,
     report::Report,
-    target::{Seat, Target, View},
+    scenario::{Scenario, group::Group},
+    target::Target,
 };
 
-/// How long packets may be on their way after the window.
-const SETTLE: Duration = Duration::from_secs(1);
-/// How long bots may take to leave.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+use self::crew::Crew;
+pub(crate) use self::crew::Stay;
+
+mod crew;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -49,25 +43,15 @@ pub struct Plan {
     pub server_processes: Vec<u32>,
     /// Whether others may be in it.
     pub existing_call: bool,
-    /// Bots that publish.
-    pub publishers: usize,
-    /// Bots that receive.
-    pub subscribers: usize,
-    /// Slots for cameras that each receiver offers.
-    pub camera_slots: usize,
-    /// Slots for sound that each receiver offers.
-    pub audio_slots: usize,
+    /// Who takes part and what they do.
+    pub scenario: Scenario,
+    /// What they play.
+    pub library: Arc<Library>,
     /// What the bots are called, with a number behind it.
     pub name: String,
-    /// Bots that join at the same time; none: all at once.
-    pub join_concurrency: Option<usize>,
     /// How long a bot may take to join.
     pub join_patience: Duration,
-    /// Time between the last join and the window.
-    pub warmup: Duration,
-    /// Length of the window.
-    pub duration: Duration,
-    /// How long bots stay after it.
+    /// How long bots stay after measuring.
     pub linger: Duration,
     /// How late sends and wake-ups may be before the run is void.
     pub lateness_bound: Duration,
@@ -77,6 +61,46 @@ pub struct Plan {
     pub paths: Paths,
     /// Whose address changes, and when.
     pub roams: Vec<Roam>,
+}
+
+impl Plan {
+    /// All bots of the call.
+    pub fn places(&self) -> impl Iterator<Item = BotPlace> + '_ {
+        (0..self.scenario.size()).map(|place| self.place(place))
+    }
+
+    /// Where the bot in a place stands among the others.
+    fn place(&self, place: usize) -> BotPlace {
+        let is = |place: usize, wanted: fn(&Group) -> bool| {
+            let group = self.scenario.group_of(place);
+            group.is_some_and(|(group, _)| wanted(&self.scenario.bots[group]))
+        };
+        let nth = |wanted: fn(&Group) -> bool| {
+            is(place, wanted).then(|| (0..=place).filter(|other| is(*other, wanted)).count())
+        };
+        BotPlace {
+            number: place + 1,
+            publisher: nth(Group::sends),
+            subscriber: nth(Group::receives),
+        }
+    }
+
+    /// The video codecs that every bot knows: those that any sends.
+    fn codecs(&self) -> Vec<Codec> {
+        let mut codecs = Vec::new();
+        let groups = self.scenario.bots.iter();
+        let pictures = groups.flat_map(|group| [&group.camera, &group.screen]);
+        for codec in pictures.flatten().map(|picture| picture.codec.into()) {
+            if !codecs.contains(&codec) {
+                codecs.push(codec);
+            }
+        }
+        // Others may send it; every browser does.
+        if !codecs.contains(&Codec::Vp8) {
+            codecs.push(Codec::Vp8);
+        }
+        codecs
+    }
 }
 
 /// What a run does now, for progress bars.
@@ -131,28 +155,10 @@ impl Mark {
     }
 }
 
-/// Bots that are in the call, or on their way into it.
-struct Crew {
-    clock: MonotonicClock,
-    tasks: JoinSet<(Role, Outcome)>,
-    phase: watch::Sender<Phase>,
-    permits: Option<Arc<Semaphore>>,
-    /// One for each bot, in the order in which they were sent in.
-    directions: Vec<mpsc::UnboundedSender<Direction>>,
-    all_had_their_turn: mpsc::Receiver<()>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Publisher,
-    Subscriber,
-}
-
 /// Runs a plan. `on_stage` hears what is going on; when `stop` comes, the run ends early
 /// and still reports.
 pub async fn run(
     plan: &Plan,
-    recordings: Option<Arc<Recordings>>,
     live: Arc<Live>,
     mut on_stage: impl FnMut(Stage),
     stop: impl Future<Output = ()>,
@@ -161,30 +167,36 @@ pub async fn run(
         stop: pin!(stop),
         stopped: false,
     };
+    let scenario = &plan.scenario;
     let begun = SystemTime::now();
-    on_stage(Stage::Joining(plan.publishers + plan.subscribers));
-    let mut crew = Crew::muster(plan, recordings.as_ref(), &live);
-    waiting.until(crew.all_had_their_turn.recv()).await;
+    on_stage(Stage::Joining(scenario.size()));
+    let mut crew = Crew::new(plan, live.clone());
+    waiting.until(crew.gather()).await;
     let joined = live.joined.load(Ordering::Relaxed);
+    let origin = Instant::now();
     if joined > 0 {
-        on_stage(Stage::WarmingUp(plan.warmup));
-        waiting.until(sleep(plan.warmup)).await;
+        on_stage(Stage::WarmingUp(scenario.warmup));
+        waiting
+            .until(crew.play(origin, origin + scenario.warmup))
+            .await;
     }
 
     let begin = Mark::now(plan).await;
     plan.paths.begin_window(begin.at);
+    let participants = live.joined.load(Ordering::Relaxed);
     crew.phase.send_replace(Phase::Measure);
-    crew.roam(plan, begin.at);
+    crew.roam(begin.at);
     let watch = watch_the_clock(crew.phase.subscribe());
     if joined > 0 {
-        on_stage(Stage::Measuring(plan.duration));
-        waiting.until(sleep(plan.duration)).await;
+        on_stage(Stage::Measuring(scenario.duration));
+        let end = Instant::now() + scenario.duration;
+        waiting.until(crew.play(origin, end)).await;
     }
     crew.phase.send_replace(Phase::Settle);
     let end = Mark::now(plan).await;
     let ports = live.ports.lock().map(|ports| ports.clone());
     if joined > 0 {
-        sleep(SETTLE).await;
+        sleep(scenario.drain).await;
         if !plan.linger.is_zero() {
             on_stage(Stage::Lingering(plan.linger));
             waiting.until(sleep(plan.linger)).await;
@@ -194,15 +206,16 @@ pub async fn run(
     let datagrams_not_read = plan.paths.dropped_by_kernel(&ports.unwrap_or_default());
 
     on_stage(Stage::Leaving);
-    let outcomes = crew.dismiss().await;
+    let (stays, missing) = crew.dismiss().await;
     let wake_lateness = watch.await.map(|mut watch| watch.take());
     let mut report = Findings {
         plan,
         begun,
         begin,
         end,
-        joined: joined as usize,
-        outcomes,
+        participants,
+        stays,
+        missing,
         blackouts,
     }
     .report(
@@ -226,152 +239,4 @@ fn watch_the_clock(mut phase: watch::Receiver<Phase>) -> JoinHandle<Watch> {
         }
         watch
     })
-}
-
-impl Crew {
-    /// Sends all bots on their way, publishers first.
-    fn muster(plan: &Plan, recordings: Option<&Arc<Recordings>>, live: &Arc<Live>) -> Self {
-        let (phase, _) = watch::channel(Phase::Gather);
-        let (done, all_had_their_turn) = mpsc::channel(1);
-        let mut crew = Self {
-            clock: MonotonicClock::start(),
-            tasks: JoinSet::new(),
-            phase,
-            permits: plan
-                .join_concurrency
-                .map(|at_once| Arc::new(Semaphore::new(at_once.max(1)))),
-            directions: Vec::new(),
-            all_had_their_turn,
-        };
-        let roles = std::iter::repeat_n(Role::Publisher, plan.publishers)
-            .chain(std::iter::repeat_n(Role::Subscriber, plan.subscribers));
-        for role in roles {
-            crew.send_in(plan, role, recordings, live, done.clone());
-        }
-        crew
-    }
-
-    /// Sends one more bot on its way.
-    fn send_in(
-        &mut self,
-        plan: &Plan,
-        role: Role,
-        recordings: Option<&Arc<Recordings>>,
-        live: &Arc<Live>,
-        done: mpsc::Sender<()>,
-    ) {
-        let number = self.directions.len();
-        let config = BotConfig {
-            target: plan.target.clone(),
-            seat: Seat {
-                number: number.try_into().unwrap_or(u32::MAX),
-                name: format!("{} {}", plan.name, number + 1),
-                layout: plan.layout(role),
-                view: plan.view(),
-            },
-            recordings: recordings.filter(|_| role == Role::Publisher).cloned(),
-            clock: self.clock,
-            sabotage: plan.sabotage,
-        };
-        let turn = JoinTurn {
-            permits: self.permits.clone(),
-            patience: plan.join_patience,
-            done,
-        };
-        let path = plan.paths.of(&plan.place(number));
-        let (live, phase) = (live.clone(), self.phase.subscribe());
-        let (direct, directions) = mpsc::unbounded_channel();
-        self.directions.push(direct);
-        self.tasks.spawn(async move {
-            let outcome = drive::run(config, path, phase, directions, turn, live).await;
-            (role, outcome)
-        });
-    }
-
-    /// Lets bots change their addresses when it is time.
-    fn roam(&self, plan: &Plan, window: Instant) {
-        for roam in &plan.roams {
-            let numbers = 0..self.directions.len();
-            let who: Vec<_> = numbers
-                .filter(|number| roam.bots.include(&plan.place(*number)))
-                .filter_map(|number| self.directions.get(number).cloned())
-                .collect();
-            let at = window + roam.at;
-            tokio::spawn(async move {
-                sleep_until(at.into()).await;
-                for bot in who {
-                    // One that has left has no address to change.
-                    let _ = bot.send(Direction::Roam);
-                }
-            });
-        }
-    }
-
-    /// Lets all bots leave.
-    async fn dismiss(mut self) -> Vec<(Role, Outcome)> {
-        if let Some(permits) = &self.permits {
-            permits.close();
-        }
-        self.phase.send_replace(Phase::Leave);
-        let mut outcomes = Vec::new();
-        let leaving = async {
-            while let Some(outcome) = self.tasks.join_next().await {
-                outcomes.extend(outcome);
-            }
-        };
-        // Bots that do not come back in time have no outcome, and are missed below.
-        let _ = timeout(LEAVE_PATIENCE, leaving).await;
-        outcomes
-    }
-}
-
-impl Plan {
-    /// All bots of the call.
-    pub fn places(&self) -> impl Iterator<Item = BotPlace> + '_ {
-        (0..self.publishers + self.subscribers).map(|number| self.place(number))
-    }
-
-    /// Where a bot stands among the others; publishers are sent in first.
-    fn place(&self, number: usize) -> BotPlace {
-        let publishes = number < self.publishers;
-        BotPlace {
-            number: number + 1,
-            publisher: publishes.then_some(number + 1),
-            subscriber: (!publishes).then(|| number + 1 - self.publishers),
-        }
-    }
-
-    /// What a bot of this role sends and takes.
-    pub(crate) fn layout(&self, role: Role) -> Layout {
-        Layout {
-            tracks: match role {
-                Role::Publisher => Recordings::TRACKS.to_vec(),
-                Role::Subscriber => Vec::new(),
-            },
-            slots: match role {
-                Role::Publisher => Vec::new(),
-                Role::Subscriber => self.slots(),
-            },
-            codecs: vec![Codec::Vp8],
-            channel: None,
-        }
-    }
-
-    fn view(&self) -> View {
-        View {
-            page: 0,
-            tiles: self.camera_slots,
-            size: PixelSize {
-                width: 640,
-                height: 360,
-            },
-        }
-    }
-
-    pub(crate) fn slots(&self) -> Vec<Source> {
-        let mut slots = vec![Source::Camera; self.camera_slots];
-        slots.extend(vec![Source::Microphone; self.audio_slots]);
-        slots.push(Source::Screen);
-        slots
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fmt::{self, Display},
+    path::PathBuf,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -11,12 +12,17 @@ use std::{
 use tokio::{runtime::Handle, task::yield_now};
 
 use crate::{
-    bot::publish::{Recordings, Sabotage},
+    bot::publish::Sabotage,
     drive::{Live, server::ServerAddress},
     impair::{Paths, Rules, rules::RuleError},
     measure::wire::WireSummary,
+    media::material::{Library, MaterialError},
     report::{Report, Verdict},
     run::{self, Plan, Stage},
+    scenario::{
+        flags::{Flags, FlagsError},
+        group::Video,
+    },
     target::{NoCall, Target},
 };
 
@@ -43,6 +49,12 @@ pub enum TrialError {
     /// What is to be done is misspelt.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// There is no such call.
+    #[error(transparent)]
+    Scenario(#[from] FlagsError),
+    /// There is nothing to play.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// The calls to be made.
@@ -50,8 +62,10 @@ pub enum TrialError {
 pub struct Trials {
     /// On which server.
     pub server: ServerAddress,
-    /// What the publisher of each plays.
-    pub recordings: Arc<Recordings>,
+    /// What the camera of each shows; generated when not given.
+    pub video: Option<Video>,
+    /// An Opus recording for the microphone of each (Ogg); generated when not given.
+    pub audio: Option<PathBuf>,
     /// Bots that receive in each.
     pub subscribers: usize,
     /// How long each is measured.
@@ -157,19 +171,29 @@ impl Trials {
             Deed::Impair(spec) => vec![format!("down@subscribers:{spec}").parse()?],
             _ => Vec::new(),
         };
+        let scenario = Flags {
+            built_in: "broadcast".to_owned(),
+            publishers: Some(1),
+            subscribers: Some(self.subscribers),
+            camera_slots: Some(1),
+            audio_slots: Some(1),
+            seed: Some(self.seed),
+            warmup: Some(WARMUP),
+            duration: Some(self.duration),
+            video: self.video.clone(),
+            audio: self.audio.clone(),
+            ..Flags::default()
+        }
+        .scenario()?;
+        let library = Library::load(&scenario, false)?;
         let plan = Plan {
             target: Target::conclave(self.server.clone(), None, false)?,
             existing_call: false,
             server_processes: Vec::new(),
-            publishers: 1,
-            subscribers: self.subscribers,
-            camera_slots: 1,
-            audio_slots: 1,
+            scenario,
+            library: Arc::new(library),
             name: "Bot".to_owned(),
-            join_concurrency: Some(4),
             join_patience: Duration::from_secs(60),
-            warmup: WARMUP,
-            duration: self.duration,
             linger: Duration::ZERO,
             lateness_bound: match deed {
                 Deed::Stall => STALL_BOUND,
@@ -188,15 +212,7 @@ impl Trials {
                 stall(duration);
             }
         };
-        let recordings = Some(self.recordings.clone());
-        let report = run::run(
-            &plan,
-            recordings,
-            live.clone(),
-            on_stage,
-            std::future::pending(),
-        );
-        let report = report.await;
+        let report = run::run(&plan, live.clone(), on_stage, std::future::pending()).await;
         let wire = live.wire.lock().map(|wire| *wire).unwrap_or_default();
         Ok(Trial { report, wire })
     }

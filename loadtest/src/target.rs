@@ -280,8 +280,13 @@ pub struct Seat {
     pub number: u32,
     /// What it is called.
     pub name: String,
-    /// What it sends and takes.
+    /// What it can send and take.
     pub layout: Layout,
+    /// Whether it is a member of the group that has the keys, where there is one. Others
+    /// take part in media only.
+    pub is_member: bool,
+    /// What it sends at first.
+    pub on: Vec<Source>,
     /// What it wants to see at first.
     pub view: View,
 }
@@ -413,7 +418,7 @@ impl Target {
             } => Ok(Box::new(conclave::Conversation::new(
                 room.clone(),
                 secret,
-                *plain,
+                *plain || !seat.is_member,
                 seat,
                 now,
             )?)),

@@ -296,7 +296,7 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
 async fn without_the_links_key_nobody_comes_into_the_group_or_hears() {
     let stage = Stage::set();
     let mut plan = stage.plan(1, 2);
-    plan.duration = Duration::from_secs(6);
+    plan.scenario.duration = Duration::from_secs(6);
     let (room, secret) = stage::call(&plan);
     let ghost = haunt(stage.address(), secret, room);
     let (report, haunting) = stage.run_with(&plan, ghost).await;

@@ -67,7 +67,7 @@ async fn more_speakers_than_slots() {
 async fn an_existing_call_is_joined_by_its_link() {
     let stage = Stage::set();
     let mut plan = stage.plan(1, 0);
-    plan.duration = Duration::from_secs(8);
+    plan.scenario.duration = Duration::from_secs(8);
     let bots = ["--publishers", "0", "--subscribers", "1"];
     let (room, secret) = stage::call(&plan);
     let late = stage.command_in(&secret, &room, &bots);
@@ -86,7 +86,7 @@ async fn an_existing_call_is_joined_by_its_link() {
 async fn the_wrong_secret_is_turned_away_and_those_inside_are_told() {
     let stage = Stage::set();
     let mut plan = stage.plan(1, 0);
-    plan.duration = Duration::from_secs(4);
+    plan.scenario.duration = Duration::from_secs(4);
     let (room, _) = stage::call(&plan);
     let (_, wrong) = stage::call(&stage.plan(0, 1));
     let bots = ["--publishers", "0", "--subscribers", "1"];

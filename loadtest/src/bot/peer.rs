@@ -19,11 +19,18 @@ use str0m::{
 
 use crate::{
     measure::wire::{Meaning, WireKind},
+    media::dependency::{self, Descriptor},
     target::Sections,
 };
 
 /// The names of simulcast layers, low to high (RFC 8851).
 const RIDS: [&str; 3] = ["q", "h", "f"];
+
+/// One that str0m's own extensions leave free (RFC 8285 §6).
+const DEPENDENCY_DESCRIPTOR_ID: u8 = 12;
+
+/// In dBov; what is less loud is no speech.
+const SILENT_BELOW: i8 = -60;
 
 /// A track that a peer sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +71,19 @@ pub struct OutgoingPacket {
     pub marker: bool,
     /// The RTP payload.
     pub payload: Arc<[u8]>,
+    /// What else its header says.
+    pub extra: Extra,
+}
+
+/// What an RTP header says beyond the usual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extra {
+    /// Nothing.
+    None,
+    /// How loud a sound is, in dBov (RFC 6464).
+    Level(i8),
+    /// The dependency descriptor (AV1 RTP appendix A).
+    Dependency(Arc<[u8]>),
 }
 
 /// A packet that came.
@@ -79,6 +99,8 @@ pub struct IncomingPacket {
     pub time: u64,
     /// Ends a frame.
     pub marker: bool,
+    /// Whether it begins a frame, by its dependency descriptor if it has one.
+    pub begins: Option<bool>,
     /// The RTP payload.
     pub payload: Arc<[u8]>,
 }
@@ -163,6 +185,9 @@ impl Peer {
                 Codec::Vp9 => config.enable_vp9(true),
                 Codec::Av1 => config.enable_av1(true),
             };
+        }
+        if codecs.contains(&Codec::Av1) {
+            config = config.set_extension(DEPENDENCY_DESCRIPTOR_ID, dependency::extension());
         }
         let mut rtc = config.build(now);
         let candidate = Candidate::host(local, "udp")
@@ -310,10 +335,13 @@ impl Peer {
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_tx_by_mid(mid, rid).ok_or(missing)?;
         let mut extensions = ExtensionValues::default();
-        if !packet.source.is_video() {
-            // A voice at a usual level (RFC 6464).
-            extensions.audio_level = Some(-30);
-            extensions.voice_activity = Some(true);
+        match packet.extra {
+            Extra::None => {}
+            Extra::Level(level) => {
+                extensions.audio_level = Some(level);
+                extensions.voice_activity = Some(level > SILENT_BELOW);
+            }
+            Extra::Dependency(descriptor) => extensions.user_values.set(Descriptor(descriptor)),
         }
         stream.write_rtp(
             RtpWrite::new(
@@ -435,6 +463,12 @@ impl Peer {
             sequence: *packet.seq_no,
             time: packet.time.numer(),
             marker: packet.header.marker,
+            begins: packet
+                .header
+                .ext_vals
+                .user_values
+                .get::<Descriptor>()
+                .map(Descriptor::begins_frame),
             payload: packet.payload,
         })
     }

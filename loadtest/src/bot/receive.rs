@@ -7,7 +7,11 @@ use conclave_e2ee::{Codec, OpenError};
 use super::{peer::IncomingPacket, seal::Frames};
 use crate::{
     measure::tally::{LostPackets, Opened, StreamKey},
-    media::{recording::is_vp8_key_frame, stamp, vp8::Assembler},
+    media::{
+        assemble::{Assembler, Packet},
+        generated::is_key_frame,
+        stamp,
+    },
 };
 
 /// The sequence numbers of one RTP stream (RFC 3550 appendix A.3).
@@ -58,17 +62,22 @@ impl Receiver {
         stream.sequence.last = stream.sequence.last.max(number);
         stream.sequence.received += 1;
 
-        let is_video = packet.is_video();
-        let opened = if is_video {
-            let frame = stream
-                .assembler
-                .insert(number, packet.time, packet.marker, packet.payload);
+        let codec = packet.codec;
+        let opened = if codec == Codec::Opus {
+            frames.open(codec, &packet.payload)
+        } else {
+            let frame = stream.assembler.insert(Packet {
+                codec,
+                sequence: number,
+                time: packet.time,
+                marker: packet.marker,
+                begins: packet.begins,
+                payload: packet.payload,
+            });
             match frame {
-                Ok(frame) => frames.open(Codec::Vp8, &frame?),
+                Ok(frame) => frames.open(codec, &frame?),
                 Err(_) => Err(OpenError::Malformed),
             }
-        } else {
-            frames.open(Codec::Opus, &packet.payload)
         };
         Some(opened.map(|opened| Opened {
             stream: StreamKey {
@@ -77,7 +86,7 @@ impl Receiver {
                 context: opened.context,
             },
             counter: opened.counter,
-            is_key_frame: is_video && is_vp8_key_frame(&opened.frame),
+            is_key_frame: is_key_frame(codec, &opened.frame),
             stamp: stamp::read(&opened.frame),
         }))
     }
@@ -105,7 +114,14 @@ mod tests {
     use conclave_protocol::Epoch;
 
     use super::*;
-    use crate::{media::vp8::Packetizer, target::KeyChange};
+    use crate::{
+        media::{
+            cadence::{Cadence, TemporalLayers},
+            packetize::Payload,
+            vp8::Packetizer,
+        },
+        target::KeyChange,
+    };
 
     struct Rig {
         receiver: Receiver,
@@ -135,16 +151,18 @@ mod tests {
         fn packets(&mut self, frame: &[u8]) -> Vec<IncomingPacket> {
             let context = StreamContext::CAMERA[0];
             let sealed = self.frames.seal(context, Codec::Vp8, frame).unwrap().2;
-            let payloads = self.packetizer.packetize(&sealed);
+            let rank = Cadence::new(TemporalLayers::One).next(false);
+            let payloads = self.packetizer.packetize(&sealed, rank);
             let (first, count) = (self.sequence, payloads.len());
             self.sequence += count as u64;
-            let packet = |(at, payload): (usize, Arc<[u8]>)| IncomingPacket {
+            let packet = |(at, payload): (usize, Payload)| IncomingPacket {
                 stream: 7,
                 codec: Codec::Vp8,
                 sequence: first + at as u64,
                 time: first,
                 marker: at + 1 == count,
-                payload,
+                begins: None,
+                payload: payload.bytes,
             };
             payloads.into_iter().enumerate().map(packet).collect()
         }

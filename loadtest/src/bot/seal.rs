@@ -1,15 +1,18 @@
 //! Seals and opens frames, or only numbers them, and knows what number each one has, so
 //! that it is known what receivers ought to get.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use conclave_e2ee::{
-    BaseKey, Codec, FrameOpener, FrameSealer, LeafIndex, OpenError, OpenedFrame, SealError,
+    BaseKey, Codec, FrameOpener, FrameSealer, LeafIndex, Member, OpenError, OpenedFrame, SealError,
     StreamContext,
 };
 use conclave_protocol::Epoch;
 
-use super::plain::{NumberReader, Numberer};
+use super::{
+    plain::{NumberReader, Numberer},
+    ring::{Guest, KeyRing},
+};
 use crate::{measure::tally::StreamKey, target::KeyChange};
 
 /// What a bot does to frames between camera and network.
@@ -21,6 +24,8 @@ pub enum Frames {
         /// For the others'.
         opener: Box<FrameOpener>,
     },
+    /// Opens them with the keys of others, and sends none.
+    Guest(Box<Guest>),
     /// Only numbers them.
     Plain {
         /// For its own.
@@ -37,6 +42,11 @@ impl Frames {
             sealer: Box::default(),
             opener: Box::default(),
         }
+    }
+
+    /// Opens with the keys on a ring, and does not seal.
+    pub fn guest(ring: Arc<KeyRing>) -> Self {
+        Self::Guest(Box::new(Guest::new(ring)))
     }
 
     /// Does not seal; numbers the frames of this sender.
@@ -78,7 +88,16 @@ impl Frames {
     ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
         match self {
             Self::Sealed { sealer, .. } => sealer.seal(context, codec, frame),
+            Self::Guest(_) => Err(SealError::NoKey),
             Self::Plain { numberer, .. } => Ok(numberer.number(context, frame)),
+        }
+    }
+
+    /// Who is in the group, if one who is not in it has heard that it changed.
+    pub fn take_news(&mut self) -> Option<Vec<Member>> {
+        match self {
+            Self::Guest(guest) => guest.take_news(),
+            Self::Sealed { .. } | Self::Plain { .. } => None,
         }
     }
 
@@ -86,6 +105,7 @@ impl Frames {
     pub fn open(&mut self, codec: Codec, frame: &[u8]) -> Result<OpenedFrame, OpenError> {
         match self {
             Self::Sealed { opener, .. } => opener.open(codec, frame),
+            Self::Guest(guest) => guest.open(codec, frame),
             Self::Plain { reader, .. } => reader.open(frame),
         }
     }

@@ -2,13 +2,15 @@
 
 use super::Findings;
 use crate::{
+    drive::Outcome,
     impair::{self, Impairment, LinkPair},
     measure::{
         tally::LostPackets,
         wire::{WireCounts, WireSummary},
     },
     report::{Direction, Faults, Injected, Known, LinkCounts, Packets, Times},
-    run::Role,
+    run::Stay,
+    scenario::group::Group,
 };
 
 /// What came of one kind, and what was missing for good.
@@ -30,7 +32,7 @@ impl Findings<'_> {
     /// What came over the wires of those who receive.
     pub(super) fn wire(&self) -> WireSummary {
         let mut sum = WireSummary::default();
-        for (_, outcome) in self.receivers() {
+        for outcome in self.receivers() {
             sum.add(&outcome.wire);
         }
         sum
@@ -39,21 +41,16 @@ impl Findings<'_> {
     /// What was missing for good.
     pub(super) fn lost_after_repair(&self) -> LostPackets {
         let mut sum = LostPackets::default();
-        for (_, outcome) in self.receivers() {
+        for outcome in self.receivers() {
             sum.add(&outcome.tally.packets_lost);
         }
         sum
     }
 
-    fn receivers(&self) -> impl Iterator<Item = &(Role, crate::drive::Outcome)> {
-        let mut outcomes = self.outcomes.iter();
-        std::iter::from_fn(move || outcomes.find(|(role, _)| *role == Role::Subscriber))
-    }
-
-    /// What chance was drawn from, if anything was left to chance.
-    pub(super) fn seed(&self) -> Known<u64> {
-        let seed = (!self.plan.paths.are_clean()).then(|| self.plan.paths.seed());
-        Known::of(seed, "nothing was drawn by chance")
+    fn receivers(&self) -> impl Iterator<Item = &Outcome> {
+        let groups = &self.plan.scenario.bots;
+        let receives = |stay: &&Stay| groups.get(stay.part.group).is_some_and(Group::receives);
+        self.stays.iter().filter(receives).map(|stay| &stay.outcome)
     }
 
     /// What was done to the paths.
@@ -62,25 +59,22 @@ impl Findings<'_> {
         if plan.paths.are_clean() && plan.roams.is_empty() {
             return Known::no("nothing was done to the links");
         }
-        let sum = |counts: fn(&crate::drive::Outcome) -> Option<impair::LinkCounts>| {
-            let each = self.outcomes.iter();
-            let sum = each
-                .filter_map(|(_, outcome)| counts(outcome))
+        let sum = |counts: fn(&Outcome) -> Option<impair::LinkCounts>| {
+            let sum = self
+                .outcomes()
+                .filter_map(counts)
                 .reduce(|mut sum, counts| {
                     sum.add(&counts);
                     sum
                 });
             Known::of(sum.map(link_counts), "no link was impaired in process")
         };
-        let gaps = self
-            .outcomes
-            .iter()
-            .flat_map(|(_, outcome)| &outcome.roam_gaps);
+        let gaps = self.outcomes().flat_map(|outcome| &outcome.roam_gaps);
         Known::Yes(Faults {
             injected: self.injected(),
             uplink: sum(|outcome| outcome.uplink),
             downlink: sum(|outcome| outcome.downlink),
-            roams: self.outcomes.iter().map(|(_, outcome)| outcome.roams).sum(),
+            roams: self.outcomes().map(|outcome| outcome.roams).sum(),
             roam_gap: Known::of(
                 Times::of(gaps.copied()),
                 "no bot that receives changed its address",

@@ -16,6 +16,35 @@ impl CounterSet {
         is_new
     }
 
+    /// Puts all counters of another set in.
+    pub fn extend(&mut self, other: &Self) {
+        for (word, bits) in &other.0 {
+            *self.0.entry(*word).or_default() |= bits;
+        }
+    }
+
+    /// How many counters are in.
+    pub fn len(&self) -> u64 {
+        self.0
+            .values()
+            .map(|bits| u64::from(bits.count_ones()))
+            .sum()
+    }
+
+    /// True when none is in.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many counters are in both sets.
+    pub fn count_common(&self, other: &Self) -> u64 {
+        let common = |(word, bits): (&u64, &u64)| {
+            let both = bits & other.0.get(word).copied().unwrap_or_default();
+            u64::from(both.count_ones())
+        };
+        self.0.iter().map(common).sum()
+    }
+
     /// How many counters of a range are in.
     pub fn count(&self, range: RangeInclusive<u64>) -> u64 {
         let (first, last) = range.into_inner();
@@ -48,13 +77,22 @@ pub struct Span {
 }
 
 impl Span {
-    pub(crate) fn extend(span: &mut Option<Self>, counter: u64) {
-        let span = span.get_or_insert(Self {
+    /// One counter.
+    pub fn of(counter: u64) -> Self {
+        Self {
             first: counter,
             last: counter,
-        });
-        span.first = span.first.min(counter);
-        span.last = span.last.max(counter);
+        }
+    }
+
+    /// Reaches as far as this counter too.
+    pub fn include(&mut self, counter: u64) {
+        self.first = self.first.min(counter);
+        self.last = self.last.max(counter);
+    }
+
+    pub(crate) fn extend(span: &mut Option<Self>, counter: u64) {
+        span.get_or_insert(Self::of(counter)).include(counter);
     }
 
     /// How many counters it spans.
@@ -87,5 +125,22 @@ mod tests {
         ] {
             assert_eq!(set.count(range.clone()), count, "{range:?}");
         }
+        assert_eq!(set.len(), 6);
+    }
+
+    #[test]
+    fn sets_are_joined_and_compared() {
+        let set = |counters: &[u64]| {
+            let mut set = CounterSet::default();
+            counters.iter().for_each(|counter| {
+                set.insert(*counter);
+            });
+            set
+        };
+        let (mut one, other) = (set(&[1, 2, 70]), set(&[2, 70, 200]));
+        assert_eq!(one.count_common(&other), 2);
+        one.extend(&other);
+        assert_eq!(one, set(&[1, 2, 70, 200]));
+        assert!(set(&[]).is_empty() && !one.is_empty());
     }
 }

@@ -6,24 +6,34 @@
 //! the counters in their sealed headers, which nobody on the way can change:
 //!
 //! * In a call with only this run's bots ([`Basis::Sent`]): what each publisher sealed
-//!   within the measured window is known to the frame. A receiver with `s` slots for a
-//!   kind of media ought to get `min(s, publishers)` of them all the time. So it is
-//!   frames opened, out of those sealed within the window, divided by
-//!   `min(slots, publishers) × frames that a publisher sealed on average`, summed over
-//!   receivers and kinds. A receiver that gets nothing at all counts in full.
+//!   within the measured window is known to the frame, and who was in the call, what was
+//!   on and which page was looked at is known to the moment ([`super::attendance`]). So it
+//!   is frames opened, out of those sealed within the window, divided by the time of the
+//!   streams that receivers ought to have been getting × the frames that a stream had in
+//!   that time on average, summed over kinds of source. A receiver that gets nothing at
+//!   all counts in full; so does the time that it takes after joining, or after a page is
+//!   turned, until pictures come.
 //! * In a call with others ([`Basis::Counters`]): nobody knows what they sealed. It is
 //!   frames opened divided by the counters from the first to the last one opened within
 //!   the window, summed over receivers and streams. A stream that never began, or that
 //!   was turned off half-way by its sender or the SFU, is not seen by this.
+//!
+//! An SFU gives each receiver one size of a simulcast track. The sizes count in step, so a
+//! frame was delivered when any size of it was opened. And it may leave higher temporal
+//! layers out on purpose, so by the first basis only frames of the base layer count, among
+//! those sealed and among those opened; by the second one, what others leave out counts as
+//! missing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use conclave_protocol::signal::Source;
+use conclave_e2ee::LeafIndex;
+use conclave_protocol::{Epoch, signal::Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    counters::Span,
+    attendance::{Attendance, SOURCES, Window, stream_time},
+    counters::{CounterSet, Span},
     tally::{StreamKey, Tally},
 };
 
@@ -49,157 +59,93 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    fn none(basis: Basis) -> Self {
+        Self {
+            basis,
+            expected: 0.0,
+            opened: 0,
+        }
+    }
+
     /// Opened by expected; none when nothing was expected.
     pub fn ratio(&self) -> Option<f64> {
         (self.expected > 0.0).then(|| self.opened as f64 / self.expected)
     }
 }
 
-/// By what the publishers sealed.
-pub fn by_sent(publishers: &[&Tally], receivers: &[(&Tally, &[Source])]) -> Delivery {
-    let mut delivery = Delivery {
-        basis: Basis::Sent,
-        expected: 0.0,
-        opened: 0,
-    };
-    for is_video in [false, true] {
-        let sent: HashMap<StreamKey, Span> = publishers
-            .iter()
-            .flat_map(|tally| &tally.sent)
-            .filter(|(stream, _)| stream.is_video() == is_video)
-            .map(|(stream, span)| (*stream, *span))
-            .collect();
-        let senders = publishers
-            .iter()
-            .filter(|tally| tally.sent.keys().any(|key| key.is_video() == is_video))
-            .count();
-        if senders == 0 {
-            continue;
+/// All sizes of what one member sends of one source in one epoch.
+type TrackKey = (LeafIndex, Epoch, Source);
+
+fn track(stream: StreamKey) -> Option<TrackKey> {
+    Some((stream.leaf, stream.epoch, stream.source()?))
+}
+
+/// By what the publishers sealed, and who was there when.
+pub fn by_sent(
+    publishers: &[&Tally],
+    receivers: &[&Tally],
+    attendances: &[Attendance],
+    window: Window,
+) -> Delivery {
+    let mut delivery = Delivery::none(Basis::Sent);
+    let mut sealed: BTreeMap<TrackKey, CounterSet> = BTreeMap::new();
+    for (stream, sent) in publishers.iter().flat_map(|tally| &tally.sent) {
+        if let Some(track) = track(*stream) {
+            sealed.entry(track).or_default().extend(&sent.base);
         }
-        let sealed: u64 = sent.values().map(|span| span.count()).sum();
-        let each = sealed as f64 / senders as f64;
-        for (tally, slots) in receivers {
-            // Bots share no screens, so slots for screens stay empty.
-            let slots = slots
-                .iter()
-                .filter(|source| source.is_video() == is_video && **source != Source::Screen)
-                .count();
-            delivery.expected += each * slots.min(senders) as f64;
-            delivery.opened += sent
-                .iter()
-                .filter_map(|(stream, span)| Some((tally.opened.get(stream)?, span)))
-                .map(|(opened, span)| opened.counters.count(span.range()))
-                .sum::<u64>();
+    }
+    for source in SOURCES {
+        let of = sealed.iter().filter(|((.., sent), _)| *sent == source);
+        let frames: u64 = of.map(|(_, counters)| counters.len()).sum();
+        let time = stream_time(attendances, source, window);
+        if time.sent > 0.0 {
+            delivery.expected += frames as f64 * time.due / time.sent;
         }
+    }
+    for tally in receivers {
+        let mut opened: HashMap<TrackKey, CounterSet> = HashMap::new();
+        for (stream, frames) in &tally.opened {
+            if let Some(track) = track(*stream)
+                && sealed.contains_key(&track)
+            {
+                opened.entry(track).or_default().extend(&frames.counters);
+            }
+        }
+        delivery.opened += opened
+            .iter()
+            .filter_map(|(track, counters)| Some(counters.count_common(sealed.get(track)?)))
+            .sum::<u64>();
     }
     delivery
 }
 
 /// By the counters of what was opened.
-pub fn by_counters(receivers: &[(&Tally, &[Source])]) -> Delivery {
-    let windows = receivers
-        .iter()
-        .flat_map(|(tally, _)| tally.opened.values())
-        .filter_map(|stream| Some((stream, stream.window?)));
-    let mut delivery = Delivery {
-        basis: Basis::Counters,
-        expected: 0.0,
-        opened: 0,
-    };
-    for (stream, window) in windows {
-        delivery.expected += window.count() as f64;
-        delivery.opened += stream.counters.count(window.range());
+pub fn by_counters(receivers: &[&Tally]) -> Delivery {
+    let mut delivery = Delivery::none(Basis::Counters);
+    for tally in receivers {
+        let mut tracks: HashMap<TrackKey, (CounterSet, Option<Span>)> = HashMap::new();
+        for (stream, frames) in &tally.opened {
+            if let Some(track) = track(*stream) {
+                let (counters, window) = tracks.entry(track).or_default();
+                counters.extend(&frames.counters);
+                for end in frames
+                    .window
+                    .iter()
+                    .flat_map(|span| [span.first, span.last])
+                {
+                    Span::extend(window, end);
+                }
+            }
+        }
+        for (counters, window) in tracks.into_values() {
+            if let Some(window) = window {
+                delivery.expected += window.count() as f64;
+                delivery.opened += counters.count(window.range());
+            }
+        }
     }
     delivery
 }
 
 #[cfg(test)]
-mod tests {
-    use conclave_e2ee::{LeafIndex, StreamContext};
-    use conclave_protocol::Epoch;
-
-    use super::*;
-    use crate::measure::tally::{Opened, Sent};
-
-    const ALL: &[Source] = &[Source::Microphone, Source::Camera, Source::Camera];
-
-    fn camera(leaf: u32) -> StreamKey {
-        StreamKey {
-            leaf: LeafIndex::new(leaf).unwrap(),
-            epoch: Epoch::new(3),
-            context: StreamContext::CAMERA[0],
-        }
-    }
-
-    fn publisher(leaf: u32, counters: std::ops::Range<u64>) -> Tally {
-        let mut tally = Tally::default();
-        tally.measure(true);
-        for counter in counters {
-            tally.sent(&Sent {
-                stream: camera(leaf),
-                counter,
-                packets: 1,
-                late: std::time::Duration::ZERO,
-                left_out: 0,
-            });
-        }
-        tally
-    }
-
-    fn receiver(frames: impl IntoIterator<Item = (u32, u64)>) -> Tally {
-        let mut tally = Tally::default();
-        tally.measure(true);
-        for (leaf, counter) in frames {
-            let opened = Opened {
-                stream: camera(leaf),
-                counter,
-                is_key_frame: false,
-                stamp: None,
-            };
-            tally.opened(&opened, None);
-        }
-        tally
-    }
-
-    #[test]
-    fn only_frames_sealed_within_the_window_count() {
-        let sender = publisher(0, 100..200);
-        let all = receiver((90..210).map(|counter| (0, counter)));
-        let delivery = by_sent(&[&sender], &[(&all, ALL)]);
-        assert_eq!((delivery.expected, delivery.opened), (100.0, 100));
-
-        let half = receiver((90..150).map(|counter| (0, counter)));
-        let delivery = by_sent(&[&sender], &[(&all, ALL), (&half, ALL)]);
-        assert_eq!(delivery.ratio(), Some(0.75));
-    }
-
-    #[test]
-    fn a_receiver_that_gets_nothing_counts_in_full() {
-        let sender = publisher(0, 0..100);
-        let some = receiver((0..100).map(|counter| (0, counter)));
-        let none = receiver([]);
-        let delivery = by_sent(&[&sender], &[(&some, ALL), (&none, ALL)]);
-        assert_eq!(delivery.ratio(), Some(0.5));
-    }
-
-    #[test]
-    fn no_more_is_expected_than_there_are_slots() {
-        let senders = [
-            publisher(0, 0..100),
-            publisher(1, 0..100),
-            publisher(2, 0..100),
-        ];
-        let two = receiver((0..100).flat_map(|counter| [(0, counter), (2, counter)]));
-        let publishers: Vec<_> = senders.iter().collect();
-        let delivery = by_sent(&publishers, &[(&two, ALL)]);
-        assert_eq!(delivery.ratio(), Some(1.0));
-    }
-
-    #[test]
-    fn by_counters_a_gap_is_what_is_missing() {
-        let gap = receiver([10, 11, 14].map(|counter| (0, counter)));
-        let delivery = by_counters(&[(&gap, ALL)]);
-        assert_eq!((delivery.expected, delivery.opened), (5.0, 3));
-        assert_eq!(by_counters(&[]).ratio(), None);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use conclave_e2ee::{LeafIndex, Member, OpenError, StreamContext};
-use conclave_protocol::Epoch;
+use conclave_protocol::{Epoch, signal::Source};
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,26 @@ impl StreamKey {
     pub fn is_video(self) -> bool {
         self.context != StreamContext::AUDIO && self.context != StreamContext::SCREEN_SOUND
     }
+
+    /// What it shows; none for data.
+    pub fn source(self) -> Option<Source> {
+        match self.context {
+            StreamContext::AUDIO => Some(Source::Microphone),
+            StreamContext::SCREEN_SOUND => Some(Source::ScreenSound),
+            context if StreamContext::CAMERA.contains(&context) => Some(Source::Camera),
+            context if StreamContext::SCREEN.contains(&context) => Some(Source::Screen),
+            _ => None,
+        }
+    }
+}
+
+/// The frames that a bot sealed of one stream within the measured window.
+#[derive(Debug, Clone)]
+pub struct SentStream {
+    /// All of them.
+    pub span: Span,
+    /// Those of the base layer, which no SFU leaves out on purpose.
+    pub base: CounterSet,
 }
 
 /// The frames that a bot opened of one stream.
@@ -62,7 +82,8 @@ pub struct Unopened {
     pub malformed: u64,
     /// No key for its epoch within the measured window: a failure.
     pub unknown_epoch: u64,
-    /// No key for its epoch while the call was still gathering: no failure.
+    /// No key for its epoch while the call was still gathering, or the bot had just come:
+    /// no failure.
     pub unknown_epoch_while_joining: u64,
     /// Came twice: dropped quietly.
     pub duplicate: u64,
@@ -115,6 +136,8 @@ pub struct Sent {
     pub late: Duration,
     /// Frames left out just before it, as they were too late.
     pub left_out: u64,
+    /// It is of the lowest temporal layer.
+    pub is_base: bool,
 }
 
 /// RTP packets that never came, by the gaps in their sequence numbers, after what was
@@ -160,14 +183,14 @@ pub struct Tally {
     pub opened: HashMap<StreamKey, OpenedStream>,
     /// Frames not opened.
     pub unopened: Unopened,
-    /// Age of the frames opened within the window, since they were sent.
-    pub latency: Histogram<u64>,
-    /// Their age since they should have been sent.
-    pub latency_from_schedule: Histogram<u64>,
+    /// Age of the pictures opened within the window.
+    pub video_latency: Latency,
+    /// Age of the sounds opened within the window.
+    pub audio_latency: Latency,
     /// RTP packets sent within the window.
     pub packets_sent: u64,
     /// What was sent within the window.
-    pub sent: HashMap<StreamKey, Span>,
+    pub sent: HashMap<StreamKey, SentStream>,
     /// How late each frame was sent within the window.
     pub lateness: Histogram<u64>,
     /// Frames left out within the window.
@@ -191,6 +214,38 @@ fn record(histogram: &mut Histogram<u64>, duration: Duration) {
     histogram.saturating_record(duration.as_nanos().try_into().unwrap_or(u64::MAX));
 }
 
+/// How old frames were when they were opened.
+#[derive(Debug, Clone)]
+pub struct Latency {
+    /// Since they were sent.
+    pub from_send: Histogram<u64>,
+    /// Since they should have been sent.
+    pub from_schedule: Histogram<u64>,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self {
+            from_send: durations(),
+            from_schedule: durations(),
+        }
+    }
+}
+
+impl Latency {
+    fn note(&mut self, age: Age) {
+        record(&mut self.from_send, age.from_sending);
+        record(&mut self.from_schedule, age.from_schedule);
+    }
+
+    /// Takes those of another one too.
+    pub fn add(&mut self, other: &Self) {
+        // All have the same bounds, so adding cannot fail.
+        let _ = self.from_send.add(&other.from_send);
+        let _ = self.from_schedule.add(&other.from_schedule);
+    }
+}
+
 impl Default for Tally {
     fn default() -> Self {
         Self {
@@ -203,8 +258,8 @@ impl Default for Tally {
             frames_opened_total: 0,
             opened: HashMap::new(),
             unopened: Unopened::default(),
-            latency: durations(),
-            latency_from_schedule: durations(),
+            video_latency: Latency::default(),
+            audio_latency: Latency::default(),
             packets_sent: 0,
             sent: HashMap::new(),
             lateness: durations(),
@@ -257,9 +312,14 @@ impl Tally {
         if !self.measuring {
             return;
         }
-        let mut span = self.sent.get(&sent.stream).copied();
-        Span::extend(&mut span, sent.counter);
-        self.sent.extend(span.map(|span| (sent.stream, span)));
+        let stream = self.sent.entry(sent.stream).or_insert_with(|| SentStream {
+            span: Span::of(sent.counter),
+            base: CounterSet::default(),
+        });
+        stream.span.include(sent.counter);
+        if sent.is_base {
+            stream.base.insert(sent.counter);
+        }
         self.packets_sent += sent.packets;
         self.left_out += sent.left_out;
         record(&mut self.lateness, sent.late);
@@ -287,19 +347,23 @@ impl Tally {
             self.frames_opened += 1;
             Span::extend(&mut stream.window, opened.counter);
             if let Some(age) = age {
-                record(&mut self.latency, age.from_sending);
-                record(&mut self.latency_from_schedule, age.from_schedule);
+                if opened.stream.is_video() {
+                    self.video_latency.note(age);
+                } else {
+                    self.audio_latency.note(age);
+                }
             }
         }
     }
 
-    /// Notes a frame that was not opened.
-    pub fn unopened(&mut self, error: OpenError) {
+    /// Notes a frame that was not opened. `is_new`: the bot has been in the call for so
+    /// short a time that others may not have gone over to an epoch that it has keys of.
+    pub fn unopened(&mut self, error: OpenError, is_new: bool) {
         let counts = &mut self.unopened;
         let count = match error {
             OpenError::Duplicate => &mut counts.duplicate,
             OpenError::Empty => &mut counts.empty,
-            OpenError::UnknownEpoch if self.measuring => &mut counts.unknown_epoch,
+            OpenError::UnknownEpoch if self.measuring && !is_new => &mut counts.unknown_epoch,
             OpenError::UnknownEpoch => &mut counts.unknown_epoch_while_joining,
             OpenError::Forged => &mut counts.forged,
             OpenError::TooOld => &mut counts.too_old,
@@ -362,9 +426,10 @@ mod tests {
 
         assert_eq!((tally.packets, tally.packets_total), (1, 2));
         assert_eq!((tally.frames_opened, tally.frames_opened_total), (2, 4));
-        assert_eq!(tally.latency.len(), 2);
-        assert_eq!(tally.latency.max() / 1_000, 2_000);
-        assert_eq!(tally.latency_from_schedule.max() / 1_000, 3_000);
+        assert_eq!(tally.video_latency.from_send.len(), 2);
+        assert_eq!(tally.video_latency.from_send.max() / 1_000, 2_000);
+        assert_eq!(tally.video_latency.from_schedule.max() / 1_000, 3_000);
+        assert!(tally.audio_latency.from_send.is_empty());
         let stream = &tally.opened[&opened(0).stream];
         assert_eq!(stream.window, Some(Span { first: 1, last: 4 }));
         assert_eq!(stream.counters.count(0..=5), 4);
@@ -414,16 +479,18 @@ mod tests {
             OpenError::TooOld,
             OpenError::UnknownEpoch,
         ] {
-            tally.unopened(error);
+            tally.unopened(error, false);
         }
         assert_eq!(tally.unopened.failures(), 0);
         tally.measure(true);
+        tally.unopened(OpenError::UnknownEpoch, true);
+        assert_eq!(tally.unopened.failures(), 0);
         for error in [
             OpenError::UnknownEpoch,
             OpenError::Forged,
             OpenError::Malformed,
         ] {
-            tally.unopened(error);
+            tally.unopened(error, false);
         }
         assert_eq!(tally.unopened.failures(), 3);
     }

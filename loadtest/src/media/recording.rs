@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use conclave_e2ee::Codec;
+
+use super::generated::is_key_frame;
+
 /// Why a recording cannot be played.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
@@ -47,11 +51,6 @@ pub struct AudioRecording {
     pub packets: Vec<Arc<[u8]>>,
 }
 
-/// True for a VP8 key frame (RFC 6386 §9.1: the first bit is 0).
-pub fn is_vp8_key_frame(frame: &[u8]) -> bool {
-    frame.first().is_some_and(|tag| tag & 1 == 0)
-}
-
 impl VideoRecording {
     /// Reads an IVF file.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
@@ -75,7 +74,8 @@ impl VideoRecording {
         let [first, .., last] = times[..] else {
             return Err("it has fewer than two frames".to_owned());
         };
-        if !frames.first().is_some_and(|frame| is_vp8_key_frame(frame)) {
+        let begins = frames.first();
+        if !begins.is_some_and(|frame| is_key_frame(Codec::Vp8, frame)) {
             return Err("it does not begin with a key frame".to_owned());
         }
         let ticks = last.saturating_sub(first) as f64 / (times.len() - 1) as f64;

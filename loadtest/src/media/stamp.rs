@@ -1,5 +1,6 @@
 //! When a frame was due and when it was sent, told inside its sealed payload: 24 bytes
-//! after the end of the video data, which decoders ignore. Only meaningful on the machine
+//! after the end of the video data, which decoders ignore. A sound would end with a
+//! crackle, so sounds are stamped only where nobody but bots listens. Only meaningful on the machine
 //! that made it, since it reads that machine's monotonic clock.
 //!
 //! Both moments are told since a sender that is itself late would hide that its frames
@@ -59,6 +60,11 @@ impl MonotonicClock {
             from_schedule: since(stamp.due),
             from_sending: since(stamp.sent),
         }
+    }
+
+    /// How long it has run.
+    pub fn since_start(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.instant)
     }
 
     fn nanoseconds(self, at: Instant) -> u64 {

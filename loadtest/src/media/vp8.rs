@@ -1,20 +1,26 @@
 //! VP8 in RTP (RFC 7741), for frames whose inside is sealed: only the payload descriptor
-//! and the order of the packets are looked at.
+//! is looked at.
 
-use std::{collections::BTreeMap, sync::Arc};
+use super::{
+    assemble::{Begins, Piece},
+    cadence::Rank,
+    packetize::{MAX_PAYLOAD, Payload, even_pieces, payload},
+};
 
-/// The longest RTP payload, so that a packet with its headers stays below the 1,200 bytes
-/// that browsers send.
-const MAX_PAYLOAD: usize = 1_160;
 /// Bytes of the descriptor that we write: required, extension, picture id, TL0PICIDX, TID.
 const DESCRIPTOR: usize = 6;
 
-/// Packets further back than this are given up.
-const REORDER_WINDOW: u64 = 1_024;
+/// X: extensions follow.
+const EXTENDED: u8 = 0x80;
+/// N: no other frame needs this one.
+const NOT_REFERENCED: u8 = 0x20;
+/// S: a partition begins, the first when the index behind it is 0.
+const BEGINS: u8 = 0x10;
+/// Y: only frames of the base layer are needed.
+const SYNC: u8 = 0x20;
 
 /// Cuts frames into RTP payloads, with the descriptor that browsers write: a 15-bit
-/// picture id and, as every frame is of the base temporal layer, a TL0PICIDX that counts
-/// along.
+/// picture id, a TL0PICIDX that counts the frames of the base layer, and the layer.
 #[derive(Debug)]
 pub struct Packetizer {
     picture_id: u16,
@@ -25,179 +31,97 @@ impl Packetizer {
     /// Begins to count at the given numbers, which should be random.
     pub fn new(picture_id: u16, tl0_picture_index: u8) -> Self {
         Self {
-            picture_id,
+            picture_id: picture_id & 0x7fff,
             tl0_picture_index,
         }
     }
 
     /// Payloads of about the same size; the last one takes the RTP marker.
-    pub fn packetize(&mut self, frame: &[u8]) -> Vec<Arc<[u8]>> {
-        let pieces = frame.len().div_ceil(MAX_PAYLOAD - DESCRIPTOR).max(1);
+    pub fn packetize(&mut self, frame: &[u8], rank: Rank) -> Vec<Payload> {
+        if rank.temporal == 0 {
+            self.tl0_picture_index = self.tl0_picture_index.wrapping_add(1);
+        }
         let [high, low] = (self.picture_id | 0x8000).to_be_bytes();
-        let mut descriptor = [0x90, 0xe0, high, low, self.tl0_picture_index, 0];
-        let payloads = frame
-            .chunks(frame.len().div_ceil(pieces).max(1))
+        let required = EXTENDED | if rank.is_droppable { NOT_REFERENCED } else { 0 };
+        let layer = rank.temporal << 6 | if rank.syncs { SYNC } else { 0 };
+        let mut descriptor = [required | BEGINS, 0xe0, high, low];
+        let payloads = even_pieces(frame, MAX_PAYLOAD - DESCRIPTOR)
             .map(|piece| {
-                let payload = [&descriptor, piece].concat().into();
-                descriptor[0] = 0x80;
+                let rest = [self.tl0_picture_index, layer];
+                let payload = payload(&[&descriptor[..], &rest].concat(), piece);
+                descriptor[0] = required;
                 payload
             })
             .collect();
         self.picture_id = (self.picture_id + 1) & 0x7fff;
-        self.tl0_picture_index = self.tl0_picture_index.wrapping_add(1);
         payloads
     }
 }
 
-/// What the descriptor of a payload says (RFC 7741 §4.2).
-#[derive(Debug, PartialEq, Eq)]
-struct Descriptor {
-    begins_frame: bool,
-    len: usize,
-}
-
-impl Descriptor {
-    fn parse(payload: &[u8]) -> Option<Self> {
-        let mut bytes = payload.iter();
-        let required = bytes.next()?;
-        if required & 0x80 != 0 {
-            let extension = bytes.next()?;
-            if extension & 0x80 != 0 && bytes.next()? & 0x80 != 0 {
-                bytes.next()?;
-            }
-            if extension & 0x40 != 0 {
-                bytes.next()?;
-            }
-            if extension & 0x30 != 0 {
-                bytes.next()?;
-            }
+/// What the descriptor of a payload says (RFC 7741 §4.2); none when it ends early.
+pub(super) fn describe(payload: &[u8]) -> Option<Piece> {
+    let mut bytes = payload.iter();
+    let required = bytes.next()?;
+    if required & EXTENDED != 0 {
+        let extension = bytes.next()?;
+        if extension & 0x80 != 0 && bytes.next()? & 0x80 != 0 {
+            bytes.next()?;
         }
-        Some(Self {
-            begins_frame: required & 0x17 == 0x10,
-            len: payload.len() - bytes.len(),
-        })
+        if extension & 0x40 != 0 {
+            bytes.next()?;
+        }
+        if extension & 0x30 != 0 {
+            bytes.next()?;
+        }
     }
-}
-
-#[derive(Debug)]
-struct Part {
-    time: u64,
-    begins_frame: bool,
-    ends_frame: bool,
-    descriptor: usize,
-    payload: Arc<[u8]>,
-}
-
-/// Puts frames together again, in whatever order their packets come. A frame is whole
-/// when every packet is there from the one that begins it to the one with the marker.
-#[derive(Debug, Default)]
-pub struct Assembler {
-    parts: BTreeMap<u64, Part>,
-}
-
-/// A packet without a readable payload descriptor.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a VP8 packet whose payload descriptor ends early")]
-pub struct MalformedPacket;
-
-impl Assembler {
-    /// Takes a packet, with its extended sequence number and RTP time; gives the frame
-    /// that it makes whole.
-    pub fn insert(
-        &mut self,
-        sequence: u64,
-        time: u64,
-        marker: bool,
-        payload: Arc<[u8]>,
-    ) -> Result<Option<Vec<u8>>, MalformedPacket> {
-        let descriptor = Descriptor::parse(&payload).ok_or(MalformedPacket)?;
-        self.parts.insert(
-            sequence,
-            Part {
-                time,
-                begins_frame: descriptor.begins_frame,
-                ends_frame: marker,
-                descriptor: descriptor.len,
-                payload,
-            },
-        );
-        let newest = self.parts.last_key_value().map_or(0, |(newest, _)| *newest);
-        let oldest = newest.saturating_sub(REORDER_WINDOW);
-        if self
-            .parts
-            .first_key_value()
-            .is_some_and(|(first, _)| *first < oldest)
-        {
-            self.parts = self.parts.split_off(&oldest);
-        }
-        Ok(self.take_frame_around(sequence, time))
-    }
-
-    fn take_frame_around(&mut self, sequence: u64, time: u64) -> Option<Vec<u8>> {
-        let mut first = sequence;
-        while !self.part(first, time)?.begins_frame {
-            first = first.checked_sub(1)?;
-        }
-        let mut last = sequence;
-        while !self.part(last, time)?.ends_frame {
-            last += 1;
-        }
-        let mut frame = Vec::new();
-        for number in first..=last {
-            let part = self.parts.remove(&number)?;
-            frame.extend_from_slice(&part.payload[part.descriptor..]);
-        }
-        Some(frame)
-    }
-
-    fn part(&self, sequence: u64, time: u64) -> Option<&Part> {
-        self.parts.get(&sequence).filter(|part| part.time == time)
-    }
+    Some(Piece {
+        begins: Begins::from(required & 0x17 == BEGINS),
+        ends: false,
+        descriptor: payload.len() - bytes.len(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn frame(len: usize) -> Vec<u8> {
-        (0..len).map(|at| at as u8).collect()
-    }
-
-    /// The packets of several frames, numbered, with time and marker.
-    fn packets(frames: &[Vec<u8>]) -> Vec<(u64, u64, bool, Arc<[u8]>)> {
-        let mut packetizer = Packetizer::new(0x7ffe, 255);
-        let mut packets = Vec::new();
-        for (time, frame) in frames.iter().enumerate() {
-            let payloads = packetizer.packetize(frame);
-            let last = payloads.len() - 1;
-            for (at, payload) in payloads.into_iter().enumerate() {
-                packets.push((packets.len() as u64, time as u64, at == last, payload));
-            }
-        }
-        packets
-    }
-
-    fn assemble(
-        assembler: &mut Assembler,
-        packet: &(u64, u64, bool, Arc<[u8]>),
-    ) -> Option<Vec<u8>> {
-        let (sequence, time, marker, payload) = packet.clone();
-        assembler.insert(sequence, time, marker, payload).unwrap()
-    }
+    use crate::media::cadence::{Cadence, TemporalLayers};
 
     #[test]
     fn descriptors_count_pictures_and_mark_the_start() {
-        let packets = packets(&[frame(2_000), frame(1)]);
+        let mut packetizer = Packetizer::new(0x7ffe, 254);
+        let mut cadence = Cadence::new(TemporalLayers::One);
+        let mut packets = packetizer.packetize(&[7; 2_000], cadence.next(true));
+        packets.extend(packetizer.packetize(&[7], cadence.next(false)));
         assert_eq!(packets.len(), 3);
-        assert_eq!(packets[0].3[..6], [0x90, 0xe0, 0xff, 0xfe, 255, 0]);
-        assert_eq!(packets[1].3[..6], [0x80, 0xe0, 0xff, 0xfe, 255, 0]);
-        assert_eq!(packets[2].3[..], [0x90, 0xe0, 0xff, 0xff, 0, 0, 0]);
-        assert!(packets.iter().all(|packet| packet.3.len() <= MAX_PAYLOAD));
+        assert_eq!(packets[0].bytes[..6], [0x90, 0xe0, 0xff, 0xfe, 255, 0]);
+        assert_eq!(packets[1].bytes[..6], [0x80, 0xe0, 0xff, 0xfe, 255, 0]);
+        assert_eq!(packets[2].bytes[..], [0x90, 0xe0, 0xff, 0xff, 0, 0, 7]);
+        assert!(packets.iter().all(|p| p.bytes.len() <= MAX_PAYLOAD));
+    }
+
+    #[test]
+    fn layers_are_told() {
+        let mut packetizer = Packetizer::new(0, 0);
+        let mut cadence = Cadence::new(TemporalLayers::Three);
+        let told: Vec<_> = (0..5)
+            .map(|at| {
+                let packet = packetizer.packetize(&[1], cadence.next(at == 0)).remove(0);
+                (packet.bytes[0], packet.bytes[4], packet.bytes[5])
+            })
+            .collect();
+        let expected = [
+            (0x90, 1, 0x00),
+            (0xb0, 1, 0xa0),
+            (0x90, 1, 0x60),
+            (0xb0, 1, 0x80),
+            (0x90, 2, 0x00),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]
     fn descriptors_of_others_are_understood() {
-        for (payload, begins_frame, len) in [
+        for (payload, begins, descriptor) in [
             (&[0x10, 9][..], true, 1),
             (&[0x11, 9], false, 1),
             (&[0x90, 0x80, 0x05, 9], true, 3),
@@ -205,76 +129,12 @@ mod tests {
             (&[0x80, 0x20, 0, 9], false, 3),
             (&[0x90, 0xf0, 0x85, 1, 2, 3, 9], true, 6),
         ] {
-            assert_eq!(
-                Descriptor::parse(payload),
-                Some(Descriptor { begins_frame, len })
-            );
+            let piece = describe(payload).unwrap();
+            assert_eq!(piece.begins, Begins::from(begins));
+            assert_eq!(piece.descriptor, descriptor);
         }
         for cut in [&[][..], &[0x90], &[0x90, 0x80], &[0x90, 0x80, 0x80]] {
-            assert_eq!(Descriptor::parse(cut), None);
+            assert_eq!(describe(cut), None);
         }
-    }
-
-    #[test]
-    fn every_order_gives_the_same_frames() {
-        let frames = [frame(3_000), frame(10), frame(2_500), frame(1_154)];
-        let in_order = packets(&frames);
-        // Every rotation and its reverse.
-        for turn in 0..in_order.len() {
-            for reverse in [false, true] {
-                let mut shuffled = in_order.clone();
-                shuffled.rotate_left(turn);
-                if reverse {
-                    shuffled.reverse();
-                }
-                let mut assembler = Assembler::default();
-                let mut found: Vec<_> = shuffled
-                    .iter()
-                    .filter_map(|packet| assemble(&mut assembler, packet))
-                    .collect();
-                found.sort_by_key(Vec::len);
-                let mut expected = frames.to_vec();
-                expected.sort_by_key(Vec::len);
-                assert_eq!(found, expected);
-                assert!(assembler.parts.is_empty());
-            }
-        }
-    }
-
-    #[test]
-    fn a_frame_with_a_gap_is_never_given() {
-        let packets = packets(&[frame(3_000), frame(3_000)]);
-        let mut assembler = Assembler::default();
-        let found: Vec<_> = packets
-            .iter()
-            .filter(|(sequence, ..)| *sequence != 1)
-            .filter_map(|packet| assemble(&mut assembler, packet))
-            .collect();
-        assert_eq!(found, [frame(3_000)]);
-    }
-
-    #[test]
-    fn halves_of_two_frames_do_not_make_one() {
-        // The end of one frame and the start of the next were lost before they were
-        // numbered, so no gap shows.
-        let packets = packets(&[frame(3_000), frame(3_000)]);
-        let mut assembler = Assembler::default();
-        for (number, at) in [0, 1, 4, 5].into_iter().enumerate() {
-            let (_, time, marker, payload) = packets[at].clone();
-            let found = assembler.insert(number as u64, time, marker, payload);
-            assert_eq!(found, Ok(None));
-        }
-    }
-
-    #[test]
-    fn what_stays_unfinished_is_forgotten() {
-        let mut assembler = Assembler::default();
-        let stray: Arc<[u8]> = Arc::from([0x00, 1]);
-        for sequence in (0..10_000).step_by(2) {
-            assembler
-                .insert(sequence, sequence, false, stray.clone())
-                .unwrap();
-        }
-        assert!(assembler.parts.len() as u64 <= REORDER_WINDOW / 2 + 1);
     }
 }

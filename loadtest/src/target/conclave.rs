@@ -38,6 +38,8 @@ pub struct Conversation {
     plain: bool,
     layout: Option<Layout>,
     takes: usize,
+    /// It has something to send, be it on or not.
+    offers: bool,
     publishing: Vec<Source>,
     view: View,
     /// What the others publish, the first to publish first.
@@ -62,7 +64,8 @@ impl Conversation {
             started: now,
             plain,
             takes: layout.slots.len(),
-            publishing: layout.tracks.iter().map(|track| track.source).collect(),
+            offers: !layout.tracks.is_empty(),
+            publishing: seat.on.clone(),
             layout: Some(layout),
             view: seat.view,
             published: Vec::new(),
@@ -258,8 +261,8 @@ impl Signalling for Conversation {
             Input::Connected(_) => self.progress.media = true,
             Input::ChannelOpen(_) => {
                 self.progress.control = true;
-                let sources = self.publishing.clone();
-                if !sources.is_empty() {
+                if self.offers {
+                    let sources = self.publishing.clone();
                     self.request(&ControlRequest::Publishing { sources })?;
                 }
             }

@@ -110,7 +110,7 @@ impl Conversation {
         Ok(Self {
             room,
             name: seat.name.clone(),
-            publishing: tracks.iter().map(|track| track.source).collect(),
+            publishing: seat.on.clone(),
             layout: seat.layout.clone(),
             view: seat.view,
             asked: HashMap::new(),

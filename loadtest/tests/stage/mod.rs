@@ -12,12 +12,13 @@ use std::{
 
 use conclave_e2ee::{Link, LinkSecret};
 use conclave_loadtest::{
-    bot::publish::{Recordings, Sabotage},
+    bot::publish::Sabotage,
     drive::Live,
     impair::Paths,
-    media::material,
+    media::material::Library,
     report::Report,
     run::{self, Plan},
+    scenario::{Scenario, built_in, group::Video},
     target::Target,
 };
 use conclave_protocol::RoomId;
@@ -91,20 +92,29 @@ impl Stage {
         self.address
     }
 
+    /// A broadcast of the recordings with the known picture.
     pub(crate) fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
+        let mut scenario = built_in::scenario("broadcast").unwrap();
+        scenario.bots[0].count = publishers;
+        scenario.bots[1].count = subscribers;
+        let sender = &mut scenario.bots[0];
+        sender.camera.as_mut().unwrap().video = Some(Video::File(media().join("camera.ivf")));
+        sender.microphone.as_mut().unwrap().audio = Some(media().join("voice.ogg"));
+        scenario.warmup = Duration::from_secs(2);
+        scenario.duration = Duration::from_secs(3);
+        self.plan_of(scenario)
+    }
+
+    /// A scenario on this server, in a call of its own.
+    pub(crate) fn plan_of(&self, scenario: Scenario) -> Plan {
         Plan {
             target: Target::conclave(self.address.parse().unwrap(), None, false).unwrap(),
             server_processes: Vec::new(),
             existing_call: false,
-            publishers,
-            subscribers,
-            camera_slots: 9,
-            audio_slots: 4,
+            library: Arc::new(Library::load(&scenario, false).unwrap()),
+            scenario,
             name: "Bot".to_owned(),
-            join_concurrency: Some(4),
             join_patience: Duration::from_secs(60),
-            warmup: Duration::from_secs(2),
-            duration: Duration::from_secs(3),
             linger: Duration::ZERO,
             lateness_bound: LATENESS_BOUND,
             sabotage: Sabotage::None,
@@ -126,14 +136,8 @@ impl Stage {
     ) -> (Report, T) {
         let (in_call, told) = oneshot::channel();
         let mut in_call = Some(in_call);
-        let recordings: Recordings = material::recordings(
-            Some(&media().join("camera.ivf")),
-            Some(&media().join("voice.ogg")),
-        )
-        .unwrap();
         let run = run::run(
             plan,
-            Some(Arc::new(recordings)),
             Arc::new(Live::default()),
             |now| match now {
                 run::Stage::WarmingUp(_) => {
@@ -162,6 +166,13 @@ impl Stage {
         command(&[&server[..], arguments].concat(), None).await
     }
 
+    /// Runs a scenario of a file for a few seconds.
+    pub(crate) async fn scenario_file(&self, path: &Path) -> Run {
+        let path = path.to_str().unwrap();
+        let arguments = ["--server", &self.address, "--scenario", path];
+        command(&arguments, None).await
+    }
+
     /// Runs the command in a call that is already there.
     pub(crate) async fn command_in(
         &self,
@@ -176,6 +187,20 @@ impl Stage {
         };
         command(arguments, Some(link)).await
     }
+}
+
+/// Runs a command that runs no bots; gives its exit code and what it said.
+pub(crate) async fn said(arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conclave-loadtest"));
+    command.args(arguments).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
 }
 
 /// Runs the command for a few seconds.

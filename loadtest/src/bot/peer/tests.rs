@@ -5,7 +5,6 @@ use std::time::Duration;
 use str0m::{change::SdpOffer, media::Mid as RtcMid};
 
 use super::*;
-use crate::bot::publish::Recordings;
 
 const LABEL: &str = "control";
 
@@ -121,7 +120,18 @@ impl Pair {
 
 fn layout() -> Layout {
     Layout {
-        tracks: Recordings::TRACKS.to_vec(),
+        tracks: vec![
+            TrackLayout {
+                source: Source::Microphone,
+                codec: Codec::Opus,
+                layers: 1,
+            },
+            TrackLayout {
+                source: Source::Camera,
+                codec: Codec::Vp8,
+                layers: 1,
+            },
+        ],
         slots: vec![Source::Camera, Source::Microphone],
         codecs: vec![Codec::Vp8],
         channel: Some(LABEL),
@@ -161,6 +171,7 @@ fn packets_go_both_ways_and_a_key_frame_can_be_asked_for() {
         time: 90_000,
         marker: at == 2,
         payload: Arc::from([0x90, at as u8]),
+        extra: Extra::None,
     });
     pair.peer.send(pair.now, packets).unwrap();
     pair.run(Duration::from_millis(200));

@@ -39,6 +39,8 @@ fn seat(tracks: Vec<TrackLayout>, slots: Vec<Source>) -> Seat {
     Seat {
         number: 0,
         name: "Bot 1".to_owned(),
+        is_member: true,
+        on: tracks.iter().map(|track| track.source).collect(),
         layout: Layout {
             tracks,
             slots,

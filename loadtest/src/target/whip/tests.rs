@@ -22,6 +22,12 @@ fn seat(number: u32, publishes: bool, tiles: usize) -> Seat {
     Seat {
         number,
         name: "Bot".to_owned(),
+        is_member: true,
+        on: if publishes {
+            vec![Source::Microphone, Source::Camera]
+        } else {
+            Vec::new()
+        },
         layout: Layout {
             tracks: if publishes { tracks } else { Vec::new() },
             slots: vec![Source::Camera; 4],
