@@ -144,6 +144,7 @@ struct Leg {
     peer: Peer,
     receiver: Receiver,
     sends: bool,
+    connected: bool,
 }
 
 /// A peer connection that waits for its socket.
@@ -232,6 +233,7 @@ impl Bot {
                 peer,
                 receiver,
                 sends,
+                connected: false,
             },
         );
         self.tell(now, description)
@@ -305,10 +307,21 @@ impl Bot {
     /// Sends these sources from now on, and no others.
     pub fn publish(&mut self, now: Instant, sources: Vec<Source>) -> Result<(), BotFailure> {
         self.config.seat.on.clone_from(&sources);
-        if let Some(publisher) = &mut self.publisher {
-            publisher.publish(now, &sources);
-        }
+        self.play_or_pause(now);
         self.tell(now, Input::Publish(sources))
+    }
+
+    /// Plays what is to be sent while a peer connection can carry it: on some servers each
+    /// change takes a new one.
+    fn play_or_pause(&mut self, now: Instant) {
+        let mut legs = self.legs.values();
+        let on = match legs.any(|leg| leg.sends && leg.connected) {
+            true => &self.config.seat.on[..],
+            false => &[],
+        };
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(now, on);
+        }
     }
 
     /// Wants to see something else from now on.
@@ -392,6 +405,7 @@ impl Bot {
                     }
                 }
                 self.output.push_back(BotOutput::CloseSocket(id));
+                self.play_or_pause(now);
             }
             Action::Channel(leg, message) => {
                 if let Some(leg) = self.legs.get_mut(&leg) {
@@ -442,6 +456,13 @@ impl Bot {
             PeerOutput::IceConnected => self.event(BotEvent::IceConnected),
             PeerOutput::Connected => {
                 self.event(BotEvent::MediaConnected);
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.connected = true;
+                    if let (true, Some(publisher)) = (leg.sends, &mut self.publisher) {
+                        publisher.reconnect();
+                    }
+                }
+                self.play_or_pause(now);
                 self.signalling.handle(now, Input::Connected(leg))?;
             }
             PeerOutput::ChannelOpen => {

@@ -113,6 +113,15 @@ impl Publisher {
         }
     }
 
+    /// Goes on over a new peer connection, whose keys count sequence numbers from the
+    /// beginning (RFC 3711 §3.3.1).
+    pub fn reconnect(&mut self) {
+        let layers = self.tracks.iter_mut().flat_map(|track| &mut track.layers);
+        for layer in layers {
+            layer.sequence &= 0x7fff;
+        }
+    }
+
     /// The next picture of a track is a key frame, unless there was one just now.
     pub fn want_key_frame(&mut self, now: Instant, source: Source) {
         for track in &mut self.tracks {

@@ -338,3 +338,20 @@ fn spoilt_frames_do_not_open() {
     let opened = rig.frames.open(Codec::Opus, &packets[0].payload);
     assert_eq!(opened, Err(OpenError::Forged));
 }
+
+#[test]
+fn a_new_peer_connection_counts_from_the_beginning() {
+    let mut rig = rig(&recordings(), &[Source::Microphone], Sabotage::None);
+    let mut last = 0;
+    // 50 sounds a second pass 65,536 within 22 minutes, wherever they begin.
+    for second in 0..1_320 {
+        for part in 0..50 {
+            let (packets, _) = rig.play(second * 1_000 + part * 20);
+            last = packets.iter().map(|it| it.sequence).max().unwrap_or(last);
+        }
+    }
+    assert!(last > u64::from(u16::MAX), "{last}");
+    rig.publisher.reconnect();
+    let (packets, _) = rig.play(1_320_000);
+    assert!(packets.iter().all(|packet| packet.sequence <= 0x7fff + 50));
+}
