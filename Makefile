@@ -32,6 +32,12 @@ bench-sfu: ## Measure the SFU alone; rewrite its part of docs/performance.md
 	cargo build --release --locked -p conclave-bench
 	scripts/netns.sh target/release/conclave-bench sfu --page docs/performance.md
 
+bench-peers: $(PAGE) $(MEDIA) ## Put the same load on Conclave and on other servers that are installed; rewrite docs/performance.md
+	cargo build --release --locked -p conclave-signalling -p conclave-loadtest -p conclave-bench
+	rm -rf target/bench/peers
+	scripts/netns.sh scripts/peers.sh release 15 3 1:50 1:100 10:10
+	target/release/conclave-bench peers --page docs/performance.md target/bench/peers
+
 bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
@@ -95,6 +101,9 @@ test-browsers: debug-binaries
 test-load: debug-binaries
 	scripts/netns.sh scripts/bench.sh debug 5 1:3 3:3
 
+test-peers: debug-binaries
+	scripts/netns.sh env PEERS=janus scripts/peers.sh debug 5 1 1:3
+
 test-nat: debug-binaries
 	scripts/netns.sh scripts/nat-test.sh debug
 
@@ -124,5 +133,5 @@ $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-join sim-sweep fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
-	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-nat
+.PHONY: run test bench bench-sfu bench-peers bench-join sim-sweep fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
+	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-peers test-nat

@@ -2,7 +2,7 @@
 # Finds what this machine lacks and installs it from the distribution, when it may.
 #
 #   setup.sh build    what `make run` needs
-#   setup.sh test     that, and browsers, ffmpeg and network tools for `make test`
+#   setup.sh test     that, and browsers, ffmpeg, network tools and another server for `make test`
 set -euo pipefail
 
 purpose=${1-}
@@ -44,6 +44,7 @@ if [ "$purpose" = test ]; then
   need ip iproute2
   if ! PATH=$PATH:/usr/sbin:/sbin have nft; then packages+=(nftables); fi
   need unshare util-linux
+  need janus janus
   if [ ! -d /usr/share/fonts ] || ! find /usr/share/fonts -name '*.ttf' -print -quit | grep -q .; then
     packages+=(fonts-dejavu-core)
   fi
@@ -86,6 +87,10 @@ if [ ${#packages[@]} -gt 0 ]; then
       problems+=("That failed. Try it yourself: ${sudo[*]} apt-get update && ${sudo[*]} ${install[*]}")
     fi
     rm -f "$log"
+    # The tests start their own: nobody asked for one that serves the whole network.
+    if [[ " ${packages[*]} " == *" janus "* ]] && have systemctl; then
+      "${sudo[@]}" systemctl disable --now janus >/dev/null 2>&1 || true
+    fi
   else
     problems+=("Something is missing. Run: sudo apt-get update && sudo ${install[*]}")
   fi

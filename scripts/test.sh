@@ -15,6 +15,7 @@ steps=(
   "test-web 5"
   "test-browsers 15"
   "test-load 10"
+  "test-peers 5"
   "test-nat 5"
 )
 

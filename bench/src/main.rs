@@ -10,6 +10,7 @@ mod in_process;
 mod load;
 mod machine;
 mod page;
+mod peers;
 mod room;
 mod scenario;
 mod sockets;
@@ -49,6 +50,14 @@ enum Task {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// Puts the load test's findings on several servers on a page.
+    Peers {
+        /// Where `scripts/peers.sh` put them.
+        folder: PathBuf,
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
     /// Plays the clients of a call, at the other end of pipes.
     #[command(hide = true)]
     Clients { scenario: String },
@@ -59,6 +68,9 @@ fn main() -> Result<()> {
         Task::Sfu { page, only } => page::put(page.as_deref(), "sfu", &figures::measure(&only)?),
         Task::Load { findings, page } => {
             page::put(page.as_deref(), "load", &load::table(&findings)?)
+        }
+        Task::Peers { folder, page } => {
+            page::put(page.as_deref(), "peers", &peers::table(&folder)?)
         }
         Task::Clients { scenario } => clients::run(serde_json::from_str(&scenario)?),
     }

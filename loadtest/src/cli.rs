@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use conclave_e2ee::{Link, LinkError};
@@ -8,7 +8,11 @@ use conclave_e2ee::{Link, LinkError};
 use crate::{
     drive::server::ServerAddress,
     impair::{Roam, Rule, household::Subnet},
-    scenario::flags::Flags,
+    scenario::{
+        Scenario,
+        flags::{Flags, FlagsError},
+        group::Video,
+    },
     slo::Slos,
     target::choice::Choice,
 };
@@ -39,6 +43,13 @@ pub enum Command {
         /// Which one to show.
         name: Option<String>,
     },
+    /// Prove that this load test sees what it is to see: runs short calls with delay, loss,
+    /// duplicates, reordering, spoiled frames and a late generator, and compares what was
+    /// measured with what was injected.
+    ///
+    /// Exit codes: 0 everything was seen as it was; 1 something was not; 2 wrong usage; 3
+    /// this machine was too busy for the answer to mean anything.
+    SelfTest(SelfTest),
     /// Make a page of a report.
     Html(Html),
     /// Show how two runs of the same scenario differ.
@@ -143,6 +154,11 @@ pub struct Run {
     #[arg(long, value_name = "FILE.html")]
     pub html: Option<PathBuf>,
 
+    /// Serve live metrics to Prometheus while the run goes, at http://ADDRESS/metrics.
+    /// The address decides who can read them: 127.0.0.1:9464 only this machine.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub prometheus: Option<SocketAddr>,
+
     /// Bounds that are to hold, such as p99<20ms,loss<0.1%,join_p95<2s; else the exit
     /// code is 1. A wrong name lists those there are.
     #[arg(long, value_name = "BOUNDS")]
@@ -194,33 +210,92 @@ pub struct Run {
     pub lateness_bound: Duration,
 }
 
+/// Settings of the self-test.
+#[derive(Debug, Args)]
+pub struct SelfTest {
+    /// Address of a server to test against. When left out, one is started for the purpose,
+    /// on free ports of the loopback interface.
+    #[arg(long, conflicts_with = "server_program")]
+    pub server: Option<ServerAddress>,
+
+    /// The `conclave` program to start. The one beside this program when left out.
+    #[arg(long, value_name = "FILE")]
+    pub server_program: Option<PathBuf>,
+
+    /// Bots that receive in each call.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub subscribers: u8,
+
+    /// How long each call is measured. Longer calls see loss more exactly.
+    #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// What the camera shows in place of generated pictures: a VP8 recording (IVF).
+    #[arg(long, value_name = "FILE.ivf")]
+    pub video: Option<Video>,
+
+    /// An Opus recording for the microphone (Ogg) in place of generated sounds.
+    #[arg(long, value_name = "FILE.ogg")]
+    pub audio: Option<PathBuf>,
+
+    /// Write the findings as JSON; "-" is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Where the chances come from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// How late 1 of 100 sends or wake-ups may be before a call is void.
+    #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
+    pub lateness_bound: Duration,
+}
+
+impl SelfTest {
+    /// What happens in each call: one sends, some receive, and nobody goes without.
+    pub fn scenario(&self) -> Result<Scenario, FlagsError> {
+        let flags = Flags {
+            built_in: "broadcast".to_owned(),
+            subscribers: Some(self.subscribers.into()),
+            camera_slots: Some(1),
+            audio_slots: Some(1),
+            seed: Some(self.seed),
+            warmup: Some(Duration::from_secs(1)),
+            duration: Some(self.duration),
+            video: self.video.clone(),
+            audio: self.audio.clone(),
+            ..Flags::default()
+        };
+        flags.scenario()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
 
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    fn run(line: &str) -> Box<Run> {
+    fn run(line: &str) -> Run {
         match Cli::try_parse_from(line.split_whitespace())
             .unwrap()
             .command
         {
-            Command::Run(run) => run,
+            Command::Run(run) => *run,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
     fn the_documented_call_is_understood() {
-        let run = run(
-            "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
-                       --subscribers 20 --duration 10s --json out.json",
-        );
+        let line = "conclave-loadtest run --server http://localhost:8080 --publishers 1 \
+                    --subscribers 20 --duration 10s --json out.json";
+        let run = run(line);
         let scenario = run.scenario.scenario().unwrap();
         assert_eq!((scenario.publishers(), scenario.receivers()), (1, 20));
         assert_eq!(scenario.duration, Duration::from_secs(10));
@@ -235,6 +310,28 @@ mod tests {
         assert_eq!(scenario.warmup, Duration::from_secs(60));
         let both = "conclave-loadtest run gallery --scenario file.toml";
         assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
+    }
+
+    #[test]
+    fn impairments_are_understood_and_wrong_ones_refused() {
+        let line = "conclave-loadtest run --impair loss=2%,burst=4 \
+                    --impair down@1/10-subscribers:delay=50ms --roam subscribers:10s";
+        let run = run(line);
+        assert_eq!((run.impair.len(), run.roam.len()), (2, 1));
+        for (flag, said) in [
+            ("--impair loss=2", "such as 2%"),
+            ("--impair nobody:loss=2%", "`nobody`"),
+            ("--roam noon", "such as 50ms"),
+            (
+                "--netem rate=1mbit --netns-subnet 8.8.8.0/24",
+                "10.78.0.0/24",
+            ),
+            ("--netns-subnet 10.78.0.0/24", "--netem"),
+        ] {
+            let line = format!("conclave-loadtest run {flag}");
+            let refused = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+            assert!(refused.to_string().contains(said), "{refused}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite;
 use crate::{
     bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
     impair::{LinkCounts, Path, Way},
+    live::{Counts, Losses},
     measure::{
         join::JoinTimes,
         tally::Tally,
@@ -103,10 +104,12 @@ impl From<tungstenite::Error> for DriveError {
 pub struct Live {
     /// Bots in the call.
     pub joined: AtomicU64,
-    /// Frames opened.
-    pub opened: AtomicU64,
+    /// What they did.
+    pub counts: Counts,
     /// The ports of their UDP sockets.
     pub ports: Mutex<Vec<u16>>,
+    /// What came over the wires of those that have left.
+    pub wire: Mutex<WireSummary>,
 }
 
 /// A bot's turn to join. Held until it is in the call, or out of it for good.
@@ -163,6 +166,7 @@ struct Driver {
     sockets: Sockets,
     links: Links,
     wire: WireWatch,
+    losses: Losses,
     /// When its address changed, until media comes again.
     roamed: Option<Instant>,
     conversation: Conversation,
@@ -212,7 +216,7 @@ pub async fn run(
         None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(config, path, live).await?;
+        let mut driver = Driver::connect(config, path, live.clone()).await?;
         while driver.outcome.join.in_call.is_none() {
             let ends = *phase.borrow() == Phase::Leave;
             if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
@@ -225,8 +229,12 @@ pub async fn run(
         .await
         .map_err(|_| DriveError::TooSlow(patience))
         .flatten();
-    if let Ok(driver) = &joined {
-        driver.live.joined.fetch_add(1, Ordering::Relaxed);
+    match &joined {
+        Ok(_) => {
+            live.joined.fetch_add(1, Ordering::Relaxed);
+            live.counts.joined();
+        }
+        Err(_) => live.counts.failed(),
     }
     // Whoever waits for the last turn reads the count next.
     drop((permit, done));
@@ -259,6 +267,7 @@ impl Driver {
             sockets: Sockets::new(path.household.clone()),
             links: Links::new(path),
             wire: WireWatch::default(),
+            losses: Losses::new(now),
             roamed: None,
             conversation,
             unsent: VecDeque::new(),
@@ -285,6 +294,7 @@ impl Driver {
             self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
+        self.live.counts.left();
         let Self {
             bot,
             links,
@@ -298,6 +308,9 @@ impl Driver {
         live.joined.fetch_sub(1, Ordering::Relaxed);
         outcome.tally.packets_lost = bot.packets_lost();
         outcome.wire = wire.summary();
+        if let Ok(mut sum) = live.wire.lock() {
+            sum.add(&outcome.wire);
+        }
         outcome.uplink = links.counts(Way::Up);
         outcome.downlink = links.counts(Way::Down);
         outcome.roamed_into_silence = roamed.is_some();
@@ -438,6 +451,11 @@ impl Driver {
             self.outcome.roam_gaps.extend(gap);
         }
         self.bot.handle_datagram(now, leg, from, datagram)?;
+        let bot = &self.bot;
+        self.losses.tell(now, &self.live.counts, || {
+            let lost = bot.packets_lost();
+            lost.audio + lost.video
+        });
         self.drain()
     }
 
@@ -538,12 +556,19 @@ impl Driver {
             BotEvent::IceConnected => JoinTimes::reach(&mut join.ice, after),
             BotEvent::MediaConnected => JoinTimes::reach(&mut join.media, after),
             BotEvent::ChannelOpen => JoinTimes::reach(&mut join.channel, after),
-            BotEvent::Sent(sent) => outcome.tally.sent(&sent),
-            BotEvent::Packet { payload, .. } => outcome.tally.packet(payload),
+            BotEvent::Sent(sent) => {
+                outcome.tally.sent(&sent);
+                self.live.counts.sent(sent.late);
+            }
+            BotEvent::Packet { payload, .. } => {
+                outcome.tally.packet(payload);
+                self.live.counts.packet(payload);
+            }
             BotEvent::Opened(opened) => {
                 let age = opened.stamp.map(|stamp| self.clock.age(stamp, now));
                 outcome.tally.opened(&opened, age);
-                self.live.opened.fetch_add(1, Ordering::Relaxed);
+                let latency = age.map(|age| age.from_schedule);
+                self.live.counts.opened(opened.stream.is_video(), latency);
                 if !opened.stream.is_video() {
                     JoinTimes::reach(&mut join.first_sound, after);
                 } else if opened.is_key_frame || join.first_picture.is_some() {
@@ -555,6 +580,7 @@ impl Driver {
                     .in_call_at
                     .is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER);
                 outcome.tally.unopened(error, is_new);
+                self.live.counts.unopened(error);
             }
         }
     }

@@ -12,16 +12,20 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use conclave_loadtest::{
     bot::publish::Sabotage,
-    cli::{Cli, Command, Compare, Html, LinkText, Run},
+    cli::{Cli, Command, Compare, Html, LinkText, Run, SelfTest},
     drive::Live,
     impair::{Paths, Rules, household::Subnet},
+    live::exporter::Exporter,
     media::material::Library,
     progress::Progress,
-    report::{Comparison, Report, html, schema_json},
+    report::{Comparison, Report, Verdict, html, schema_json},
     run::{self, Plan},
     scenario::built_in,
+    selftest::{Trials, server::StartedServer},
+    target::Transport,
 };
 use mimalloc::MiMalloc;
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
     let done = match &command {
         Command::Run(run) => execute(run).map(|report| report.verdict.exit_code()),
         Command::Scenarios { name } => scenarios(name.as_deref()).map(|()| 0),
+        Command::SelfTest(arguments) => self_test(arguments).map(Verdict::exit_code),
         Command::Html(asked) => page(asked).map(|()| 0),
         Command::Compare(asked) => compare(asked).map(|()| 0),
         Command::Schema => schema().map(|()| 0),
@@ -91,10 +96,22 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
     plan.paths = paths(arguments, &plan)?;
 
     let live = Arc::new(Live::default());
-    let mut progress = Progress::new(live.clone());
+    let mut progress = Progress::new(live.clone(), arguments.lateness_bound);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let exporter = arguments
+        .prometheus
+        .map(|address| runtime.block_on(Exporter::start(address, live.clone())))
+        .transpose()
+        .context("the metrics cannot be served with --prometheus")?;
+    if let Some(exporter) = &exporter {
+        writeln!(
+            io::stderr(),
+            "metrics at http://{}/metrics",
+            exporter.address()
+        )?;
+    }
     let mut report = runtime.block_on(run::run(&plan, live, |stage| progress.show(stage), async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
@@ -105,15 +122,42 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
         report.hold_to(slos);
     }
     if let Some(path) = &arguments.json {
-        let mut json = serde_json::to_string_pretty(&report)?;
-        json.push('\n');
-        write_out(path, &json)?;
+        write_json(&report, path)?;
     }
     if let Some(path) = &arguments.html {
         write_out(path, &html::report(&report))?;
     }
     write!(io::stderr(), "{report}")?;
     Ok(report)
+}
+
+fn self_test(arguments: &SelfTest) -> anyhow::Result<Verdict> {
+    let scenario = arguments.scenario()?;
+    // A server that was started stops when this goes.
+    let (server, _started) = match &arguments.server {
+        Some(server) => (server.clone(), None),
+        None => {
+            let started = StartedServer::start(arguments.server_program.as_deref())?;
+            (started.address().clone(), Some(started))
+        }
+    };
+    let trials = Trials {
+        server,
+        library: Arc::new(Library::load(&scenario, false)?),
+        scenario,
+        lateness_bound: arguments.lateness_bound,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let findings = runtime.block_on(trials.run(|trial| {
+        let _ = writeln!(io::stderr(), "{trial} …");
+    }))?;
+    if let Some(path) = &arguments.json {
+        write_json(&findings, path)?;
+    }
+    write!(io::stderr(), "{findings}")?;
+    Ok(findings.verdict())
 }
 
 /// The paths that are asked for. Households stand from here on.
@@ -133,6 +177,11 @@ fn paths(arguments: &Run, plan: &Plan) -> anyhow::Result<Paths> {
          machine, or with {}, which it is about to have, and let the server know it \
          (conclave --listen 0.0.0.0:PORT --public-address {0})",
         subnet.server()
+    );
+    anyhow::ensure!(
+        plan.target.transport() != Transport::Http,
+        "bots in a namespace speak to servers over WebSockets only: use --impair, which impairs \
+         in process"
     );
     let netem = Rules(arguments.netem.clone());
     Ok(paths.with_households(netem, subnet, plan.places())?)
@@ -156,6 +205,12 @@ fn compare(asked: &Compare) -> anyhow::Result<()> {
 
 fn schema() -> anyhow::Result<()> {
     write_out(Path::new("-"), &schema_json()?)
+}
+
+fn write_json(what: &impl Serialize, path: &Path) -> anyhow::Result<()> {
+    let mut json = serde_json::to_string_pretty(what)?;
+    json.push('\n');
+    write_out(path, &json)
 }
 
 /// Writes a file, or to the standard output for "-".

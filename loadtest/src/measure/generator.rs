@@ -16,7 +16,7 @@ use crate::report::{Distribution, Generator, Known, Times};
 pub const BEAT: Duration = Duration::from_millis(10);
 
 /// The part of the cores above which the generator counts as saturated.
-const MOST_OF_CORES: f64 = 0.9;
+pub(crate) const MOST_OF_CORES: f64 = 0.9;
 
 /// What the judgement is made from.
 #[derive(Debug, Clone)]

@@ -26,6 +26,8 @@ pub struct RtpHeader {
     pub sequence: u16,
     /// RTP time.
     pub time: u32,
+    /// Whether it bears a mark: of pictures, on the last packet of each.
+    pub marker: bool,
 }
 
 impl RtpHeader {
@@ -42,6 +44,7 @@ impl RtpHeader {
             payload_type: second & 0x7f,
             sequence: u16::from_be_bytes([s1, s2]),
             time: u32::from_be_bytes([t1, t2, t3, t4]),
+            marker: second & 0x80 != 0,
         })
     }
 }
@@ -73,6 +76,8 @@ pub struct Meaning {
 pub struct WireCounts {
     /// Packets, each counted once.
     pub received: u64,
+    /// Those of them that ended a frame: of sound, every one.
+    pub frames: u64,
     /// Packets that the sequence numbers speak of.
     pub expected: u64,
     /// Packets that had come before.
@@ -108,6 +113,7 @@ impl WireCounts {
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             received: self.received - earlier.received,
+            frames: self.frames - earlier.frames,
             expected: self.expected - earlier.expected,
             duplicates: self.duplicates - earlier.duplicates,
             reordered: self.reordered - earlier.reordered,
@@ -119,6 +125,7 @@ impl WireCounts {
     /// Adds what came to another.
     pub fn add(&mut self, other: &Self) {
         self.received += other.received;
+        self.frames += other.frames;
         self.expected += other.expected;
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
@@ -320,6 +327,8 @@ impl WireWatch {
         let counts = self.summary.of_mut(meaning.kind);
         counts.expected += place.ahead;
         counts.received += u64::from(!place.duplicate);
+        let ends_frame = meaning.kind == WireKind::Audio || header.marker;
+        counts.frames += u64::from(!place.duplicate && ends_frame);
         counts.duplicates += u64::from(place.duplicate);
         counts.reordered += u64::from(place.reordered);
         if meaning.kind != WireKind::Retransmission {
@@ -439,6 +448,7 @@ mod tests {
         assert_eq!((summary.video.received, summary.video.lost()), (4, 1));
         assert_eq!(summary.retransmission.received, 1);
         assert_eq!(summary.audio.received, 1);
+        assert_eq!((summary.audio.frames, summary.video.frames), (1, 1));
         assert_eq!((summary.media().received, summary.media().lost()), (5, 1));
         assert_eq!(summary.retransmission.jitter(), None);
     }

@@ -52,6 +52,7 @@ pub use soak::{Growth, Slope, Soak};
 pub use timeline::Second;
 pub use times::{Bucket, Distribution, Spread, Times};
 pub use unit::Unit;
+pub(crate) use unit::counted;
 pub use verdict::Verdict;
 pub use video::{Freezes, Video};
 

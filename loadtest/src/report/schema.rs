@@ -30,7 +30,7 @@ mod tests {
         assert!(
             schema_json().unwrap() == PUBLISHED,
             "the format of reports has changed: renew its schema with \
-             `cargo run -p conclave-loadtest -- schema > docs/load-test-report.schema.json`, \
+             `target/debug/conclave-loadtest schema > docs/load-test-report.schema.json`, \
              and raise report::SCHEMA if a field changed its meaning or went away"
         );
     }

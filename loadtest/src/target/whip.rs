@@ -105,6 +105,16 @@ struct Session {
     connected: bool,
 }
 
+impl Session {
+    /// Whether this is no refusal for good: the server is busy (RFC 9725 §4.7), or a stream
+    /// is not there yet, which servers say in many ways.
+    fn may_yet(&self, status: u16) -> bool {
+        let busy = matches!(status, 429 | 503);
+        let not_there = matches!(status, 404 | 409 | 425 | 500 | 502 | 504);
+        busy || (not_there && self.purpose != Purpose::Publish)
+    }
+}
+
 /// One bot's conversation.
 pub struct Conversation {
     endpoints: Endpoints,
@@ -323,7 +333,7 @@ impl Conversation {
                 session.redirections += 1;
                 self.post(at);
             }
-            404 | 409 | 425 | 429 | 503 if posted && session.tries < TRIES => {
+            status if posted && session.tries < TRIES && session.may_yet(status) => {
                 session.tries += 1;
                 session.step = Step::Retrying(now + RETRY_AFTER);
             }

@@ -44,7 +44,7 @@ pub(crate) struct Stage {
 }
 
 /// The recordings with the known picture.
-fn media() -> &'static Path {
+pub(crate) fn media() -> &'static Path {
     static MEDIA: OnceLock<PathBuf> = OnceLock::new();
     MEDIA.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -108,8 +108,7 @@ pub(super) struct PublishedStream {
 #[derive(Debug, Deserialize)]
 pub(super) struct Line {
     pub(super) mid: String,
-    #[serde(default)]
-    pub(super) active: bool,
+    /// None when nothing is sent on it any more.
     pub(super) feed_id: Option<u64>,
     pub(super) feed_mid: Option<String>,
 }

@@ -140,7 +140,6 @@ impl Subscription {
         self.put_off = false;
         self.lines = lines
             .into_iter()
-            .filter(|line| line.active)
             .filter_map(|line| {
                 let (feed, mid) = (line.feed_id?, line.feed_mid?);
                 let same = |stream: &&Stream| stream.feed == feed && stream.mid == mid;
@@ -162,8 +161,9 @@ impl Subscription {
 
     /// The request changed nothing.
     pub(super) fn unchanged(&mut self) {
-        if self.step == Step::Asking && !self.put_off {
+        if self.step == Step::Asking {
             self.step = Step::Settled;
+            self.put_off = false;
         }
     }
 

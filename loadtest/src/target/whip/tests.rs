@@ -313,6 +313,17 @@ fn a_stream_that_is_not_there_yet_is_asked_for_again() {
 }
 
 #[test]
+fn a_publisher_waits_for_a_busy_server_but_not_for_a_wrong_endpoint() {
+    for (status, waits) in [(503, true), (429, true), (404, false), (500, false)] {
+        let mut rig = Rig::new(&seat(0, true, 0));
+        let (_, _, post) = rig.offer();
+        let responded = rig.respond(&post, status, None, "");
+        assert_eq!(responded.is_ok(), waits, "{status}");
+        assert_eq!(rig.conversation.poll_timeout().is_some(), waits);
+    }
+}
+
+#[test]
 fn what_a_server_refuses_is_told() {
     for (status, location, body, said) in [
         (403, None, "Unauthorized", "answered 403: Unauthorized"),
