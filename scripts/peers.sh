@@ -61,7 +61,7 @@ trap 'stop; rm -rf "$work"' EXIT
 
 present=()
 : >"$results/versions"
-for peer in ${PEERS-$(basename -s .sh scripts/peers/*.sh)}; do
+for peer in ${PEERS-$(basename -s .sh scripts/peers/*.sh | LC_ALL=C sort)}; do
   . "scripts/peers/$peer.sh"
   if available; then
     present+=("$peer")
