@@ -1,6 +1,7 @@
 //! Runs one bot: its way to the server, its UDP sockets, its clock.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
@@ -35,7 +36,7 @@ use self::{
     conversation::Conversation,
     http::HttpError,
     links::{Links, Parcel},
-    sockets::Sockets,
+    sockets::{LONGEST_READ, Sockets},
 };
 
 mod conversation;
@@ -50,6 +51,10 @@ const BURST: usize = 64;
 /// Members go over to the keys of a newcomer's epoch about a second after they have seen
 /// it; until then the newcomer gets frames of an epoch from before its time.
 const NEWCOMER: Duration = Duration::from_secs(3);
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What all bots are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +201,7 @@ pub async fn run(
     mut phase: watch::Receiver<Phase>,
     mut directions: mpsc::UnboundedReceiver<Direction>,
     turn: JoinTurn,
+    receive_offload: bool,
     live: Arc<Live>,
 ) -> Outcome {
     let failed = |failure| Outcome {
@@ -216,7 +222,7 @@ pub async fn run(
         None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(config, path, live.clone()).await?;
+        let mut driver = Driver::connect(config, path, receive_offload, live.clone()).await?;
         while driver.outcome.join.in_call.is_none() {
             let ends = *phase.borrow() == Phase::Leave;
             if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
@@ -245,7 +251,12 @@ pub async fn run(
 }
 
 impl Driver {
-    async fn connect(config: BotConfig, path: Path, live: Arc<Live>) -> Result<Self, DriveError> {
+    async fn connect(
+        config: BotConfig,
+        path: Path,
+        receive_offload: bool,
+        live: Arc<Live>,
+    ) -> Result<Self, DriveError> {
         let started = Instant::now();
         let (target, clock) = (&config.target, config.craft.clock);
         // The address that reaches the server's front door also reaches its media port.
@@ -264,7 +275,7 @@ impl Driver {
             bot,
             clock,
             local,
-            sockets: Sockets::new(path.household.clone()),
+            sockets: Sockets::new(path.household.clone(), receive_offload),
             links: Links::new(path),
             wire: WireWatch::default(),
             losses: Losses::new(now),
@@ -403,22 +414,25 @@ impl Driver {
     }
 
     fn receive(&mut self, leg: LegId) -> Result<(), DriveError> {
-        let mut buffer = [0; 2_048];
+        // Cleared once for each thread, not for each read.
+        let mut buffer = BUFFER.take();
+        buffer.resize(LONGEST_READ, 0);
+        let received = self.receive_into(leg, &mut buffer);
+        BUFFER.set(buffer);
+        received
+    }
+
+    fn receive_into(&mut self, leg: LegId, buffer: &mut [u8]) -> Result<(), DriveError> {
         for _ in 0..BURST {
-            let Some(socket) = self.sockets.get(leg) else {
+            let Some(read) = self.sockets.read(leg, buffer) else {
                 break;
             };
-            match socket.try_recv_from(&mut buffer) {
-                Ok((len, from)) if self.links.has(Way::Down) => {
-                    let parcel = Parcel {
-                        leg,
-                        peer: from,
-                        datagram: buffer[..len].to_vec(),
-                    };
-                    self.links.push(Instant::now(), Way::Down, parcel);
-                    self.carry()?;
+            match read {
+                Ok(read) => {
+                    for datagram in buffer[..read.len].chunks(read.each.max(1)) {
+                        self.arrive(leg, read.from, datagram)?;
+                    }
                 }
-                Ok((len, from)) => self.deliver(leg, from, &buffer[..len])?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Answers something sent earlier that nobody took; ICE copes.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -426,6 +440,20 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Takes a datagram from the network: to the bot, or onto the way that it has yet to go.
+    fn arrive(&mut self, leg: LegId, from: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+        if !self.links.has(Way::Down) {
+            return self.deliver(leg, from, datagram);
+        }
+        let parcel = Parcel {
+            leg,
+            peer: from,
+            datagram: datagram.to_vec(),
+        };
+        self.links.push(Instant::now(), Way::Down, parcel);
+        self.carry()
     }
 
     /// Gives the bot what its links have brought to it, and sends what they have brought

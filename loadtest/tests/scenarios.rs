@@ -98,6 +98,19 @@ async fn those_who_are_no_members_open_frames_with_the_members_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bots_that_read_several_datagrams_at_once_get_every_one() {
+    let stage = Stage::set();
+    let mut plan = stage.plan_of(short("broadcast"));
+    plan.receive_offload = true;
+    let report = stage.run(&plan).await;
+    stage.strike().await;
+    assert_eq!(report.verdict, Verdict::Ok, "{report}");
+    assert!(report.generator.receive_offload);
+    assert_eq!(report.loss.all.lost_after_repair, 0, "{report}");
+    assert!(delivered(&report) > 0.97, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gallery() {
     let mut scenario = short("gallery");
     let everyone = &mut scenario.bots[0];
