@@ -356,17 +356,19 @@ impl Bot {
                 idle = false;
                 self.act(now, action)?;
             }
-            let legs: Vec<LegId> = self.legs.keys().copied().collect();
-            for id in legs {
-                while let Some(output) = self.legs.get_mut(&id).and_then(|leg| leg.peer.poll()) {
-                    idle = false;
-                    self.on_peer(now, id, output)?;
-                }
+            while let Some((id, output)) = self.poll_peers() {
+                idle = false;
+                self.on_peer(now, id, output)?;
             }
             if idle {
                 return Ok(());
             }
         }
+    }
+
+    fn poll_peers(&mut self) -> Option<(LegId, PeerOutput)> {
+        let mut legs = self.legs.iter_mut();
+        legs.find_map(|(id, leg)| Some((*id, leg.peer.poll()?)))
     }
 
     fn act(&mut self, now: Instant, action: Action) -> Result<(), BotFailure> {

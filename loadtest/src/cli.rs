@@ -288,6 +288,11 @@ pub struct Run {
     #[arg(long, value_name = "[BOTS:]AT")]
     pub roam: Vec<Roam>,
 
+    /// Let bots take several datagrams in one read (UDP GRO). That spares them work, and on
+    /// one machine the server's kernel too, which a network would not; so the report says it.
+    #[arg(long)]
+    pub receive_offload: bool,
+
     /// How late 1 of 100 sends or wake-ups may be before the run is void.
     #[arg(long, default_value = "20ms", value_parser = humantime::parse_duration)]
     pub lateness_bound: Duration,

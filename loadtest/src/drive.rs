@@ -1,6 +1,7 @@
 //! Runs one bot: its way to the server, its UDP sockets, its clock.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
@@ -16,31 +17,30 @@ use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{sleep_until, timeout},
 };
-use tokio_tungstenite::tungstenite;
 
 use crate::{
-    bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
-    impair::{LinkCounts, Path, Way},
+    bot::{Bot, BotConfig, BotEvent, BotOutput, Direction},
+    impair::{Path, Way},
     live::{Counts, Losses},
     measure::{
         join::JoinTimes,
-        tally::Tally,
         wire::{RtpHeader, WireSummary, WireWatch},
     },
     media::stamp::MonotonicClock,
     target::{HttpRequest, Input, LegId, Milestone, Note},
 };
 
+pub use self::outcome::{DriveError, Outcome};
 use self::{
     conversation::Conversation,
-    http::HttpError,
     links::{Links, Parcel},
-    sockets::Sockets,
+    sockets::{LONGEST_READ, Sockets},
 };
 
 mod conversation;
 pub mod http;
 mod links;
+mod outcome;
 pub mod server;
 mod sockets;
 
@@ -50,6 +50,10 @@ const BURST: usize = 64;
 /// Members go over to the keys of a newcomer's epoch about a second after they have seen
 /// it; until then the newcomer gets frames of an epoch from before its time.
 const NEWCOMER: Duration = Duration::from_secs(3);
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What all bots are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,41 +66,6 @@ pub enum Phase {
     Settle,
     /// Leave.
     Leave,
-}
-
-/// Why a bot did not stay.
-#[derive(Debug, thiserror::Error)]
-pub enum DriveError {
-    /// The server cannot be reached.
-    #[error("the server cannot be reached: {0}")]
-    Connect(io::Error),
-    /// The WebSocket failed.
-    #[error("the WebSocket failed: {0}")]
-    WebSocket(Box<tungstenite::Error>),
-    /// A request failed.
-    #[error("a request failed: {0}")]
-    Http(#[from] HttpError),
-    /// The server hung up.
-    #[error("the server closed the connection")]
-    Closed,
-    /// A UDP socket failed.
-    #[error("the UDP socket failed: {0}")]
-    Socket(io::Error),
-    /// The bot itself is out of the call.
-    #[error(transparent)]
-    Bot(#[from] BotFailure),
-    /// The run ended first.
-    #[error("the run was ended before it was in the call")]
-    Stopped,
-    /// Joining took too long.
-    #[error("it was not in the call after {} s", .0.as_secs())]
-    TooSlow(Duration),
-}
-
-impl From<tungstenite::Error> for DriveError {
-    fn from(error: tungstenite::Error) -> Self {
-        Self::WebSocket(Box::new(error))
-    }
 }
 
 /// What is known of all bots while they run.
@@ -121,41 +90,6 @@ pub struct JoinTurn {
     pub patience: Duration,
     /// Closes when every bot has had its turn.
     pub done: mpsc::Sender<()>,
-}
-
-/// What a bot was in the end.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Its numbers.
-    pub tally: Tally,
-    /// How it came into the call.
-    pub join: JoinTimes,
-    /// When it was in the call.
-    pub in_call_at: Option<Instant>,
-    /// When it left.
-    pub left_at: Option<Instant>,
-    /// Members of the group when it left.
-    pub members: usize,
-    /// Commits refused.
-    pub commits_refused: u64,
-    /// Strangers turned away.
-    pub strangers_refused: u64,
-    /// Datagrams that the kernel did not take.
-    pub datagrams_not_sent: u64,
-    /// What came over the wire, over the whole run.
-    pub wire: WireSummary,
-    /// What was done to its packets on the way up, over the whole run; none if nothing.
-    pub uplink: Option<LinkCounts>,
-    /// … and on the way down.
-    pub downlink: Option<LinkCounts>,
-    /// Times that its address changed.
-    pub roams: u64,
-    /// From a change of its address to the next RTP packet that came.
-    pub roam_gaps: Vec<Duration>,
-    /// Whether none came any more after the last one.
-    pub roamed_into_silence: bool,
-    /// Why it did not stay until the end.
-    pub failure: Option<DriveError>,
 }
 
 /// A bot on its sockets.
@@ -196,6 +130,7 @@ pub async fn run(
     mut phase: watch::Receiver<Phase>,
     mut directions: mpsc::UnboundedReceiver<Direction>,
     turn: JoinTurn,
+    receive_offload: bool,
     live: Arc<Live>,
 ) -> Outcome {
     let failed = |failure| Outcome {
@@ -216,7 +151,7 @@ pub async fn run(
         None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(config, path, live.clone()).await?;
+        let mut driver = Driver::connect(config, path, receive_offload, live.clone()).await?;
         while driver.outcome.join.in_call.is_none() {
             let ends = *phase.borrow() == Phase::Leave;
             if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
@@ -245,7 +180,12 @@ pub async fn run(
 }
 
 impl Driver {
-    async fn connect(config: BotConfig, path: Path, live: Arc<Live>) -> Result<Self, DriveError> {
+    async fn connect(
+        config: BotConfig,
+        path: Path,
+        receive_offload: bool,
+        live: Arc<Live>,
+    ) -> Result<Self, DriveError> {
         let started = Instant::now();
         let (target, clock) = (&config.target, config.craft.clock);
         // The address that reaches the server's front door also reaches its media port.
@@ -264,7 +204,7 @@ impl Driver {
             bot,
             clock,
             local,
-            sockets: Sockets::new(path.household.clone()),
+            sockets: Sockets::new(path.household.clone(), receive_offload),
             links: Links::new(path),
             wire: WireWatch::default(),
             losses: Losses::new(now),
@@ -403,22 +343,25 @@ impl Driver {
     }
 
     fn receive(&mut self, leg: LegId) -> Result<(), DriveError> {
-        let mut buffer = [0; 2_048];
+        // Cleared once for each thread, not for each read.
+        let mut buffer = BUFFER.take();
+        buffer.resize(LONGEST_READ, 0);
+        let received = self.receive_into(leg, &mut buffer);
+        BUFFER.set(buffer);
+        received
+    }
+
+    fn receive_into(&mut self, leg: LegId, buffer: &mut [u8]) -> Result<(), DriveError> {
         for _ in 0..BURST {
-            let Some(socket) = self.sockets.get(leg) else {
+            let Some(read) = self.sockets.read(leg, buffer) else {
                 break;
             };
-            match socket.try_recv_from(&mut buffer) {
-                Ok((len, from)) if self.links.has(Way::Down) => {
-                    let parcel = Parcel {
-                        leg,
-                        peer: from,
-                        datagram: buffer[..len].to_vec(),
-                    };
-                    self.links.push(Instant::now(), Way::Down, parcel);
-                    self.carry()?;
+            match read {
+                Ok(read) => {
+                    for datagram in buffer[..read.len].chunks(read.each.max(1)) {
+                        self.arrive(leg, read.from, datagram)?;
+                    }
                 }
-                Ok((len, from)) => self.deliver(leg, from, &buffer[..len])?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Answers something sent earlier that nobody took; ICE copes.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -426,6 +369,20 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Takes a datagram from the network: to the bot, or onto the way that it has yet to go.
+    fn arrive(&mut self, leg: LegId, from: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+        if !self.links.has(Way::Down) {
+            return self.deliver(leg, from, datagram);
+        }
+        let parcel = Parcel {
+            leg,
+            peer: from,
+            datagram: datagram.to_vec(),
+        };
+        self.links.push(Instant::now(), Way::Down, parcel);
+        self.carry()
     }
 
     /// Gives the bot what its links have brought to it, and sends what they have brought

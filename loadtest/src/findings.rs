@@ -21,7 +21,8 @@ use crate::{
     },
     report::{
         self, Bandwidth, BuildProfile, CostSource, Distribution, Encryption, Fanout, FrameLatency,
-        Join, Known, Loss, Machine, PacketCounter, Report, Run, Server, Spread, Times, Verdict,
+        Generator, Join, Known, Loss, Machine, PacketCounter, Report, Run, Server, Spread, Times,
+        Verdict,
     },
     run::{Mark, Plan, Stay},
     scenario::group::Group,
@@ -321,9 +322,12 @@ impl Findings<'_> {
             loss: self.loss(&publishers, &receivers),
             faults: self.faults(),
             soak: Known::no("the server was not watched over the run"),
-            generator: self
-                .load(wake_lateness, datagrams_not_read)
-                .judge(self.plan.lateness_bound),
+            generator: Generator {
+                receive_offload: self.plan.receive_offload,
+                ..self
+                    .load(wake_lateness, datagrams_not_read)
+                    .judge(self.plan.lateness_bound)
+            },
             timeline: Vec::new(),
         }
     }

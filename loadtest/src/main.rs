@@ -126,6 +126,7 @@ fn run_once(arguments: &Run) -> anyhow::Result<Report> {
         lateness_bound: arguments.lateness_bound,
         sabotage: Sabotage::None,
         paths: Paths::default(),
+        receive_offload: arguments.receive_offload,
         roams: arguments.roam.clone(),
     };
     plan.paths = paths(arguments, &plan)?;

@@ -59,6 +59,8 @@ pub struct Plan {
     pub sabotage: Sabotage,
     /// What is wrong with whose path.
     pub paths: Paths,
+    /// Whether sockets take several datagrams in one read (UDP GRO).
+    pub receive_offload: bool,
     /// Whose address changes, and when.
     pub roams: Vec<Roam>,
 }

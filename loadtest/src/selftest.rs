@@ -204,6 +204,7 @@ impl Trials {
                 _ => Sabotage::None,
             },
             paths: Paths::in_process(Rules(rules), self.seed),
+            receive_offload: false,
             roams: Vec::new(),
         };
         let live = Arc::new(Live::default());

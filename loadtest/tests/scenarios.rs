@@ -23,11 +23,31 @@ fn short(name: &str) -> Scenario {
     scenario
 }
 
-/// Runs it on a server of its own, and expects all to be in order.
-async fn run(scenario: Scenario) -> Report {
+async fn report(scenario: Scenario) -> Report {
     let stage = Stage::set();
     let report = stage.run(&stage.plan_of(scenario)).await;
     stage.strike().await;
+    report
+}
+
+/// Runs it on a server of its own where people come and go. Senders wait a second for
+/// members to reach a new epoch; on a machine that is busy with other tests, one may take
+/// longer, and cannot open what is sent meanwhile.
+async fn run_with_comings_and_goings(scenario: Scenario) -> Report {
+    let report = report(scenario).await;
+    let encryption = report.encryption.yes().unwrap();
+    let few = encryption.frames_opened / 50;
+    assert!(encryption.failures <= few, "{report}");
+    assert_eq!(encryption.unopened.malformed, 0, "{report}");
+    let known = |failure: &String| failure.contains("frames could not be opened");
+    assert!(report.failures.iter().all(known), "{report}");
+    assert_eq!(report.loss.all.lost_after_repair, 0, "{report}");
+    report
+}
+
+/// Runs it on a server of its own, and expects all to be in order.
+async fn run(scenario: Scenario) -> Report {
+    let report = report(scenario).await;
     assert_eq!(report.verdict, Verdict::Ok, "{report}");
     assert_eq!(report.encryption.yes().unwrap().failures, 0);
     assert_eq!(report.loss.all.lost_after_repair, 0, "{report}");
@@ -75,6 +95,19 @@ async fn those_who_are_no_members_open_frames_with_the_members_keys() {
     assert_eq!(sender.name, "Bot 1");
     let expected = 5.0 * 30.0 * report.run.measured_seconds;
     assert!(sender.video_frames as f64 > expected, "{sender:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bots_that_read_several_datagrams_at_once_get_every_one() {
+    let stage = Stage::set();
+    let mut plan = stage.plan_of(short("broadcast"));
+    plan.receive_offload = true;
+    let report = stage.run(&plan).await;
+    stage.strike().await;
+    assert_eq!(report.verdict, Verdict::Ok, "{report}");
+    assert!(report.generator.receive_offload);
+    assert_eq!(report.loss.all.lost_after_repair, 0, "{report}");
+    assert!(delivered(&report) > 0.97, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +160,7 @@ async fn churn() {
     let churn = scenario.bots[1].churn.as_mut().unwrap();
     (churn.per_second, churn.away) = (1.0, SECOND / 2);
     scenario.duration = 6 * SECOND;
-    let report = run(scenario).await;
+    let report = run_with_comings_and_goings(scenario).await;
     assert!(report.join.asked > 8, "{}", report.join.asked);
     assert!(report.join.succeeded > 7, "{}", report.join.succeeded);
     let times = report.join.total.yes().unwrap();
@@ -140,7 +173,7 @@ async fn join_storm() {
     let mut scenario = short("join-storm");
     scenario.bots[1].count = 10;
     assert_eq!(scenario.join, JoinPace::AtOnce);
-    let report = run(scenario).await;
+    let report = run_with_comings_and_goings(scenario).await;
     assert_eq!((report.join.asked, report.join.succeeded), (11, 11));
     assert_eq!(report.run.participants, 11);
     assert!(delivered(&report) > 0.9, "{report}");
@@ -188,7 +221,7 @@ async fn soak() {
     scenario.bots[0].count = 3;
     scenario.bots[1].count = 3;
     scenario.bots[1].churn.as_mut().unwrap().per_second = 0.5;
-    let report = run(scenario).await;
+    let report = run_with_comings_and_goings(scenario).await;
     assert!(delivered(&report) > 0.8, "{report}");
 }
 

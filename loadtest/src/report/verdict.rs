@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use crate::slo::Slos;
+use crate::{measure::tally::Unopened, slo::Slos};
 
 /// The judgement on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,10 +42,18 @@ impl Report {
         if !measured {
             self.failures.push("nothing was measured".to_owned());
         }
-        let unopened = self.encryption.yes().map_or(0, |sealed| sealed.failures);
-        if unopened > 0 {
-            self.failures
-                .push(format!("{unopened} frames could not be opened"));
+        if let Some(sealed) = self.encryption.yes().filter(|sealed| sealed.failures > 0) {
+            let Unopened {
+                forged,
+                malformed,
+                unknown_epoch,
+                ..
+            } = sealed.unopened;
+            self.failures.push(format!(
+                "{} frames could not be opened ({forged} not sealed by a member, {malformed} \
+                 not sealed at all, {unknown_epoch} of an epoch without keys)",
+                sealed.failures
+            ));
         }
         self.verdict = if !self.failures.is_empty() {
             Verdict::Failed

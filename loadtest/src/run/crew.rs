@@ -203,6 +203,7 @@ impl<'a> Crew<'a> {
             patience: plan.join_patience,
             done,
         };
+        let receive_offload = plan.receive_offload;
         let path = plan.paths.of(&plan.place(place));
         let (live, phase) = (self.live.clone(), self.phase.subscribe());
         let (direct, directions) = mpsc::unbounded_channel();
@@ -216,7 +217,8 @@ impl<'a> Crew<'a> {
         });
         self.places[place] = Some(number);
         self.tasks.spawn(async move {
-            let outcome = drive::run(config, path, phase, directions, turn, live).await;
+            let outcome =
+                drive::run(config, path, phase, directions, turn, receive_offload, live).await;
             (number, outcome)
         });
     }

@@ -119,6 +119,7 @@ impl Stage {
             lateness_bound: LATENESS_BOUND,
             sabotage: Sabotage::None,
             paths: Paths::default(),
+            receive_offload: false,
             roams: Vec::new(),
         }
     }

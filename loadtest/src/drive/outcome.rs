@@ -1,0 +1,85 @@
+//! What a bot was in the end.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use tokio_tungstenite::tungstenite;
+
+use super::http::HttpError;
+use crate::{
+    bot::BotFailure,
+    impair::LinkCounts,
+    measure::{join::JoinTimes, tally::Tally, wire::WireSummary},
+};
+
+/// Why a bot did not stay.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The server cannot be reached.
+    #[error("the server cannot be reached: {0}")]
+    Connect(io::Error),
+    /// The WebSocket failed.
+    #[error("the WebSocket failed: {0}")]
+    WebSocket(Box<tungstenite::Error>),
+    /// A request failed.
+    #[error("a request failed: {0}")]
+    Http(#[from] HttpError),
+    /// The server hung up.
+    #[error("the server closed the connection")]
+    Closed,
+    /// A UDP socket failed.
+    #[error("the UDP socket failed: {0}")]
+    Socket(io::Error),
+    /// The bot itself is out of the call.
+    #[error(transparent)]
+    Bot(#[from] BotFailure),
+    /// The run ended first.
+    #[error("the run was ended before it was in the call")]
+    Stopped,
+    /// Joining took too long.
+    #[error("it was not in the call after {} s", .0.as_secs())]
+    TooSlow(Duration),
+}
+
+impl From<tungstenite::Error> for DriveError {
+    fn from(error: tungstenite::Error) -> Self {
+        Self::WebSocket(Box::new(error))
+    }
+}
+
+/// What a bot was in the end.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Its numbers.
+    pub tally: Tally,
+    /// How it came into the call.
+    pub join: JoinTimes,
+    /// When it was in the call.
+    pub in_call_at: Option<Instant>,
+    /// When it left.
+    pub left_at: Option<Instant>,
+    /// Members of the group when it left.
+    pub members: usize,
+    /// Commits refused.
+    pub commits_refused: u64,
+    /// Strangers turned away.
+    pub strangers_refused: u64,
+    /// Datagrams that the kernel did not take.
+    pub datagrams_not_sent: u64,
+    /// What came over the wire, over the whole run.
+    pub wire: WireSummary,
+    /// What was done to its packets on the way up, over the whole run; none if nothing.
+    pub uplink: Option<LinkCounts>,
+    /// … and on the way down.
+    pub downlink: Option<LinkCounts>,
+    /// Times that its address changed.
+    pub roams: u64,
+    /// From a change of its address to the next RTP packet that came.
+    pub roam_gaps: Vec<Duration>,
+    /// Whether none came any more after the last one.
+    pub roamed_into_silence: bool,
+    /// Why it did not stay until the end.
+    pub failure: Option<DriveError>,
+}
