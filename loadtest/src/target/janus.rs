@@ -37,6 +37,7 @@ const PLUGIN: &str = "janus.plugin.videoroom";
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 const NO_SUCH_FEED: u32 = 428;
 const ROOM_EXISTS: u32 = 427;
+const NOT_PUBLISHED: u32 = 435;
 /// The peer connection that receives; those that send count on from it.
 const RECEIVING: LegId = LegId(0);
 
@@ -48,6 +49,7 @@ enum Asked {
     Room,
     Join,
     Publish(LegId),
+    Unpublish,
     Subscriber,
     Subscribe,
     /// Nothing comes of the answer.
@@ -244,6 +246,8 @@ impl Conversation {
         if let Some(code) = room.error_code {
             match (asked, code) {
                 (Some(Asked::Room), ROOM_EXISTS) => self.join(),
+                // The end of the peer connection was there before the request.
+                (Some(Asked::Unpublish), NOT_PUBLISHED) => {}
                 // It has left; the word of it is on its way.
                 (Some(Asked::Subscribe), NO_SUCH_FEED) => self.subscription.refused(),
                 _ => {
@@ -337,7 +341,7 @@ impl Conversation {
                 let leg = *leg;
                 self.sending = Sending::Closing;
                 let body = json!({"request": "unpublish"});
-                self.tell(Asked::Else, self.participant, &body, None);
+                self.tell(Asked::Unpublish, self.participant, &body, None);
                 self.actions.push_back(Action::Close(leg));
             }
             _ => {}

@@ -346,6 +346,21 @@ fn what_is_published_changes_with_a_new_peer_connection() {
 }
 
 #[test]
+fn a_peer_connection_may_end_before_janus_reads_that_it_shall() {
+    let mut rig = Rig::joined(&publisher(), &json!([]));
+    rig.input(Input::Connected(LegId(1)));
+    rig.input(Input::Publish(Vec::new()));
+    let hangup = json!({"janus": "hangup", "session_id": SESSION, "sender": PARTICIPANT, "reason": "DTLS alert"});
+    rig.hear(&hangup);
+    let late =
+        json!({"videoroom": "event", "error_code": 435, "error": "Can't unpublish, not published"});
+    assert_eq!(
+        rig.answer_with(PARTICIPANT, &late),
+        json!({"request": "unpublish"})
+    );
+}
+
+#[test]
 fn a_publisher_that_is_hung_up_on_has_failed() {
     let mut rig = Rig::joined(&publisher(), &json!([]));
     rig.input(Input::Connected(LegId(1)));
