@@ -11,11 +11,12 @@ use tokio::{
     net::{TcpSocket, TcpStream, UdpSocket},
     sync::mpsc,
 };
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
 use tungstenite::{
     Message,
     client::IntoClientRequest as _,
     http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+    protocol::WebSocketConfig,
 };
 
 use super::{
@@ -27,6 +28,10 @@ use crate::{
     impair::household::Household,
     target::{HttpRequest, Input, Transport},
 };
+
+/// Cleared each time that a bot looks whether the server has said something, which is after
+/// each datagram: as long as most of what it says, and no longer.
+const READ_BUFFER: usize = 4_096;
 
 /// The way to the server.
 pub(super) struct Conversation {
@@ -56,7 +61,8 @@ impl Conversation {
                         .headers_mut()
                         .insert(SEC_WEBSOCKET_PROTOCOL, protocol);
                 }
-                let (socket, _) = client_async(request, stream).await?;
+                let settings = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+                let (socket, _) = client_async_with_config(request, stream, Some(settings)).await?;
                 (Some(socket), local)
             }
             Transport::Http => (None, facing(server).await.map_err(DriveError::Connect)?),
