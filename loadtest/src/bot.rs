@@ -13,7 +13,7 @@ use conclave_e2ee::{LeafIndex, OpenError};
 use conclave_protocol::signal::Source;
 
 use crate::{
-    measure::tally::{Opened, Sent},
+    measure::frame::{Opened, Sent},
     media::stamp::MonotonicClock,
     target::{
         Action, HttpRequest, Input, LegId, Milestone, Note, Seat, Signalling, SignallingError,
@@ -111,6 +111,10 @@ pub enum BotEvent {
     Unopened(OpenError),
     /// It was asked for a key frame.
     KeyFrameWanted,
+    /// It asked for a key frame.
+    KeyFrameAsked,
+    /// By the server's word, nothing comes in a stream for now, or something else.
+    Interrupted(u32),
 }
 
 /// What comes out of a bot.
@@ -387,6 +391,12 @@ impl Bot {
                 if matches!(note, Note::Reached(Milestone::InCall)) {
                     self.begin(now)?;
                 }
+                if let Note::Interrupted { leg, section } = &note
+                    && let Some(leg) = self.legs.get_mut(leg)
+                    && let Some(stream) = leg.peer.stream_on(section)
+                {
+                    self.event(BotEvent::Interrupted(stream));
+                }
                 self.event(BotEvent::Note(note));
             }
         }
@@ -433,7 +443,13 @@ impl Bot {
                 let Some(leg) = self.legs.get_mut(&leg) else {
                     return Ok(());
                 };
-                match leg.receiver.handle(packet, &mut self.frames) {
+                let stream = packet.stream;
+                let received = leg.receiver.handle(now, packet, &mut self.frames);
+                if received.wants_key_frame {
+                    leg.peer.ask_for_key_frame(stream);
+                    self.event(BotEvent::KeyFrameAsked);
+                }
+                match received.frame {
                     Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
                     Some(Err(error)) => self.event(BotEvent::Unopened(error)),
                     None => {}

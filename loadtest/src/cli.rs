@@ -128,6 +128,16 @@ pub struct Run {
     #[arg(long)]
     pub plain: bool,
 
+    /// The server's process on this machine, whose CPU time the kernel tells. When it is
+    /// not given, it is looked for by its listening socket.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+
+    /// Do not count the server's system calls. Counting takes perf, and makes each of them
+    /// a little longer.
+    #[arg(long)]
+    pub no_syscalls: bool,
+
     /// How late 1 of 100 sends or wake-ups may be before the run is void.
     #[arg(long, default_value = "20ms", value_parser = seconds)]
     pub lateness_bound: Duration,

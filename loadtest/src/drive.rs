@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite;
 
 use crate::{
     bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
-    measure::{join::JoinTimes, tally::Tally},
+    measure::{join::JoinTimes, tally::Tally, totals::Measurement},
     media::stamp::MonotonicClock,
     target::{HttpRequest, Input, LegId, Milestone, Note},
 };
@@ -89,8 +89,12 @@ pub struct Live {
     pub joined: AtomicU64,
     /// Frames opened.
     pub opened: AtomicU64,
+    /// Bots that have left it.
+    pub left: AtomicU64,
     /// The ports of their UDP sockets.
     pub ports: Mutex<Vec<u16>>,
+    /// What they see.
+    pub measurement: Arc<Measurement>,
 }
 
 /// A bot's turn to join. Held until it is in the call, or out of it for good.
@@ -105,7 +109,7 @@ pub struct JoinTurn {
 }
 
 /// What a bot was in the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Its numbers.
     pub tally: Tally,
@@ -121,6 +125,20 @@ pub struct Outcome {
     pub datagrams_not_sent: u64,
     /// Why it did not stay until the end.
     pub failure: Option<DriveError>,
+}
+
+impl Outcome {
+    fn new(live: &Live, now: Instant) -> Self {
+        Self {
+            tally: Tally::new(live.measurement.clone(), now),
+            join: JoinTimes::default(),
+            members: 0,
+            commits_refused: 0,
+            strangers_refused: 0,
+            datagrams_not_sent: 0,
+            failure: None,
+        }
+    }
 }
 
 /// A bot on its sockets.
@@ -157,15 +175,16 @@ pub async fn run(
     turn: JoinTurn,
     live: Arc<Live>,
 ) -> Outcome {
-    let failed = |failure| Outcome {
-        failure: Some(failure),
-        ..Outcome::default()
-    };
     let JoinTurn {
         permits,
         patience,
         done,
     } = turn;
+    let nothing = Outcome::new(&live, Instant::now());
+    let failed = |failure| Outcome {
+        failure: Some(failure),
+        ..nothing
+    };
     let permit = match &permits {
         // The permits are withdrawn when the run ends before everyone is in.
         Some(permits) => match permits.acquire().await {
@@ -206,9 +225,12 @@ impl Driver {
         // The address that reaches the server's front door also reaches its media port.
         let (conversation, local) =
             Conversation::open(target.server(), &target.transport()).await?;
+        let (slots, view) = (config.seat.layout.slots.clone(), config.seat.view);
         let mut bot = Bot::new(config, started)?;
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome::new(&live, started);
+        outcome.tally.offers(&slots, view);
         let now = Instant::now();
+        outcome.join.began = Some(started);
         JoinTimes::reach(&mut outcome.join.connected, now - started);
         bot.opened(now)?;
         Ok(Self {
@@ -230,19 +252,20 @@ impl Driver {
         mut phase: watch::Receiver<Phase>,
         directions: &mut mpsc::UnboundedReceiver<Direction>,
     ) -> Outcome {
-        self.outcome
-            .tally
-            .measure(*phase.borrow() == Phase::Measure);
+        self.outcome.tally.joins(Instant::now());
         let stay = async {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
-            self.bot.leave(Instant::now())?;
+            let now = Instant::now();
+            self.outcome.tally.leaves(now);
+            self.bot.leave(now)?;
             self.flush().await?;
             self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
-        self.outcome.tally.packets_lost = self.bot.packets_lost();
+        self.outcome.tally.leaves(Instant::now());
+        self.live.left.fetch_add(1, Ordering::Relaxed);
         self.outcome
     }
 
@@ -250,7 +273,10 @@ impl Driver {
         let now = Instant::now();
         match direction {
             Direction::Publish(sources) => self.bot.publish(now, sources)?,
-            Direction::Look(view) => self.bot.look(now, view)?,
+            Direction::Look(view) => {
+                self.outcome.tally.wishes(now, view);
+                self.bot.look(now, view)?;
+            }
             Direction::Roam => self.roam()?,
             Direction::Leave => return Ok(Step::Leave),
         }
@@ -291,13 +317,12 @@ impl Driver {
             }
         };
         tokio::select! {
-            changed = phase.changed() => {
-                let measuring = changed.is_ok() && *phase.borrow_and_update() == Phase::Measure;
-                self.outcome.tally.measure(measuring);
-            }
+            _ = phase.changed() => {}
             Some(direction) = directions.recv() => return self.follow(direction),
             () = timeout => {
-                self.bot.handle_timeout(Instant::now())?;
+                let now = Instant::now();
+                self.outcome.tally.turn(now);
+                self.bot.handle_timeout(now)?;
             }
             ready = self.sockets.readable() => {
                 let leg = ready.map_err(DriveError::Socket)?;
@@ -334,6 +359,7 @@ impl Driver {
                 Err(error) => return Err(DriveError::Socket(error)),
             }
         }
+        self.outcome.tally.packets_lost = self.bot.packets_lost();
         Ok(())
     }
 
@@ -401,17 +427,22 @@ impl Driver {
                 outcome.members = members.len();
                 outcome.tally.roster(&members);
             }
-            BotEvent::Note(Note::Epoch(_)) | BotEvent::KeyFrameWanted => {}
+            BotEvent::Note(Note::Epoch(epoch)) => outcome.tally.epoch(now, epoch),
+            // Where it is received, another event tells of it.
+            BotEvent::Note(Note::Interrupted { .. }) => {}
+            BotEvent::Interrupted(stream) => outcome.tally.interrupted(now, stream),
+            BotEvent::KeyFrameWanted => outcome.tally.key_frames_wanted += 1,
+            BotEvent::KeyFrameAsked => outcome.tally.key_frames_asked += 1,
             BotEvent::Note(Note::CommitRefused) => outcome.commits_refused += 1,
             BotEvent::Note(Note::StrangerRefused) => outcome.strangers_refused += 1,
             BotEvent::IceConnected => JoinTimes::reach(&mut join.ice, after),
             BotEvent::MediaConnected => JoinTimes::reach(&mut join.media, after),
             BotEvent::ChannelOpen => JoinTimes::reach(&mut join.channel, after),
-            BotEvent::Sent(sent) => outcome.tally.sent(&sent),
-            BotEvent::Packet { payload, .. } => outcome.tally.packet(payload),
+            BotEvent::Sent(sent) => outcome.tally.sent(now, &sent),
+            BotEvent::Packet { payload, .. } => outcome.tally.packet(now, payload),
             BotEvent::Opened(opened) => {
                 let age = opened.stamp.map(|stamp| self.clock.age(stamp, now));
-                outcome.tally.opened(&opened, age);
+                outcome.tally.opened(now, &opened, age);
                 self.live.opened.fetch_add(1, Ordering::Relaxed);
                 if !opened.stream.is_video() {
                     JoinTimes::reach(&mut join.first_sound, after);
@@ -419,7 +450,7 @@ impl Driver {
                     JoinTimes::reach(&mut join.first_picture, after);
                 }
             }
-            BotEvent::Unopened(error) => outcome.tally.unopened(error),
+            BotEvent::Unopened(error) => outcome.tally.unopened(now, error),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Makes a report of what the bots, the server and this process have to say.
 
 use std::{
+    collections::BTreeMap,
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use hdrhistogram::Histogram;
@@ -12,72 +13,88 @@ use crate::{
     measure::{
         delivery,
         generator::Load,
+        growth,
         join::JoinTimes,
-        server::CostPerPacket,
-        tally::{SenderCount, Tally, Unopened, durations},
+        server::{self, Observer, ServerSample, Span, Work},
+        tally::{SenderCount, Tally, Unopened},
+        totals::{Ages, Measurement, Totals},
     },
     report::{
-        self, Bandwidth, BuildProfile, CostSource, Distribution, Encryption, Fanout, FrameLatency,
-        Join, Known, Loss, Machine, PacketCounter, Packets, Report, Run, Server, Spread, Times,
-        Verdict,
+        self, Bandwidth, BuildProfile, Distribution, Encryption, Fanout, FrameLatency, Freezes,
+        Growth, Join, Known, Loss, Machine, Packets, RekeysBySize, Report, Run, Soak, Spread,
+        Times, Verdict, Video,
     },
-    run::{Mark, Plan, Role},
+    run::{Mark, Plan},
 };
 
 /// Everything that a report is made from.
 pub(crate) struct Findings<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) begun: SystemTime,
+    pub(crate) measurement: &'a Measurement,
+    pub(crate) observer: &'a Observer,
+    /// Before anyone had joined.
+    pub(crate) before: ServerSample,
     pub(crate) begin: Mark,
     pub(crate) end: Mark,
+    /// After everyone had left.
+    pub(crate) after: ServerSample,
+    /// Of the whole run, second by second.
+    pub(crate) samples: Vec<ServerSample>,
+    pub(crate) syscalls_per_second: Known<f64>,
+    /// Bots in the call when measuring began.
     pub(crate) joined: usize,
-    pub(crate) outcomes: Vec<(Role, Outcome)>,
+    /// Bots that were sent in.
+    pub(crate) bots: usize,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) wake_lateness: Histogram<u64>,
+    pub(crate) datagrams_not_read: Option<u64>,
 }
 
 impl Findings<'_> {
-    fn tallies(&self, wanted: Role) -> Vec<&Tally> {
-        self.outcomes
-            .iter()
-            .filter(|(role, _)| *role == wanted)
-            .map(|(_, outcome)| &outcome.tally)
-            .collect()
+    fn receivers(&self) -> impl Iterator<Item = &Tally> {
+        let tallies = self.outcomes.iter().map(|outcome| &outcome.tally);
+        tallies.filter(|tally| tally.receives())
     }
 
-    fn once(&self, value: impl Fn(&Outcome) -> Option<Duration>) -> Known<Times> {
-        let times = self
+    fn sum(&self, value: fn(&Tally) -> u64) -> u64 {
+        let outcomes = self.outcomes.iter();
+        outcomes.map(|outcome| value(&outcome.tally)).sum()
+    }
+
+    fn window(&self) -> (Instant, Instant) {
+        let bounds = self.measurement.window.bounds();
+        bounds.unwrap_or((self.begin.server.at, self.end.server.at))
+    }
+
+    fn seconds(&self) -> f64 {
+        let (begin, end) = self.window();
+        (end - begin).as_secs_f64().max(1e-9)
+    }
+
+    fn load(&self, totals: &Totals) -> Load {
+        let datagrams_not_sent = self
             .outcomes
             .iter()
-            .filter_map(|(_, outcome)| value(outcome));
-        Known::of(Times::of(times), "no bot got so far")
-    }
-
-    fn load(&self, wake_lateness: Histogram<u64>, datagrams_not_read: Option<u64>) -> Load {
-        let mut load = Load {
+            .map(|outcome| outcome.datagrams_not_sent);
+        Load {
             cpu: self.end.cpu.saturating_sub(self.begin.cpu),
             wall: self.end.at - self.begin.at,
             available_cores: thread::available_parallelism().map_or(1, usize::from),
-            send_lateness: durations(),
-            wake_lateness,
-            frames_left_out: 0,
-            datagrams_not_sent: 0,
-            datagrams_not_read,
-            packets_received: 0,
+            send_lateness: totals.send_lateness.clone(),
+            wake_lateness: self.wake_lateness.clone(),
+            frames_left_out: self.sum(|tally| tally.left_out),
+            datagrams_not_sent: datagrams_not_sent.sum(),
+            datagrams_not_read: self.datagrams_not_read,
+            packets_received: self.sum(|tally| tally.packets),
             memory_bytes: self.end.memory_bytes,
             bots: self.joined,
-        };
-        for (_, outcome) in &self.outcomes {
-            // Both have the same bounds, so adding cannot fail.
-            let _ = load.send_lateness.add(&outcome.tally.lateness);
-            load.frames_left_out += outcome.tally.left_out;
-            load.datagrams_not_sent += outcome.datagrams_not_sent;
-            load.packets_received += outcome.tally.packets;
         }
-        load
     }
 
     fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
-        for (_, outcome) in &self.outcomes {
+        for outcome in &self.outcomes {
             if let Some(failure) = &outcome.failure {
                 let stage = match outcome.join.in_call {
                     Some(_) => "did not stay in the call",
@@ -86,8 +103,7 @@ impl Findings<'_> {
                 failures.push(format!("a bot {stage}: {failure}"));
             }
         }
-        let bots = self.plan.publishers + self.plan.subscribers;
-        let missing = bots.saturating_sub(self.outcomes.len());
+        let missing = self.bots.saturating_sub(self.outcomes.len());
         if missing > 0 {
             failures.push(format!("{missing} bots did not come back"));
         }
@@ -113,7 +129,7 @@ impl Findings<'_> {
         for count in self
             .outcomes
             .iter()
-            .flat_map(|(_, outcome)| outcome.tally.senders())
+            .flat_map(|outcome| outcome.tally.senders())
             .filter(|count| count.audio_frames + count.video_frames > 0)
         {
             match senders.iter_mut().find(|known| known.name == count.name) {
@@ -129,7 +145,7 @@ impl Findings<'_> {
         senders
     }
 
-    fn run(&self, seconds: f64) -> Run {
+    fn run(&self) -> Run {
         let plan = self.plan;
         let settings = serde_json::json!({
             "publishers": plan.publishers,
@@ -152,52 +168,28 @@ impl Findings<'_> {
             subscribers: plan.subscribers as u64,
             participants: self.joined as u64,
             begun_at: humantime::format_rfc3339_seconds(self.begun).to_string(),
-            measured_seconds: seconds,
+            measured_seconds: self.seconds(),
             seed: Known::no("nothing was drawn by chance"),
             machine: Machine::this(),
         }
     }
 
-    fn fanout(&self, receivers: &[&Tally]) -> Fanout {
-        let (mut from_send, mut from_schedule) = (durations(), durations());
-        for tally in receivers {
-            let _ = from_send.add(&tally.latency);
-            let _ = from_schedule.add(&tally.latency_from_schedule);
-        }
-        let distribution = |histogram| {
-            Known::of(
-                Distribution::of_histogram(histogram),
-                "no frame with a stamp was opened",
-            )
-        };
-        let unstamped = "frames are not stamped for it";
-        Fanout {
-            video: Known::Yes(FrameLatency {
-                from_schedule: distribution(&from_schedule),
-                from_send: distribution(&from_send),
-                jitter: Known::no(unstamped),
-            }),
-            audio: Known::no(unstamped),
-            skew: Known::no(unstamped),
-        }
-    }
-
-    fn server(&self, seconds: f64) -> Known<Server> {
-        let cost = match (&self.begin.server, &self.end.server) {
-            (Ok(begin), Ok(end)) => end.since(begin),
-            (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
-        };
-        Known::from(cost).map(|cost| server(&cost, seconds))
-    }
-
     fn join(&self) -> Join {
+        let succeeded = || {
+            let joins = self.outcomes.iter().map(|outcome| &outcome.join);
+            joins.filter(|join| join.in_call.is_some())
+        };
         let step = |step: fn(&JoinTimes) -> Option<Duration>| {
-            self.once(move |outcome| step(&outcome.join))
+            let times = self.outcomes.iter().map(|outcome| step(&outcome.join));
+            Known::of(Times::of(times.flatten()), "no bot got so far")
         };
         Join {
-            asked: (self.plan.publishers + self.plan.subscribers) as u64,
-            succeeded: self.joined as u64,
-            joins_per_second: Known::no("the time of the last join is not noted"),
+            asked: self.bots as u64,
+            succeeded: succeeded().count() as u64,
+            joins_per_second: Known::of(
+                JoinTimes::rate(self.outcomes.iter().map(|outcome| &outcome.join)),
+                "no bot came into the call",
+            ),
             total: step(|join| join.in_call),
             signalling: step(|join| join.admitted),
             group: step(|join| join.in_group),
@@ -209,20 +201,20 @@ impl Findings<'_> {
         }
     }
 
-    fn loss(&self, publishers: &[&Tally], receivers: &[&Tally]) -> Loss {
-        let slots = self.plan.slots();
-        let slotted: Vec<_> = receivers.iter().map(|tally| (*tally, &slots[..])).collect();
-        let delivery = if self.plan.existing_call || publishers.is_empty() {
-            delivery::by_counters(&slotted)
+    fn loss(&self, totals: &Totals) -> Loss {
+        let delivery = if self.plan.existing_call || self.sum(|tally| tally.frames_sealed) == 0 {
+            delivery::by_counters(self.receivers().flat_map(|tally| tally.opened.values()))
         } else {
-            delivery::by_sent(publishers, &slotted)
+            totals.delivery.by_sent()
         };
-        let received = sum(receivers, |tally| tally.packets_total);
         let not_by_kind = "packets are not counted by kind";
         Loss {
-            packets_delivered: sum(receivers, |tally| tally.packets),
-            packets_sent: sum(publishers, |tally| tally.packets_sent),
-            all: Packets::new(received, sum(receivers, |tally| tally.packets_lost)),
+            packets_delivered: self.sum(|tally| tally.packets),
+            packets_sent: self.sum(|tally| tally.packets_sent),
+            all: Packets::new(
+                self.sum(|tally| tally.packets_total),
+                self.sum(|tally| tally.packets_lost),
+            ),
             audio: Known::no(not_by_kind),
             video: Known::no(not_by_kind),
             retransmission: Known::no(not_by_kind),
@@ -233,118 +225,192 @@ impl Findings<'_> {
         }
     }
 
-    fn encryption(&self, publishers: &[&Tally], receivers: &[&Tally]) -> Encryption {
+    fn video(&self, totals: &Totals) -> Known<Video> {
+        if self.receivers().next().is_none() {
+            return Known::no("there was no receiver");
+        }
+        let sums: Vec<_> = self.receivers().map(Tally::pictures).collect();
+        let watched: Duration = sums.iter().map(|sums| sums.watched).sum();
+        let frozen: Duration = sums.iter().map(|sums| sums.frozen).sum();
+        let freezes = sums.iter().map(|sums| sums.freezes).sum();
+        let hours = watched.as_secs_f64() / 3_600.0;
+        let paces = sums.iter().flat_map(|sums| sums.paces.iter().copied());
+        Known::Yes(Video {
+            key_frame_wait: times(&totals.key_frame_wait, "no stream began"),
+            key_frame_requests_asked: Known::Yes(self.sum(|tally| tally.key_frames_asked)),
+            key_frame_requests_received: Known::Yes(self.sum(|tally| tally.key_frames_wanted)),
+            layer_switches: Known::Yes(sums.iter().map(|sums| sums.layer_switches).sum()),
+            layer_switch: times(&totals.layer_switch, "no wish for another layer came true"),
+            freezes: Known::of(
+                (hours > 0.0).then(|| Freezes {
+                    count: freezes,
+                    total_seconds: frozen.as_secs_f64(),
+                    per_hour: freezes as f64 / hours,
+                }),
+                "no moving picture was watched",
+            ),
+            frames_per_second: Known::of(
+                Spread::of(paces),
+                "no picture was watched for a second or longer",
+            ),
+        })
+    }
+
+    fn bandwidth(&self) -> Bandwidth {
+        // Who came late got as much a second, not less.
+        let rates: Vec<f64> = self
+            .receivers()
+            .map(|tally| (tally.payload_bytes as f64 * 8.0, tally.time_in_window()))
+            .filter(|(_, time)| !time.is_zero())
+            .map(|(bits, time)| bits / time.as_secs_f64())
+            .collect();
+        let unlimited = || Known::no("no link was limited");
+        let delivered: u64 = self.receivers().map(|tally| tally.payload_bytes).sum();
+        Bandwidth {
+            delivered_bits_per_second: delivered as f64 * 8.0 / self.seconds(),
+            per_receiver_bits_per_second: Known::of(
+                Spread::of(rates.iter().copied()),
+                "there was no receiver",
+            ),
+            utilisation_ratio: Known::no("no link was limited"),
+            time_to_80_percent: unlimited(),
+            time_to_90_percent: unlimited(),
+            standing_queue: unlimited(),
+            fairness_ratio: Known::of(report::fairness(&rates), "nobody received anything"),
+        }
+    }
+
+    fn encryption(&self, totals: &Totals) -> Encryption {
         let mut unopened = Unopened::default();
-        for tally in receivers {
+        for tally in self.receivers() {
             unopened.add(&tally.unopened);
         }
-        let count = |value: fn(&Outcome) -> u64| {
-            self.outcomes
-                .iter()
-                .map(|(_, outcome)| value(outcome))
-                .sum()
-        };
-        let members = self.outcomes.iter().map(|(_, outcome)| outcome.members);
+        let count = |value: fn(&Outcome) -> u64| self.outcomes.iter().map(value).sum();
+        let members = self.outcomes.iter().map(|outcome| outcome.members);
+        let changes: Vec<_> = totals.rekeys.changes().collect();
+        let mut by_size: BTreeMap<u64, Vec<Duration>> = BTreeMap::new();
+        for change in &changes {
+            let up_to = change.members.next_power_of_two();
+            by_size.entry(up_to).or_default().push(change.took);
+        }
         Encryption {
-            frames_sealed: publishers
-                .iter()
-                .flat_map(|tally| tally.sent.values())
-                .map(|span| span.count())
-                .sum(),
-            frames_opened: sum(receivers, |tally| tally.frames_opened),
-            frames_opened_total: sum(receivers, |tally| tally.frames_opened_total),
+            frames_sealed: self.sum(|tally| tally.frames_sealed),
+            frames_opened: self.sum(|tally| tally.frames_opened),
+            frames_opened_total: self.sum(|tally| tally.frames_opened_total),
             failures: unopened.failures(),
             unopened,
             group_size: members.max().unwrap_or_default() as u64,
-            rekey: Known::no("changes of epoch are not timed"),
-            rekey_gap: Known::no("changes of epoch are not timed"),
+            rekey: Known::of(
+                Times::of(changes.iter().map(|change| change.took)),
+                "no two bots changed keys together",
+            ),
+            rekey_by_group_size: by_size
+                .into_iter()
+                .filter_map(|(members_up_to, took)| {
+                    let times = Times::of(took)?;
+                    Some(RekeysBySize {
+                        members_up_to,
+                        times,
+                    })
+                })
+                .collect(),
+            rekey_gap: times(&totals.rekey_gap, "keys never changed while frames came"),
             commits_refused: count(|outcome| outcome.commits_refused),
             strangers_refused: count(|outcome| outcome.strangers_refused),
             senders: self.senders(),
         }
     }
 
+    fn server_span(&self) -> Span<'_> {
+        Span {
+            before: &self.before,
+            begin: &self.begin.server,
+            end: &self.end.server,
+            observer: self.observer,
+        }
+    }
+
+    fn soak(&self) -> Known<Soak> {
+        let growth = |of: fn(&ServerSample) -> Known<f64>| {
+            let after = of(&self.after);
+            after.clone().map(|_| Growth {
+                slope: self.slope(of),
+                before: of(&self.before),
+                after,
+            })
+        };
+        Known::Yes(Soak {
+            memory_bytes: growth(server::memory),
+            file_descriptors: growth(server::file_descriptors),
+            threads: growth(server::threads),
+        })
+    }
+
+    fn slope(&self, of: fn(&ServerSample) -> Known<f64>) -> Known<report::Slope> {
+        let (begin, end) = self.window();
+        let measured = self
+            .samples
+            .iter()
+            .filter(|sample| sample.at >= begin && sample.at < end);
+        let points: Vec<_> = measured
+            .filter_map(|sample| {
+                let hours = (sample.at - begin).as_secs_f64() / 3_600.0;
+                Some((hours, *of(sample).yes()?))
+            })
+            .collect();
+        growth::slope(&points)
+    }
+
     /// Puts it together; the report is not judged yet.
-    pub(crate) fn report(
-        &self,
-        wake_lateness: Histogram<u64>,
-        datagrams_not_read: Option<u64>,
-    ) -> Report {
-        let publishers = self.tallies(Role::Publisher);
-        let receivers = self.tallies(Role::Subscriber);
-        let seconds = (self.end.at - self.begin.at).as_secs_f64();
+    pub(crate) fn report(self) -> Report {
+        let totals = &*self.measurement.totals();
+        let work = Work {
+            packets_received: self.sum(|tally| tally.packets),
+            bots: self.joined,
+            syscalls_per_second: self.syscalls_per_second.clone(),
+        };
         Report {
             schema: report::SCHEMA,
             verdict: Verdict::Failed,
             failures: self.failures(),
             slos: Vec::new(),
-            run: self.run(seconds),
-            fanout: Known::Yes(self.fanout(&receivers)),
-            server: self.server(seconds),
+            run: self.run(),
+            fanout: Known::Yes(fanout(totals)),
+            server: self.server_span().report(work),
             join: self.join(),
-            video: Known::no("pictures are not watched for freezes"),
-            bandwidth: Known::Yes(bandwidth(&receivers, seconds)),
-            encryption: Known::Yes(self.encryption(&publishers, &receivers)),
-            loss: self.loss(&publishers, &receivers),
+            video: self.video(totals),
+            bandwidth: Known::Yes(self.bandwidth()),
+            encryption: Known::Yes(self.encryption(totals)),
+            loss: self.loss(totals),
             faults: Known::no("nothing was done to the links"),
-            soak: Known::no("the server was not watched over the run"),
-            generator: self
-                .load(wake_lateness, datagrams_not_read)
-                .judge(self.plan.lateness_bound),
-            timeline: Vec::new(),
+            soak: self.soak(),
+            generator: self.load(totals).judge(self.plan.lateness_bound),
+            timeline: totals.timeline.report(&self.measurement.window),
         }
     }
 }
 
-fn sum(tallies: &[&Tally], value: fn(&Tally) -> u64) -> u64 {
-    tallies.iter().map(|tally| value(tally)).sum()
+fn times(histogram: &Histogram<u64>, nothing: &str) -> Known<Times> {
+    Known::of(Times::of_histogram(histogram), nothing)
 }
 
-fn server(cost: &CostPerPacket, seconds: f64) -> Server {
-    let seconds = seconds.max(1e-9);
-    let not_on_page = "the metrics page is not read for it";
-    Server {
-        source: CostSource::Metrics,
-        packets_counted_by: PacketCounter::Server,
-        packets_forwarded: cost.packets as u64,
-        packets_per_second: cost.packets / seconds,
-        packets_per_second_per_core: Known::of(
-            (cost.process_seconds > 0.0).then(|| cost.packets / cost.process_seconds),
-            "the server used no CPU time that its clock shows",
+fn fanout(totals: &Totals) -> Fanout {
+    let latency = |ages: &Ages, nothing: &str| {
+        let distribution = |histogram| Known::of(Distribution::of_histogram(histogram), nothing);
+        let is_known = !ages.from_schedule.is_empty();
+        let known = is_known.then(|| FrameLatency {
+            from_schedule: distribution(&ages.from_schedule),
+            from_send: distribution(&ages.from_sending),
+            jitter: times(&ages.jitter, "no two frames of a stream were opened"),
+        });
+        Known::of(known, nothing)
+    };
+    Fanout {
+        video: latency(&totals.video, "no picture with a stamp was opened"),
+        audio: latency(&totals.audio, "no sound with a stamp was opened"),
+        skew: Known::of(
+            Times::of(totals.skew.spans()),
+            "no frame came to two receivers",
         ),
-        cpu_cores: Known::Yes(cost.process_seconds / seconds),
-        cpu_us_per_packet: Known::Yes(cost.process_micros),
-        user_us_per_packet: Known::no(not_on_page),
-        system_us_per_packet: Known::no(not_on_page),
-        worker_us_per_packet: Known::of(
-            cost.worker_micros,
-            "the metrics page does not tell its media threads apart",
-        ),
-        syscalls_per_packet: Known::no(not_on_page),
-        context_switches_per_second: Known::no(not_on_page),
-        memory_bytes: Known::no(not_on_page),
-        memory_per_participant_bytes: Known::no(not_on_page),
-        file_descriptors: Known::no(not_on_page),
-        threads: Known::no(not_on_page),
-    }
-}
-
-fn bandwidth(receivers: &[&Tally], seconds: f64) -> Bandwidth {
-    let rates: Vec<f64> = receivers
-        .iter()
-        .map(|tally| tally.payload_bytes as f64 * 8.0 / seconds.max(1e-9))
-        .collect();
-    let unlimited = || Known::no("no link was limited");
-    Bandwidth {
-        delivered_bits_per_second: rates.iter().sum(),
-        per_receiver_bits_per_second: Known::of(
-            Spread::of(rates.iter().copied()),
-            "there was no receiver",
-        ),
-        utilisation_ratio: Known::no("no link was limited"),
-        time_to_80_percent: unlimited(),
-        time_to_90_percent: unlimited(),
-        standing_queue: unlimited(),
-        fairness_ratio: Known::of(report::fairness(&rates), "nobody received anything"),
     }
 }

@@ -74,6 +74,8 @@ fn execute(arguments: &Run) -> anyhow::Result<Report> {
         duration: arguments.duration,
         linger: arguments.linger,
         lateness_bound: arguments.lateness_bound,
+        server_pid: arguments.server_pid,
+        count_syscalls: !arguments.no_syscalls,
         sabotage: Sabotage::None,
     };
 

@@ -9,7 +9,7 @@ use std::{
 use conclave_protocol::control::PixelSize;
 use conclave_protocol::signal::Source;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{sleep, sleep_until, timeout},
 };
@@ -22,20 +22,23 @@ use crate::{
         peer::Layout,
         publish::{Recordings, Sabotage},
     },
-    drive::{self, JoinTurn, Live, Outcome, Phase, server::ServerAddress},
+    drive::{self, JoinTurn, Live, Outcome, Phase},
     findings::Findings,
     measure::{
         generator::{self, Watch},
-        server::{self, CostUnknown, ServerCost},
-        tally::durations,
+        server::{self, Observer, ServerSample},
+        timeline::MachineSecond,
+        totals::durations,
+        window::DRAIN,
     },
     media::stamp::MonotonicClock,
-    report::Report,
+    report::{Known, Report},
     target::{Seat, Target, View},
 };
 
-/// How long packets may be on their way after the window.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How often the server's page is read while its process cannot be looked at, in seconds:
+/// each time costs the server something.
+const PAGE_BEAT: u64 = 5;
 /// How long bots may take to leave.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -68,6 +71,11 @@ pub struct Plan {
     pub linger: Duration,
     /// How late sends and wake-ups may be before the run is void.
     pub lateness_bound: Duration,
+    /// The server's process, if it runs on this machine and cannot be found by its
+    /// listening socket.
+    pub server_pid: Option<u32>,
+    /// Whether the server's system calls are counted.
+    pub count_syscalls: bool,
     /// Deliberate damage by publishers.
     pub sabotage: Sabotage,
 }
@@ -109,17 +117,17 @@ pub(crate) struct Mark {
     pub(crate) at: Instant,
     pub(crate) cpu: Duration,
     pub(crate) memory_bytes: Option<u64>,
-    pub(crate) server: Result<ServerCost, CostUnknown>,
+    pub(crate) server: ServerSample,
 }
 
 impl Mark {
-    async fn now(server: &ServerAddress) -> Self {
-        let cost = server::cost(server).await;
+    async fn now(observer: &Observer) -> Self {
+        let server = observer.look().await;
         Self {
             at: Instant::now(),
             cpu: generator::cpu_time(),
             memory_bytes: generator::resident_memory(),
-            server: cost,
+            server,
         }
     }
 }
@@ -127,7 +135,7 @@ impl Mark {
 /// Bots that are in the call, or on their way into it.
 struct Crew {
     clock: MonotonicClock,
-    tasks: JoinSet<(Role, Outcome)>,
+    tasks: JoinSet<Outcome>,
     phase: watch::Sender<Phase>,
     permits: Option<Arc<Semaphore>>,
     /// One for each bot, in the order in which they were sent in.
@@ -155,6 +163,11 @@ pub async fn run(
         stopped: false,
     };
     let begun = SystemTime::now();
+    let window = &live.measurement.window;
+    let observer = Observer::new(plan.target.server(), plan.server_pid);
+    let before = observer.look().await;
+    let (enough, is_enough) = oneshot::channel();
+    let seconds = watch_the_seconds(observer.clone(), live.clone(), is_enough);
     on_stage(Stage::Joining(plan.publishers + plan.subscribers));
     let mut crew = Crew::muster(plan, recordings.as_ref(), &live);
     waiting.until(crew.all_had_their_turn.recv()).await;
@@ -164,18 +177,25 @@ pub async fn run(
         waiting.until(sleep(plan.warmup)).await;
     }
 
-    let begin = Mark::now(plan.target.server()).await;
+    let begin = Mark::now(&observer).await;
+    window.open(Instant::now());
     crew.phase.send_replace(Phase::Measure);
+    let syscalls = match plan.count_syscalls {
+        true => observer.count_syscalls(),
+        false => Known::no("they were not asked for"),
+    };
     let watch = watch_the_clock(crew.phase.subscribe());
     if joined > 0 {
         on_stage(Stage::Measuring(plan.duration));
         waiting.until(sleep(plan.duration)).await;
     }
+    window.close(Instant::now());
     crew.phase.send_replace(Phase::Settle);
-    let end = Mark::now(plan.target.server()).await;
+    let end = Mark::now(&observer).await;
+    let syscalls_per_second = syscalls.and_then(|count| count.end().into());
     let ports = live.ports.lock().map(|ports| ports.clone());
     if joined > 0 {
-        sleep(SETTLE).await;
+        sleep(DRAIN).await;
         if !plan.linger.is_zero() {
             on_stage(Stage::Lingering(plan.linger));
             waiting.until(sleep(plan.linger)).await;
@@ -184,20 +204,30 @@ pub async fn run(
     let datagrams_not_read = generator::dropped_by_kernel(&ports.unwrap_or_default());
 
     on_stage(Stage::Leaving);
+    let bots = crew.directions.len();
     let outcomes = crew.dismiss().await;
+    drop(enough);
+    let samples = seconds.await.unwrap_or_default();
+    sleep(DRAIN).await;
     let wake_lateness = watch.await.map(|mut watch| watch.take());
     let mut report = Findings {
         plan,
         begun,
+        measurement: &live.measurement,
+        observer: &observer,
+        before,
         begin,
         end,
+        after: observer.look().await,
+        samples,
+        syscalls_per_second,
         joined: joined as usize,
+        bots,
         outcomes,
-    }
-    .report(
-        wake_lateness.unwrap_or_else(|_| durations()),
+        wake_lateness: wake_lateness.unwrap_or_else(|_| durations()),
         datagrams_not_read,
-    );
+    }
+    .report();
     report.judge();
     report
 }
@@ -214,6 +244,50 @@ fn watch_the_clock(mut phase: watch::Receiver<Phase>) -> JoinHandle<Watch> {
             }
         }
         watch
+    })
+}
+
+/// Looks at the machine at the end of every second, until it is enough.
+fn watch_the_seconds(
+    observer: Observer,
+    live: Arc<Live>,
+    mut is_enough: oneshot::Receiver<()>,
+) -> JoinHandle<Vec<ServerSample>> {
+    tokio::spawn(async move {
+        let window = &live.measurement.window;
+        let mut samples: Vec<ServerSample> = Vec::new();
+        let (mut at, mut cpu) = (Instant::now(), generator::cpu_time());
+        let mut next = window.second(at);
+        loop {
+            let end_of_second = window.second_begins(next + 1);
+            tokio::select! {
+                _ = &mut is_enough => return samples,
+                () = sleep_until(end_of_second.into()) => {}
+            }
+            let sample = match next % PAGE_BEAT {
+                _ if observer.sees_process() => Some(observer.glance()),
+                0 => Some(observer.look().await),
+                _ => None,
+            };
+            let server_cpu_cores = samples
+                .last()
+                .zip(sample.as_ref())
+                .and_then(|(before, now)| server::cpu_cores(before, now));
+            samples.extend(sample);
+            let (now, spent) = (Instant::now(), generator::cpu_time());
+            let participants = live.joined.load(Ordering::Relaxed);
+            let machine = MachineSecond {
+                participants: participants.saturating_sub(live.left.load(Ordering::Relaxed)),
+                server_cpu_cores,
+                generator_cpu_cores: (spent - cpu).as_secs_f64() / (now - at).as_secs_f64(),
+            };
+            (at, cpu) = (now, spent);
+            // More than one, if it was kept from looking.
+            for second in next..window.second(now) {
+                live.measurement.totals().timeline.sampled(second, machine);
+            }
+            next = window.second(now);
+        }
     })
 }
 
@@ -270,14 +344,12 @@ impl Crew {
         let (live, phase) = (live.clone(), self.phase.subscribe());
         let (direct, directions) = mpsc::unbounded_channel();
         self.directions.push(direct);
-        self.tasks.spawn(async move {
-            let outcome = drive::run(config, phase, directions, turn, live).await;
-            (role, outcome)
-        });
+        self.tasks
+            .spawn(async move { drive::run(config, phase, directions, turn, live).await });
     }
 
     /// Lets all bots leave.
-    async fn dismiss(mut self) -> Vec<(Role, Outcome)> {
+    async fn dismiss(mut self) -> Vec<Outcome> {
         if let Some(permits) = &self.permits {
             permits.close();
         }

@@ -10,11 +10,11 @@ use super::{
     seal::Frames,
 };
 use crate::{
-    measure::tally::Sent,
+    measure::frame::Sent,
     media::{
         pace::Schedule,
         recording::{AudioRecording, VideoRecording, is_vp8_key_frame},
-        stamp::{MonotonicClock, stamp},
+        stamp::{MonotonicClock, stamp, stamp_opus},
         vp8::Packetizer,
     },
 };
@@ -199,8 +199,9 @@ impl Publisher {
         for track in self.tracks.iter_mut().filter(|track| track.is_on) {
             while let Some(due) = track.schedule.take(now) {
                 let mut frame = track.next_frame(&self.recordings);
-                if track.source.is_video() {
-                    stamp(&mut frame, self.clock, now - due.late, now);
+                match track.codec {
+                    Codec::Opus => stamp_opus(&mut frame, self.clock, now - due.late, now),
+                    _ => stamp(&mut frame, self.clock, now - due.late, now),
                 }
                 let (stream, counter, mut sealed) =
                     frames.seal(track.context, track.codec, &frame)?;
@@ -215,6 +216,7 @@ impl Publisher {
                     stream,
                     counter,
                     packets: (packets.len() - before) as u64,
+                    due: now - due.late,
                     late: due.late,
                     left_out: due.left_out,
                 });
@@ -289,7 +291,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        measure::tally::StreamKey,
+        measure::frame::StreamKey,
         media::{stamp::STAMP_LEN, vp8::Assembler},
         target::KeyChange,
     };
@@ -374,7 +376,8 @@ mod tests {
         );
         for (counter, packet) in audio.iter().enumerate() {
             let opened = rig.frames.open(Codec::Opus, &packet.payload).unwrap();
-            assert_eq!(opened.frame, [0x48, 1, 2]);
+            assert_eq!(opened.frame[..5], [0x4b, 0x41, STAMP_LEN as u8, 1, 2]);
+            assert!(crate::media::stamp::read(&opened.frame).is_some());
             assert_eq!(opened.counter, counter as u64);
         }
 
@@ -391,7 +394,7 @@ mod tests {
                     ..
                 } = packet;
                 let frame = assembler.insert(sequence, time.into(), marker, payload);
-                frame.unwrap().map(|frame| (time, frame))
+                frame.unwrap().map(|whole| (time, whole.frame))
             })
             .map(|(time, frame)| (time, rig.frames.open(Codec::Vp8, &frame).unwrap()))
             .collect();

@@ -10,7 +10,7 @@ use conclave_e2ee::{
 use conclave_protocol::Epoch;
 
 use super::plain::{NumberReader, Numberer};
-use crate::{measure::tally::StreamKey, target::KeyChange};
+use crate::{measure::frame::StreamKey, target::KeyChange};
 
 /// What a bot does to frames between camera and network.
 pub enum Frames {

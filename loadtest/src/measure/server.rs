@@ -1,14 +1,19 @@
-//! What the server says about its own cost, on its page `/metrics`.
+//! What the server spends: by its page `/metrics`, and by what the kernel says of its
+//! process when that runs on this machine.
 
-use crate::drive::{http, server::ServerAddress};
+use std::{
+    net::ToSocketAddrs as _,
+    time::{Duration, Instant},
+};
 
-/// Reads `/metrics`.
-pub async fn cost(server: &ServerAddress) -> Result<ServerCost, CostUnknown> {
-    let page = http::get(&server.url("http", "/metrics"))
-        .await
-        .map_err(|error| CostUnknown::Unreachable(error.to_string()))?;
-    ServerCost::parse(&page)
-}
+use super::{
+    process::{self, ProcessSample},
+    syscalls::SyscallCount,
+};
+use crate::{
+    drive::{http, server::ServerAddress},
+    report::{CostSource, Known, PacketCounter, Server},
+};
 
 /// Why the server's cost is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,62 +24,149 @@ pub enum CostUnknown {
     /// The page lacks something.
     #[error("/metrics does not have {0}")]
     Missing(&'static str),
-    /// Nothing was forwarded.
-    #[error("the server forwarded no packet within the measured window")]
-    NothingForwarded,
+    /// Nobody looked.
+    #[error("/metrics was not read")]
+    NotAsked,
+    /// Its process cannot be looked at.
+    #[error("{0}")]
+    Process(String),
+    /// Nobody said which process it is.
+    #[error("the server's process is not known: give its number with --server-pid if it runs here")]
+    NoProcess,
 }
 
-/// What the server had spent by one moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ServerCost {
-    /// CPU time of the whole process.
-    pub process_seconds: f64,
-    /// CPU time of the media threads, if it tells them apart.
-    pub worker_seconds: Option<f64>,
-    /// RTP packets sent.
-    pub packets_out: f64,
+/// Which process the server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProcess {
+    /// The user said so: the kernel tells of its CPU time.
+    Given(u32),
+    /// It was found by its listening socket: its own page tells of its CPU time, which is
+    /// finer.
+    Found(u32),
+    /// It runs elsewhere, or cannot be told.
+    Unknown,
 }
 
-/// What the server spent for one packet.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CostPerPacket {
-    /// RTP packets sent.
-    pub packets: f64,
-    /// CPU time of the whole process, in cores.
-    pub process_seconds: f64,
-    /// CPU time of the whole process per packet.
-    pub process_micros: f64,
-    /// CPU time of the media threads per packet.
-    pub worker_micros: Option<f64>,
+impl ServerProcess {
+    /// Its number.
+    pub fn pid(self) -> Option<u32> {
+        match self {
+            Self::Given(pid) | Self::Found(pid) => Some(pid),
+            Self::Unknown => None,
+        }
+    }
 }
 
-impl ServerCost {
-    fn parse(page: &str) -> Result<Self, CostUnknown> {
-        let need = |name, label| sum(page, name, label).ok_or(CostUnknown::Missing(name));
-        Ok(Self {
-            process_seconds: need("process_cpu_seconds_total", None)?,
-            worker_seconds: sum(page, "conclave_worker_cpu_seconds_total", None),
-            packets_out: need("conclave_packets_total", Some(r#"direction="out""#))?,
-        })
+/// One that looks at the server.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    address: ServerAddress,
+    process: ServerProcess,
+}
+
+/// The server at one moment.
+#[derive(Debug, Clone)]
+pub struct ServerSample {
+    /// When.
+    pub at: Instant,
+    /// Its own page.
+    pub page: Result<Page, CostUnknown>,
+    /// What the kernel says of it.
+    pub process: Result<ProcessSample, CostUnknown>,
+}
+
+impl Observer {
+    /// Of the server at this address; of the process that listens there, if it is on this
+    /// machine and no other is given.
+    pub fn new(address: &ServerAddress, given: Option<u32>) -> Self {
+        let process = match given {
+            Some(pid) => ServerProcess::Given(pid),
+            None => found(address).map_or(ServerProcess::Unknown, ServerProcess::Found),
+        };
+        Self {
+            address: address.clone(),
+            process,
+        }
     }
 
-    /// The cost of each packet since an earlier moment.
-    pub fn since(&self, earlier: &Self) -> Result<CostPerPacket, CostUnknown> {
-        let packets = self.packets_out - earlier.packets_out;
-        if packets <= 0.0 {
-            return Err(CostUnknown::NothingForwarded);
+    /// Looks at everything.
+    pub async fn look(&self) -> ServerSample {
+        let page = http::get(&self.address.url("http", "/metrics"))
+            .await
+            .map(|page| Page::parse(&page))
+            .map_err(|error| CostUnknown::Unreachable(error.to_string()));
+        ServerSample {
+            page,
+            ..self.glance()
         }
-        let micros = |seconds: f64| seconds * 1e6 / packets;
-        let process_seconds = self.process_seconds - earlier.process_seconds;
-        Ok(CostPerPacket {
-            packets,
-            process_seconds,
-            process_micros: micros(process_seconds),
-            worker_micros: self
-                .worker_seconds
-                .zip(earlier.worker_seconds)
-                .map(|(now, then)| micros(now - then)),
-        })
+    }
+
+    /// Looks at the process only, which costs the server nothing.
+    pub fn glance(&self) -> ServerSample {
+        let process = match self.process.pid() {
+            Some(pid) => {
+                ProcessSample::of(pid).map_err(|error| CostUnknown::Process(error.to_string()))
+            }
+            None => Err(CostUnknown::NoProcess),
+        };
+        ServerSample {
+            at: Instant::now(),
+            page: Err(CostUnknown::NotAsked),
+            process,
+        }
+    }
+
+    /// Whether [`Self::glance`] shows anything.
+    pub fn sees_process(&self) -> bool {
+        self.process.pid().is_some()
+    }
+
+    /// Begins to count its system calls.
+    pub fn count_syscalls(&self) -> Known<SyscallCount> {
+        match self.process.pid() {
+            Some(pid) => SyscallCount::begin(pid).into(),
+            None => Known::no(CostUnknown::NoProcess.to_string()),
+        }
+    }
+}
+
+fn found(address: &ServerAddress) -> Option<u32> {
+    let (host, port) = address.host_and_port();
+    let mut addresses = (host, port).to_socket_addrs().ok()?;
+    addresses.find_map(|address| process::listener(address.ip(), address.port()))
+}
+
+/// What a page of Prometheus' text format says of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Page {
+    /// CPU time of the whole process.
+    pub cpu_seconds: Option<f64>,
+    /// The part of it in user mode.
+    pub user_seconds: Option<f64>,
+    /// The part of it in the kernel.
+    pub system_seconds: Option<f64>,
+    /// CPU time of the media threads.
+    pub worker_seconds: Option<f64>,
+    /// RTP packets sent.
+    pub packets_out: Option<f64>,
+    /// Resident memory.
+    pub memory_bytes: Option<f64>,
+    /// Open file descriptors.
+    pub file_descriptors: Option<f64>,
+}
+
+impl Page {
+    fn parse(page: &str) -> Self {
+        let cpu = |label| sum(page, "process_cpu_seconds_total", label);
+        Self {
+            cpu_seconds: cpu(None),
+            user_seconds: cpu(Some(r#"mode="user""#)),
+            system_seconds: cpu(Some(r#"mode="system""#)),
+            worker_seconds: sum(page, "conclave_worker_cpu_seconds_total", None),
+            packets_out: sum(page, "conclave_packets_total", Some(r#"direction="out""#)),
+            memory_bytes: sum(page, "process_resident_memory_bytes", None),
+            file_descriptors: sum(page, "process_open_fds", None),
+        }
     }
 }
 
@@ -97,48 +189,203 @@ fn sum(page: &str, name: &str, label: Option<&str>) -> Option<f64> {
         .reduce(|a, b| a + b)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// CPU time spent, and who told.
+struct Cpu {
+    source: CostSource,
+    seconds: f64,
+    user: Known<f64>,
+    system: Known<f64>,
+}
 
-    const PAGE: &str = r#"# HELP conclave_packets_total Packets.
-# TYPE conclave_packets_total counter
-conclave_packets_total{direction="in",kind="audio",peer="client"} 1000
-conclave_packets_total{direction="out",kind="audio",peer="client"} 20
-conclave_packets_total{direction="out",kind="video",peer="client"} 2.5e2
-conclave_packets_total_dropped{direction="out"} 7
-conclave_worker_cpu_seconds_total{worker="0"} 1.5
-process_cpu_seconds_total 2.25
-"#;
+/// The server over a measured window.
+#[derive(Debug)]
+pub struct Span<'a> {
+    /// Before anyone had joined.
+    pub before: &'a ServerSample,
+    /// When the window began.
+    pub begin: &'a ServerSample,
+    /// When it ended.
+    pub end: &'a ServerSample,
+    /// Which process it is.
+    pub observer: &'a Observer,
+}
 
-    #[test]
-    fn the_cost_is_read_from_the_metrics_page() {
-        let cost = ServerCost::parse(PAGE).unwrap();
-        let expected = ServerCost {
-            process_seconds: 2.25,
-            worker_seconds: Some(1.5),
-            packets_out: 270.0,
+/// What the load test itself knows of the window.
+#[derive(Debug)]
+pub struct Work {
+    /// RTP packets that the bots received.
+    pub packets_received: u64,
+    /// Bots in the call.
+    pub bots: usize,
+    /// The server's system calls in a second.
+    pub syscalls_per_second: Known<f64>,
+}
+
+impl Span<'_> {
+    fn paged(&self, of: fn(&Page) -> Option<f64>, name: &'static str) -> Result<f64, CostUnknown> {
+        let at = |sample: &ServerSample| {
+            let page = sample.page.as_ref().map_err(Clone::clone)?;
+            of(page).ok_or(CostUnknown::Missing(name))
         };
-        assert_eq!(cost, expected);
+        Ok(at(self.end)? - at(self.begin)?)
     }
 
-    #[test]
-    fn a_page_without_a_metric_says_which() {
-        let page = PAGE.replace("process_cpu", "cpu");
-        let missing = CostUnknown::Missing("process_cpu_seconds_total");
-        assert_eq!(ServerCost::parse(&page), Err(missing));
+    fn processes(&self) -> Result<(ProcessSample, ProcessSample), CostUnknown> {
+        let at = |sample: &ServerSample| sample.process.clone();
+        Ok((at(self.begin)?, at(self.end)?))
     }
 
-    #[test]
-    fn the_cost_of_a_packet_is_a_difference() {
-        let before = ServerCost::parse(PAGE).unwrap();
-        let after = ServerCost {
-            process_seconds: 2.75,
-            worker_seconds: Some(1.75),
-            packets_out: 100_270.0,
+    fn cpu_by_kernel(&self) -> Result<Cpu, CostUnknown> {
+        let (begin, end) = self.processes()?;
+        let seconds =
+            |of: fn(&ProcessSample) -> Duration| of(&end).saturating_sub(of(&begin)).as_secs_f64();
+        let pid = self.observer.process.pid().ok_or(CostUnknown::NoProcess)?;
+        Ok(Cpu {
+            source: CostSource::Proc { pid },
+            seconds: seconds(ProcessSample::cpu),
+            user: Known::Yes(seconds(|sample| sample.user)),
+            system: Known::Yes(seconds(|sample| sample.system)),
+        })
+    }
+
+    fn cpu_by_page(&self) -> Result<Cpu, CostUnknown> {
+        const NAME: &str = "process_cpu_seconds_total";
+        Ok(Cpu {
+            source: CostSource::Metrics,
+            seconds: self.paged(|page| page.cpu_seconds, NAME)?,
+            user: self.paged(|page| page.user_seconds, NAME).into(),
+            system: self.paged(|page| page.system_seconds, NAME).into(),
+        })
+    }
+
+    /// The kernel for a process that was given, else the server, else the kernel; or why
+    /// neither tells.
+    fn cpu(&self) -> Result<Cpu, CostUnknown> {
+        match self.observer.process {
+            ServerProcess::Given(_) => self.cpu_by_kernel(),
+            ServerProcess::Found(_) => self.cpu_by_page().or_else(|_| self.cpu_by_kernel()),
+            ServerProcess::Unknown => self.cpu_by_page(),
+        }
+    }
+
+    /// What it spent.
+    pub fn report(&self, work: Work) -> Known<Server> {
+        let cpu = match self.cpu() {
+            Ok(cpu) => cpu,
+            Err(reason) => return Known::no(reason.to_string()),
         };
-        let cost = after.since(&before).unwrap();
-        assert_eq!((cost.process_micros, cost.worker_micros), (5.0, Some(2.5)));
-        assert_eq!(before.since(&before), Err(CostUnknown::NothingForwarded));
+        let seconds = (self.end.at - self.begin.at).as_secs_f64().max(1e-9);
+        let counted = self.paged(|page| page.packets_out, "conclave_packets_total");
+        let (packets, packets_counted_by) = match counted {
+            Ok(packets) => (packets, PacketCounter::Server),
+            Err(_) => (work.packets_received as f64, PacketCounter::Receivers),
+        };
+        let by_packets = |total: f64| {
+            let each = (packets > 0.0).then(|| total / packets);
+            Known::of(each, "no packet was forwarded within the measured window")
+        };
+        let micros = |of: &Known<f64>| of.clone().and_then(|seconds| by_packets(seconds * 1e6));
+        let processes = self.processes();
+        let by_process = |of: &dyn Fn(&ProcessSample, &ProcessSample) -> f64| {
+            Known::from(processes.clone().map(|(begin, end)| of(&begin, &end)))
+        };
+        let memory = |sample: &ServerSample| memory(sample);
+        Known::Yes(Server {
+            source: cpu.source,
+            packets_counted_by,
+            packets_forwarded: packets as u64,
+            packets_per_second: packets / seconds,
+            packets_per_second_per_core: Known::of(
+                (cpu.seconds > 0.0).then(|| packets / cpu.seconds),
+                "the server used no CPU time that its clock shows",
+            ),
+            cpu_cores: Known::Yes(cpu.seconds / seconds),
+            cpu_us_per_packet: by_packets(cpu.seconds * 1e6),
+            user_us_per_packet: micros(&cpu.user),
+            system_us_per_packet: micros(&cpu.system),
+            worker_us_per_packet: micros(
+                &self
+                    .paged(
+                        |page| page.worker_seconds,
+                        "conclave_worker_cpu_seconds_total",
+                    )
+                    .into(),
+            ),
+            syscalls_per_packet: work
+                .syscalls_per_second
+                .and_then(|each_second| by_packets(each_second * seconds)),
+            context_switches_per_second: by_process(&|begin, end| {
+                let switches = end.context_switches.saturating_sub(begin.context_switches);
+                switches as f64 / seconds
+            }),
+            memory_bytes: memory(self.end).map(|bytes| bytes as u64),
+            memory_per_participant_bytes: memory(self.end).and_then(|end| {
+                memory(self.before).and_then(|before| {
+                    let each = (work.bots > 0).then(|| (end - before) / work.bots as f64);
+                    Known::of(each, "no bot was in the call")
+                })
+            }),
+            file_descriptors: file_descriptors(self.end).map(|count| count as u64),
+            threads: by_process(&|_, end| end.threads as f64).map(|count| count as u64),
+        })
     }
 }
+
+/// CPU time in cores between two moments, by the kernel or else by the page.
+pub fn cpu_cores(begin: &ServerSample, end: &ServerSample) -> Option<f64> {
+    let seconds = (end.at - begin.at).as_secs_f64();
+    let spent = match (&begin.process, &end.process) {
+        (Ok(begin), Ok(end)) => end.ran.saturating_sub(begin.ran).as_secs_f64(),
+        _ => {
+            let cpu = |sample: &ServerSample| sample.page.as_ref().ok()?.cpu_seconds;
+            cpu(end)? - cpu(begin)?
+        }
+    };
+    (seconds > 0.0).then(|| spent / seconds)
+}
+
+/// Resident memory, by the kernel or else by the page.
+pub fn memory(sample: &ServerSample) -> Known<f64> {
+    held(
+        sample,
+        |process| process.memory_bytes,
+        |page| page.memory_bytes,
+        "process_resident_memory_bytes",
+    )
+}
+
+/// Open file descriptors, by the kernel or else by the page.
+pub fn file_descriptors(sample: &ServerSample) -> Known<f64> {
+    held(
+        sample,
+        |process| process.file_descriptors,
+        |page| page.file_descriptors,
+        "process_open_fds",
+    )
+}
+
+/// Threads, by the kernel.
+pub fn threads(sample: &ServerSample) -> Known<f64> {
+    sample
+        .process
+        .clone()
+        .map(|process| process.threads as f64)
+        .into()
+}
+
+fn held(
+    sample: &ServerSample,
+    by_kernel: fn(&ProcessSample) -> u64,
+    by_page: fn(&Page) -> Option<f64>,
+    name: &'static str,
+) -> Known<f64> {
+    if let Ok(process) = &sample.process {
+        return Known::Yes(by_kernel(process) as f64);
+    }
+    let page = sample.page.as_ref().map_err(Clone::clone);
+    page.and_then(|page| by_page(page).ok_or(CostUnknown::Missing(name)))
+        .into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,42 +1,29 @@
 //! What one bot saw and did, as numbers.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use conclave_e2ee::{LeafIndex, Member, OpenError, StreamContext};
-use conclave_protocol::Epoch;
-use hdrhistogram::Histogram;
+use conclave_e2ee::{LeafIndex, Member, OpenError};
+use conclave_protocol::{Epoch, control::PixelSize, signal::Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::counters::{CounterSet, Span};
-use crate::media::stamp::{Age, Stamp};
-
-/// One sealed stream: frames with one key and one row of counters (RFC 9605 §4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamKey {
-    /// Whose.
-    pub leaf: LeafIndex,
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// Which of theirs.
-    pub context: StreamContext,
-}
-
-impl StreamKey {
-    /// Seen or heard.
-    pub fn is_video(self) -> bool {
-        self.context != StreamContext::AUDIO && self.context != StreamContext::SCREEN_SOUND
-    }
-}
-
-/// The frames that a bot opened of one stream.
-#[derive(Debug, Clone, Default)]
-pub struct OpenedStream {
-    /// All of them.
-    pub counters: CounterSet,
-    /// Those opened within the measured window.
-    pub window: Option<Span>,
-}
+use super::{
+    delivery::{Appetite, BotDelivery, BySource, OpenedSpan},
+    skew::FrameName,
+    timeline::BotSecond,
+    totals::{AgedFrame, Batch, Measurement},
+    viewing::{self, Viewing},
+};
+pub use super::{
+    frame::{Opened, Sent, StreamKey},
+    totals::durations,
+};
+use crate::{media::stamp::Age, target::View};
 
 /// How many frames of a member were opened, over the whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,38 +76,21 @@ impl Unopened {
     }
 }
 
-/// A frame that was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
-    /// Its stream.
-    pub stream: StreamKey,
-    /// Its place in the stream.
-    pub counter: u64,
-    /// A picture that can be decoded by itself.
-    pub is_key_frame: bool,
-    /// When it was sent, if it says so.
-    pub stamp: Option<Stamp>,
-}
-
-/// A frame that was sealed and sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
-    /// Its stream.
-    pub stream: StreamKey,
-    /// Its place in the stream.
-    pub counter: u64,
-    /// In how many packets.
-    pub packets: u64,
-    /// How far behind the schedule.
-    pub late: Duration,
-    /// Frames left out just before it, as they were too late.
-    pub left_out: u64,
-}
-
-/// One bot's numbers.
+/// One bot's numbers. Those of the window are of frames that were due within it, and of
+/// packets that came within it.
 #[derive(Debug)]
 pub struct Tally {
-    measuring: bool,
+    measurement: Arc<Measurement>,
+    batch: Batch,
+    delivery: BotDelivery,
+    viewing: Viewing,
+    slots: BySource,
+    size: Option<PixelSize>,
+    second: u64,
+    second_ends: Instant,
+    lost_before: u64,
+    joined: Option<Instant>,
+    left: Option<Instant>,
     /// RTP packets received within the window.
     pub packets: u64,
     /// Their payload.
@@ -129,49 +99,45 @@ pub struct Tally {
     pub packets_total: u64,
     /// RTP packets that never came, by their sequence numbers, over the whole run.
     pub packets_lost: u64,
-    /// Frames opened within the window.
+    /// Frames opened of the window.
     pub frames_opened: u64,
     /// Frames opened over the whole run.
     pub frames_opened_total: u64,
-    /// The streams opened.
-    pub opened: HashMap<StreamKey, OpenedStream>,
+    /// The frames opened of the window, by stream.
+    pub opened: HashMap<StreamKey, OpenedSpan>,
     /// Frames not opened.
     pub unopened: Unopened,
-    /// Age of the frames opened within the window, since they were sent.
-    pub latency: Histogram<u64>,
-    /// Their age since they should have been sent.
-    pub latency_from_schedule: Histogram<u64>,
-    /// RTP packets sent within the window.
+    /// RTP packets sent of the window.
     pub packets_sent: u64,
-    /// What was sent within the window.
-    pub sent: HashMap<StreamKey, Span>,
-    /// How late each frame was sent within the window.
-    pub lateness: Histogram<u64>,
+    /// Frames sealed of the window.
+    pub frames_sealed: u64,
     /// Frames left out within the window.
     pub left_out: u64,
+    /// Key frames that it asked for, over the whole run.
+    pub key_frames_asked: u64,
+    /// Key frames that it was asked for, over the whole run.
+    pub key_frames_wanted: u64,
     senders: Vec<SenderCount>,
     sender_by_leaf: HashMap<LeafIndex, usize>,
 }
 
-/// The longest duration that is told from longer ones, in nanoseconds.
-const LONGEST: u64 = 600_000_000_000;
-
-/// A histogram of durations from 1 ns to ten minutes, with three digits. All of them have
-/// the same bounds, so that any two can be added.
-pub fn durations() -> Histogram<u64> {
-    // Fails only on bounds that are the wrong way round and on more than five digits.
-    #[expect(clippy::unwrap_used)]
-    Histogram::new_with_bounds(1, LONGEST, 3).unwrap()
-}
-
-fn record(histogram: &mut Histogram<u64>, duration: Duration) {
-    histogram.saturating_record(duration.as_nanos().try_into().unwrap_or(u64::MAX));
-}
-
-impl Default for Tally {
-    fn default() -> Self {
+impl Tally {
+    /// Of a bot that sets out now.
+    pub fn new(measurement: Arc<Measurement>, now: Instant) -> Self {
+        let second = measurement.window.second(now);
+        let second_ends = measurement.window.second_begins(second + 1);
         Self {
-            measuring: false,
+            measurement,
+            batch: Batch::default(),
+            delivery: BotDelivery::new(second),
+            viewing: Viewing::default(),
+            slots: BySource::default(),
+            size: None,
+            second,
+            second_ends,
+            lost_before: 0,
+            joined: None,
+            left: None,
             packets: 0,
             payload_bytes: 0,
             packets_total: 0,
@@ -180,22 +146,120 @@ impl Default for Tally {
             frames_opened_total: 0,
             opened: HashMap::new(),
             unopened: Unopened::default(),
-            latency: durations(),
-            latency_from_schedule: durations(),
             packets_sent: 0,
-            sent: HashMap::new(),
-            lateness: durations(),
+            frames_sealed: 0,
             left_out: 0,
+            key_frames_asked: 0,
+            key_frames_wanted: 0,
             senders: Vec::new(),
             sender_by_leaf: HashMap::new(),
         }
     }
-}
 
-impl Tally {
-    /// Opens or closes the measured window.
-    pub fn measure(&mut self, measuring: bool) {
-        self.measuring = measuring;
+    /// Notes the slots that it offers, and what it looks at first.
+    pub fn offers(&mut self, slots: &[Source], view: View) {
+        self.slots = BySource::count(slots);
+        self.looks(view);
+        self.size = Some(view.size);
+    }
+
+    /// Notes that it is in the call.
+    pub fn joins(&mut self, now: Instant) {
+        self.turn(now);
+        self.joined = Some(now);
+        self.delivery.joined(now, &self.measurement.window);
+    }
+
+    /// Notes that it wants to see something else.
+    pub fn wishes(&mut self, now: Instant, view: View) {
+        self.turn(now);
+        let before = self.size.replace(view.size);
+        let direction = before.map_or(Ordering::Equal, |before| {
+            view.size.height.cmp(&before.height)
+        });
+        self.viewing.wished(now, direction);
+        self.looks(view);
+    }
+
+    fn looks(&mut self, view: View) {
+        let tiles = view.tiles.try_into().unwrap_or(u32::MAX);
+        let page = view.page.try_into().unwrap_or(u32::MAX);
+        self.delivery.takes(Appetite {
+            slots: self.slots,
+            skipped: tiles.saturating_mul(page),
+            tiles,
+        });
+    }
+
+    /// Lets time pass: what was noted in a second is handed over after it.
+    pub fn turn(&mut self, now: Instant) {
+        if now >= self.second_ends {
+            self.hand_over(now);
+        }
+    }
+
+    fn hand_over(&mut self, now: Instant) {
+        let window = &self.measurement.window;
+        let more_lost = self.packets_lost as i64 - self.lost_before as i64;
+        self.lost_before = self.packets_lost;
+        self.batch.bot.more_lost = more_lost;
+        let stood = self.viewing.stands_still(self.second_ends.min(now));
+        self.batch.bot.is_frozen = self.viewing.take_freeze() | stood;
+        let current = window.second(now);
+        let mut totals = self.measurement.totals();
+        totals.pour(self.second, &mut self.batch);
+        // Seconds that it slept through.
+        for second in self.second + 1..current {
+            let slept = BotSecond {
+                is_frozen: self.viewing.stands_still(window.second_begins(second + 1)),
+                ..BotSecond::default()
+            };
+            totals.timeline.add(second, &slept);
+        }
+        self.delivery.settle(now, window, &mut totals.delivery);
+        self.second = current;
+        self.second_ends = window.second_begins(current + 1);
+    }
+
+    /// Notes that it leaves, once. What happens to it afterwards is not told any more.
+    pub fn leaves(&mut self, now: Instant) {
+        if self.left.is_some() {
+            return;
+        }
+        self.turn(now);
+        let measurement = self.measurement.clone();
+        let window = &measurement.window;
+        self.hand_over(now);
+        self.left = Some(now);
+        self.viewing.close(now, window);
+        let totals = &mut measurement.totals();
+        self.delivery.leave(now, window, &mut totals.delivery);
+        // A run remembers many bots that have left.
+        self.batch = Batch::default();
+        self.sender_by_leaf = HashMap::new();
+    }
+
+    /// For how long of the window it was in the call.
+    pub fn time_in_window(&self) -> Duration {
+        let window = &self.measurement.window;
+        let left = self.left.or(window.bounds().map(|(_, end)| end));
+        let times = self.joined.zip(left);
+        times.map_or(Duration::ZERO, |(from, to)| window.overlap(from, to))
+    }
+
+    /// What it saw of pictures.
+    pub fn pictures(&self) -> &viewing::Sums {
+        self.viewing.sums()
+    }
+
+    /// Whose frames were opened.
+    pub fn senders(&self) -> &[SenderCount] {
+        &self.senders
+    }
+
+    /// Whether it can receive anything.
+    pub fn receives(&self) -> bool {
+        self.slots != BySource::default()
     }
 
     /// Notes who is in the group.
@@ -220,38 +284,73 @@ impl Tally {
         }
     }
 
+    /// Notes that it has the keys of an epoch.
+    pub fn epoch(&mut self, now: Instant, epoch: Epoch) {
+        self.turn(now);
+        let at = self.measurement.window.since_origin(now);
+        self.batch.epochs.push((epoch, at));
+    }
+
     /// Notes a packet that came.
-    pub fn packet(&mut self, payload: usize) {
+    pub fn packet(&mut self, now: Instant, payload: usize) {
+        self.turn(now);
+        let payload = payload as u64;
         self.packets_total += 1;
-        if self.measuring {
+        self.batch.bot.packets += 1;
+        self.batch.bot.payload_bytes += payload;
+        if self.measurement.window.contains(now) {
             self.packets += 1;
-            self.payload_bytes += payload as u64;
+            self.payload_bytes += payload;
         }
     }
 
     /// Notes a frame that was sent.
-    pub fn sent(&mut self, sent: &Sent) {
-        if !self.measuring {
-            return;
+    pub fn sent(&mut self, now: Instant, sent: &Sent) {
+        self.turn(now);
+        let window = &self.measurement.window;
+        if window.contains(sent.due) {
+            self.packets_sent += sent.packets;
+            self.frames_sealed += 1;
+            self.left_out += sent.left_out;
+            self.batch.lateness.push(sent.late);
+            self.delivery.sent(sent.due, sent.stream, window);
         }
-        let mut span = self.sent.get(&sent.stream).copied();
-        Span::extend(&mut span, sent.counter);
-        self.sent.extend(span.map(|span| (sent.stream, span)));
-        self.packets_sent += sent.packets;
-        self.left_out += sent.left_out;
-        record(&mut self.lateness, sent.late);
     }
 
     /// Notes a frame that was opened, and how long after it was sent, if that is known.
-    pub fn opened(&mut self, opened: &Opened, age: Option<Age>) {
+    pub fn opened(&mut self, now: Instant, opened: &Opened, age: Option<Age>) {
+        self.turn(now);
         self.frames_opened_total += 1;
-        let stream = self.opened.entry(opened.stream).or_default();
-        stream.counters.insert(opened.counter);
-        if let Some(sender) = self
-            .sender_by_leaf
-            .get(&opened.stream.leaf)
-            .and_then(|place| self.senders.get_mut(*place))
-        {
+        self.sender_of(opened);
+        let window = &self.measurement.window;
+        let stream = opened.stream;
+        let due = age.and_then(|age| now.checked_sub(age.from_schedule));
+        let counts = window.counts(due.unwrap_or(now), now);
+        if counts {
+            self.frames_opened += 1;
+            OpenedSpan::note(&mut self.opened, stream, opened.counter);
+            let name = FrameName::of(stream, opened.counter);
+            let arrival = name.map(|name| (name, window.since_origin(now)));
+            self.batch.arrivals.extend(arrival);
+            if let Some(due) = due {
+                self.delivery.opened(due, stream, window);
+            }
+        }
+        let seen = self.viewing.opened(now, opened, age, window);
+        self.batch.frames.extend(age.map(|age| AgedFrame {
+            is_video: stream.is_video(),
+            counts,
+            age,
+            jitter: seen.jitter,
+        }));
+        self.batch.key_frame_waits.extend(opened.shown.waited);
+        self.batch.layer_switches.extend(seen.layer_switch);
+        self.batch.rekey_gaps.extend(seen.rekey_gap);
+    }
+
+    fn sender_of(&mut self, opened: &Opened) {
+        let place = self.sender_by_leaf.get(&opened.stream.leaf);
+        if let Some(sender) = place.and_then(|place| self.senders.get_mut(*place)) {
             if opened.stream.is_video() {
                 sender.video_frames += 1;
                 sender.video_key_frames += u64::from(opened.is_key_frame);
@@ -260,23 +359,18 @@ impl Tally {
                 sender.audio_frames += 1;
             }
         }
-        if self.measuring {
-            self.frames_opened += 1;
-            Span::extend(&mut stream.window, opened.counter);
-            if let Some(age) = age {
-                record(&mut self.latency, age.from_sending);
-                record(&mut self.latency_from_schedule, age.from_schedule);
-            }
-        }
     }
 
     /// Notes a frame that was not opened.
-    pub fn unopened(&mut self, error: OpenError) {
+    pub fn unopened(&mut self, now: Instant, error: OpenError) {
+        self.turn(now);
         let counts = &mut self.unopened;
         let count = match error {
             OpenError::Duplicate => &mut counts.duplicate,
             OpenError::Empty => &mut counts.empty,
-            OpenError::UnknownEpoch if self.measuring => &mut counts.unknown_epoch,
+            OpenError::UnknownEpoch if self.measurement.window.contains(now) => {
+                &mut counts.unknown_epoch
+            }
             OpenError::UnknownEpoch => &mut counts.unknown_epoch_while_joining,
             OpenError::Forged => &mut counts.forged,
             OpenError::TooOld => &mut counts.too_old,
@@ -285,123 +379,12 @@ impl Tally {
         *count += 1;
     }
 
-    /// Whose frames were opened.
-    pub fn senders(&self) -> &[SenderCount] {
-        &self.senders
+    /// Notes that nothing comes in a slot for now, or something else, by the server's word.
+    pub fn interrupted(&mut self, now: Instant, slot: u32) {
+        self.turn(now);
+        self.viewing.interrupted(slot);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use conclave_protocol::ParticipantId;
-
-    use super::*;
-
-    fn stream(leaf: u32, context: StreamContext) -> StreamKey {
-        StreamKey {
-            leaf: LeafIndex::new(leaf).unwrap(),
-            epoch: Epoch::new(3),
-            context,
-        }
-    }
-
-    fn opened(counter: u64) -> Opened {
-        Opened {
-            stream: stream(1, StreamContext::CAMERA[0]),
-            counter,
-            is_key_frame: counter == 0,
-            stamp: None,
-        }
-    }
-
-    fn sound() -> Opened {
-        Opened {
-            stream: stream(0, StreamContext::AUDIO),
-            ..opened(0)
-        }
-    }
-
-    #[test]
-    fn only_the_window_is_measured() {
-        let mut tally = Tally::default();
-        let age = Some(Age {
-            from_schedule: Duration::from_millis(3),
-            from_sending: Duration::from_millis(2),
-        });
-        tally.opened(&opened(0), age);
-        tally.packet(100);
-        tally.measure(true);
-        tally.opened(&opened(1), age);
-        tally.opened(&opened(4), age);
-        tally.packet(100);
-        tally.measure(false);
-        tally.opened(&opened(5), age);
-
-        assert_eq!((tally.packets, tally.packets_total), (1, 2));
-        assert_eq!((tally.frames_opened, tally.frames_opened_total), (2, 4));
-        assert_eq!(tally.latency.len(), 2);
-        assert_eq!(tally.latency.max() / 1_000, 2_000);
-        assert_eq!(tally.latency_from_schedule.max() / 1_000, 3_000);
-        let stream = &tally.opened[&opened(0).stream];
-        assert_eq!(stream.window, Some(Span { first: 1, last: 4 }));
-        assert_eq!(stream.counters.count(0..=5), 4);
-    }
-
-    #[test]
-    fn frames_count_for_the_member_whose_key_sealed_them() {
-        let mut tally = Tally::default();
-        let member = |leaf, name: &str| Member {
-            leaf: LeafIndex::new(leaf).unwrap(),
-            participant: ParticipantId::new(u64::from(leaf)),
-            name: name.to_owned(),
-            is_self: false,
-        };
-        tally.roster(&[member(0, "Ada"), member(1, "Grace")]);
-        tally.opened(&opened(0), None);
-        // Ada has left, and Edith has not taken her leaf yet.
-        tally.roster(&[member(1, "Grace")]);
-        tally.opened(&sound(), None);
-        tally.roster(&[member(0, "Edith"), member(1, "Grace")]);
-        tally.opened(&opened(1), None);
-        tally.opened(&sound(), None);
-        let counts: Vec<_> = tally
-            .senders()
-            .iter()
-            .map(|sender| {
-                (
-                    sender.name.as_str(),
-                    sender.audio_frames,
-                    sender.video_frames,
-                    sender.video_key_frames,
-                )
-            })
-            .collect();
-        assert_eq!(
-            counts,
-            [("Ada", 0, 0, 0), ("Grace", 0, 2, 1), ("Edith", 1, 0, 0)]
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_opened_is_a_failure_unless_it_is_usual() {
-        let mut tally = Tally::default();
-        for error in [
-            OpenError::Duplicate,
-            OpenError::Empty,
-            OpenError::TooOld,
-            OpenError::UnknownEpoch,
-        ] {
-            tally.unopened(error);
-        }
-        assert_eq!(tally.unopened.failures(), 0);
-        tally.measure(true);
-        for error in [
-            OpenError::UnknownEpoch,
-            OpenError::Forged,
-            OpenError::Malformed,
-        ] {
-            tally.unopened(error);
-        }
-        assert_eq!(tally.unopened.failures(), 3);
-    }
-}
+mod tests;

@@ -88,6 +88,17 @@ struct Part {
     payload: Arc<[u8]>,
 }
 
+/// A frame that is whole, and the sequence numbers of its first and last packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeFrame {
+    /// Of the first packet.
+    pub first: u64,
+    /// Of the last packet.
+    pub last: u64,
+    /// What they carry together.
+    pub frame: Vec<u8>,
+}
+
 /// Puts frames together again, in whatever order their packets come. A frame is whole
 /// when every packet is there from the one that begins it to the one with the marker.
 #[derive(Debug, Default)]
@@ -109,7 +120,7 @@ impl Assembler {
         time: u64,
         marker: bool,
         payload: Arc<[u8]>,
-    ) -> Result<Option<Vec<u8>>, MalformedPacket> {
+    ) -> Result<Option<WholeFrame>, MalformedPacket> {
         let descriptor = Descriptor::parse(&payload).ok_or(MalformedPacket)?;
         self.parts.insert(
             sequence,
@@ -133,7 +144,7 @@ impl Assembler {
         Ok(self.take_frame_around(sequence, time))
     }
 
-    fn take_frame_around(&mut self, sequence: u64, time: u64) -> Option<Vec<u8>> {
+    fn take_frame_around(&mut self, sequence: u64, time: u64) -> Option<WholeFrame> {
         let mut first = sequence;
         while !self.part(first, time)?.begins_frame {
             first = first.checked_sub(1)?;
@@ -147,7 +158,7 @@ impl Assembler {
             let part = self.parts.remove(&number)?;
             frame.extend_from_slice(&part.payload[part.descriptor..]);
         }
-        Some(frame)
+        Some(WholeFrame { first, last, frame })
     }
 
     fn part(&self, sequence: u64, time: u64) -> Option<&Part> {
@@ -182,7 +193,9 @@ mod tests {
         packet: &(u64, u64, bool, Arc<[u8]>),
     ) -> Option<Vec<u8>> {
         let (sequence, time, marker, payload) = packet.clone();
-        assembler.insert(sequence, time, marker, payload).unwrap()
+        let whole = assembler.insert(sequence, time, marker, payload).unwrap()?;
+        assert!(whole.first <= sequence && sequence <= whole.last);
+        Some(whole.frame)
     }
 
     #[test]

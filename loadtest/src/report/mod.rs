@@ -25,7 +25,7 @@ mod verdict;
 mod video;
 
 pub use bandwidth::{Bandwidth, fairness};
-pub use encryption::Encryption;
+pub use encryption::{Encryption, RekeysBySize};
 pub use fanout::{Fanout, FrameLatency};
 pub use faults::{Direction, Faults, Injected, LinkCounts};
 pub use generator::Generator;

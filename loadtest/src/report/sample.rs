@@ -101,6 +101,13 @@ fn encryption() -> Encryption {
         },
         group_size: 21,
         rekey: times(14.0, 20),
+        rekey_by_group_size: Times::of_histogram(&latencies(14.0, 20))
+            .map(|times| RekeysBySize {
+                members_up_to: 32,
+                times,
+            })
+            .into_iter()
+            .collect(),
         rekey_gap: times(6.0, 400),
         commits_refused: 0,
         strangers_refused: 0,

@@ -103,6 +103,8 @@ impl Stage {
             duration: Duration::from_secs(3),
             linger: Duration::ZERO,
             lateness_bound: LATENESS_BOUND,
+            server_pid: None,
+            count_syscalls: false,
             sabotage: Sabotage::None,
         }
     }
