@@ -256,6 +256,7 @@ fn watch_the_seconds(
     tokio::spawn(async move {
         let window = &live.measurement.window;
         let mut samples: Vec<ServerSample> = Vec::new();
+        let mut process = observer.watch_cpu();
         let (mut at, mut cpu) = (Instant::now(), generator::cpu_time());
         let mut next = window.second(at);
         loop {
@@ -264,22 +265,23 @@ fn watch_the_seconds(
                 _ = &mut is_enough => return samples,
                 () = sleep_until(end_of_second.into()) => {}
             }
-            let sample = match next % PAGE_BEAT {
-                _ if observer.sees_process() => Some(observer.glance()),
-                0 => Some(observer.look().await),
-                _ => None,
-            };
-            let server_cpu_cores = samples
-                .last()
-                .zip(sample.as_ref())
-                .and_then(|(before, now)| server::cpu_cores(before, now));
-            samples.extend(sample);
             let (now, spent) = (Instant::now(), generator::cpu_time());
+            let seconds = (now - at).as_secs_f64();
+            let mut server_cpu_cores = None;
+            if let Some(process) = &mut process {
+                server_cpu_cores = process.spent().map(|cpu| cpu.as_secs_f64() / seconds);
+                samples.push(observer.glance());
+            } else if next.is_multiple_of(PAGE_BEAT) {
+                let sample = observer.look().await;
+                let before = samples.last();
+                server_cpu_cores = before.and_then(|before| server::cpu_cores(before, &sample));
+                samples.push(sample);
+            }
             let participants = live.joined.load(Ordering::Relaxed);
             let machine = MachineSecond {
                 participants: participants.saturating_sub(live.left.load(Ordering::Relaxed)),
                 server_cpu_cores,
-                generator_cpu_cores: (spent - cpu).as_secs_f64() / (now - at).as_secs_f64(),
+                generator_cpu_cores: (spent - cpu).as_secs_f64() / seconds,
             };
             (at, cpu) = (now, spent);
             // More than one, if it was kept from looking.

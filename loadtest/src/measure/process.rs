@@ -1,6 +1,8 @@
 //! What the kernel says of a process on this machine, in `/proc` (proc(5)).
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     time::Duration,
@@ -38,8 +40,6 @@ pub struct ProcessSample {
     pub user: Duration,
     /// CPU time in the kernel, likewise.
     pub system: Duration,
-    /// Time for which the threads that it has now were on a core, to the nanosecond.
-    pub ran: Duration,
     /// Context switches of the threads that it has now, wished for or not.
     pub context_switches: u64,
     /// Resident memory.
@@ -66,27 +66,21 @@ impl ProcessSample {
         let (user, system) = cpu_ticks(&stat).ok_or_else(|| unexpected("stat"))?;
         let status = read("status")?;
         let kibibytes = field(&status, "VmRSS").ok_or_else(|| unexpected("status"))?;
-        let (mut context_switches, mut ran) = (0, 0);
-        for task in list("task")?.flatten() {
-            // A thread that ends meanwhile has none of these any more.
-            let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
-            let status = read("status");
-            for name in ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"] {
-                context_switches += field(&status, name).unwrap_or_default();
-            }
-            let on_core = read("schedstat");
-            let on_core = on_core.split_whitespace().next();
-            ran += on_core
-                .and_then(|nanoseconds| nanoseconds.parse::<u64>().ok())
-                .unwrap_or_default();
-        }
+        // A thread that ends meanwhile has no status any more.
+        let context_switches = list("task")?
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("status")).ok())
+            .map(|status| {
+                let count = |name| field(&status, name).unwrap_or_default();
+                count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches")
+            })
+            .sum();
         let time = |ticks: u64| {
             Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second().max(1) as f64)
         };
         Ok(Self {
             user: time(user),
             system: time(system),
-            ran: Duration::from_nanos(ran),
             context_switches,
             memory_bytes: kibibytes * 1_024,
             file_descriptors: list("fd")?.count() as u64,
@@ -97,6 +91,47 @@ impl ProcessSample {
     /// CPU time, user and system.
     pub fn cpu(&self) -> Duration {
         self.user + self.system
+    }
+}
+
+/// The CPU time of a process, to the nanosecond, from look to look. What a thread used
+/// between the last look and its end is missed.
+#[derive(Debug)]
+pub struct CpuWatch {
+    pid: u32,
+    /// By thread, in nanoseconds.
+    before: BTreeMap<OsString, u64>,
+}
+
+impl CpuWatch {
+    /// Begins now; nothing is missed of threads that come later.
+    pub fn new(pid: u32) -> Self {
+        let mut watch = Self {
+            pid,
+            before: BTreeMap::new(),
+        };
+        watch.spent();
+        watch
+    }
+
+    /// CPU time since the last look; none when the system does not tell.
+    pub fn spent(&mut self) -> Option<Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).ok()?;
+        let now: BTreeMap<OsString, u64> = tasks
+            .flatten()
+            .filter_map(|task| {
+                let times = fs::read_to_string(task.path().join("schedstat")).ok()?;
+                let ran = times.split_whitespace().next()?.parse().ok()?;
+                Some((task.file_name(), ran))
+            })
+            .collect();
+        let since = |(thread, ran): (&OsString, &u64)| {
+            ran.saturating_sub(self.before.get(thread).copied().unwrap_or_default())
+        };
+        let spent = now.iter().map(since).sum();
+        let is_told = !now.is_empty();
+        self.before = now;
+        is_told.then(|| Duration::from_nanos(spent))
     }
 }
 
@@ -196,10 +231,12 @@ mod tests {
             .map(|_| fs::File::open("/proc/self/status").unwrap())
             .collect();
         let memory = vec![1_u8; 64 << 20];
+        let mut watch = CpuWatch::new(process::id());
         let until = Instant::now() + Duration::from_millis(200);
         while Instant::now() < until {
             std::hint::black_box(&memory);
         }
+        assert!(watch.spent().unwrap() >= Duration::from_millis(50));
         let slept = thread::spawn(|| {
             for _ in 0..100 {
                 thread::sleep(Duration::from_millis(1));
@@ -211,10 +248,16 @@ mod tests {
         assert!(after.file_descriptors >= 50);
         assert!(after.memory_bytes >= 64 << 20);
         assert!(after.cpu() - before.cpu() >= Duration::from_millis(50));
-        assert!(after.ran - before.ran >= Duration::from_millis(50));
         assert!(after.context_switches >= before.context_switches + 100);
         assert!(after.threads >= 2);
         drop(held);
+    }
+
+    #[test]
+    fn a_thread_that_ends_takes_nothing_back() {
+        let mut watch = CpuWatch::new(process::id());
+        watch.before.insert("ended".into(), u64::MAX);
+        assert!(watch.spent().unwrap() < Duration::from_secs(60));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    process::{self, ProcessSample},
+    process::{self, CpuWatch, ProcessSample},
     syscalls::SyscallCount,
 };
 use crate::{
@@ -116,9 +116,9 @@ impl Observer {
         }
     }
 
-    /// Whether [`Self::glance`] shows anything.
-    pub fn sees_process(&self) -> bool {
-        self.process.pid().is_some()
+    /// Watches the CPU time of the process, if it can be seen.
+    pub fn watch_cpu(&self) -> Option<CpuWatch> {
+        self.process.pid().map(CpuWatch::new)
     }
 
     /// Begins to count its system calls.
@@ -331,16 +331,11 @@ impl Span<'_> {
     }
 }
 
-/// CPU time in cores between two moments, by the kernel or else by the page.
+/// CPU time in cores between two looks at the page.
 pub fn cpu_cores(begin: &ServerSample, end: &ServerSample) -> Option<f64> {
     let seconds = (end.at - begin.at).as_secs_f64();
-    let spent = match (&begin.process, &end.process) {
-        (Ok(begin), Ok(end)) => end.ran.saturating_sub(begin.ran).as_secs_f64(),
-        _ => {
-            let cpu = |sample: &ServerSample| sample.page.as_ref().ok()?.cpu_seconds;
-            cpu(end)? - cpu(begin)?
-        }
-    };
+    let cpu = |sample: &ServerSample| sample.page.as_ref().ok()?.cpu_seconds;
+    let spent = cpu(end)? - cpu(begin)?;
     (seconds > 0.0).then(|| spent / seconds)
 }
 

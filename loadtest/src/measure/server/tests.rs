@@ -25,7 +25,6 @@ fn process(milliseconds: u64, megabytes: u64) -> ProcessSample {
     ProcessSample {
         user: Duration::from_millis(milliseconds),
         system: Duration::from_millis(milliseconds * 3),
-        ran: Duration::from_millis(milliseconds * 4),
         context_switches: milliseconds,
         memory_bytes: megabytes * 1_000_000,
         file_descriptors: 30,
