@@ -13,7 +13,11 @@ use conclave_e2ee::{LeafIndex, OpenError};
 use conclave_protocol::signal::Source;
 
 use crate::{
-    measure::frame::{Opened, Sent},
+    measure::{
+        frame::{Opened, Sent},
+        tally::LostPackets,
+        wire::Meaning,
+    },
     media::stamp::MonotonicClock,
     target::{
         Action, HttpRequest, Input, LegId, Milestone, Note, Seat, Signalling, SignallingError,
@@ -287,8 +291,17 @@ impl Bot {
     }
 
     /// Packets that never came.
-    pub fn packets_lost(&self) -> u64 {
-        self.legs.values().map(|leg| leg.receiver.lost()).sum()
+    pub fn packets_lost(&self) -> LostPackets {
+        let mut lost = LostPackets::default();
+        for leg in self.legs.values() {
+            lost.add(&leg.receiver.lost());
+        }
+        lost
+    }
+
+    /// What a payload type that comes in on a leg stands for.
+    pub fn meaning(&self, leg: LegId, payload_type: u8) -> Option<Meaning> {
+        self.legs.get(&leg)?.peer.meaning(payload_type)
     }
 
     /// Sends these sources from now on, and no others.

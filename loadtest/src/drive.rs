@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{sleep_until, timeout},
@@ -19,15 +20,27 @@ use tokio_tungstenite::tungstenite;
 
 use crate::{
     bot::{Bot, BotConfig, BotEvent, BotFailure, BotOutput, Direction},
-    measure::{join::JoinTimes, tally::Tally, totals::Measurement},
+    impair::{LinkCounts, Path, Way},
+    measure::{
+        join::JoinTimes,
+        tally::Tally,
+        totals::Measurement,
+        wire::{RtpHeader, WireSummary, WireWatch},
+    },
     media::stamp::MonotonicClock,
     target::{HttpRequest, Input, LegId, Milestone, Note},
 };
 
-use self::{conversation::Conversation, http::HttpError, sockets::Sockets};
+use self::{
+    conversation::Conversation,
+    http::HttpError,
+    links::{Links, Parcel},
+    sockets::Sockets,
+};
 
 mod conversation;
 pub mod http;
+mod links;
 pub mod server;
 mod sockets;
 
@@ -123,6 +136,18 @@ pub struct Outcome {
     pub strangers_refused: u64,
     /// Datagrams that the kernel did not take.
     pub datagrams_not_sent: u64,
+    /// What came over the wire, over the whole run.
+    pub wire: WireSummary,
+    /// What was done to its packets on the way up, over the whole run; none if nothing.
+    pub uplink: Option<LinkCounts>,
+    /// … and on the way down.
+    pub downlink: Option<LinkCounts>,
+    /// Times that its address changed.
+    pub roams: u64,
+    /// From a change of its address to the next RTP packet that came.
+    pub roam_gaps: Vec<Duration>,
+    /// Whether none came any more after the last one.
+    pub roamed_into_silence: bool,
     /// Why it did not stay until the end.
     pub failure: Option<DriveError>,
 }
@@ -136,6 +161,12 @@ impl Outcome {
             commits_refused: 0,
             strangers_refused: 0,
             datagrams_not_sent: 0,
+            wire: WireSummary::default(),
+            uplink: None,
+            downlink: None,
+            roams: 0,
+            roam_gaps: Vec::new(),
+            roamed_into_silence: false,
             failure: None,
         }
     }
@@ -147,6 +178,10 @@ struct Driver {
     clock: MonotonicClock,
     local: IpAddr,
     sockets: Sockets,
+    links: Links,
+    wire: WireWatch,
+    /// When its address changed, until media comes again.
+    roamed: Option<Instant>,
     conversation: Conversation,
     unsent: VecDeque<Message>,
     started: Instant,
@@ -170,6 +205,7 @@ enum Message {
 /// Runs a bot until the phase is [`Phase::Leave`], it is told to leave, or it fails.
 pub async fn run(
     config: BotConfig,
+    path: Path,
     mut phase: watch::Receiver<Phase>,
     mut directions: mpsc::UnboundedReceiver<Direction>,
     turn: JoinTurn,
@@ -194,7 +230,7 @@ pub async fn run(
         None => None,
     };
     let joining = async {
-        let mut driver = Driver::connect(config, live).await?;
+        let mut driver = Driver::connect(config, path, live).await?;
         while driver.outcome.join.in_call.is_none() {
             let ends = *phase.borrow() == Phase::Leave;
             if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
@@ -219,12 +255,16 @@ pub async fn run(
 }
 
 impl Driver {
-    async fn connect(config: BotConfig, live: Arc<Live>) -> Result<Self, DriveError> {
+    async fn connect(config: BotConfig, path: Path, live: Arc<Live>) -> Result<Self, DriveError> {
         let started = Instant::now();
         let (target, clock) = (&config.target, config.clock);
         // The address that reaches the server's front door also reaches its media port.
-        let (conversation, local) =
-            Conversation::open(target.server(), &target.transport()).await?;
+        let (conversation, local) = Conversation::open(
+            target.server(),
+            &target.transport(),
+            path.household.as_deref(),
+        )
+        .await?;
         let (slots, view) = (config.seat.layout.slots.clone(), config.seat.view);
         let mut bot = Bot::new(config, started)?;
         let mut outcome = Outcome::new(&live, started);
@@ -237,7 +277,10 @@ impl Driver {
             bot,
             clock,
             local,
-            sockets: Sockets::default(),
+            sockets: Sockets::new(path.household.clone()),
+            links: Links::new(path),
+            wire: WireWatch::default(),
+            roamed: None,
             conversation,
             unsent: VecDeque::new(),
             started,
@@ -253,6 +296,7 @@ impl Driver {
         directions: &mut mpsc::UnboundedReceiver<Direction>,
     ) -> Outcome {
         self.outcome.tally.joins(Instant::now());
+        self.links.begin_window();
         let stay = async {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
@@ -266,7 +310,20 @@ impl Driver {
         self.outcome.failure = stay.await.err();
         self.outcome.tally.leaves(Instant::now());
         self.live.left.fetch_add(1, Ordering::Relaxed);
-        self.outcome
+        let Self {
+            bot,
+            links,
+            wire,
+            roamed,
+            mut outcome,
+            ..
+        } = self;
+        outcome.tally.packets_lost = bot.packets_lost();
+        outcome.wire = wire.summary();
+        outcome.uplink = links.counts(Way::Up);
+        outcome.downlink = links.counts(Way::Down);
+        outcome.roamed_into_silence = roamed.is_some();
+        outcome
     }
 
     fn follow(&mut self, direction: Direction) -> Result<Step, DriveError> {
@@ -283,8 +340,15 @@ impl Driver {
         Ok(Step::Stay)
     }
 
-    /// Goes on from other ports.
+    /// Goes on from other ports, in a household from another address. What was on its way
+    /// to the old ones is lost.
     fn roam(&mut self) -> Result<(), DriveError> {
+        self.local = self.sockets.elsewhere(self.local);
+        self.links.sever();
+        self.outcome.roams += 1;
+        if self.wire.summary().media().received > 0 {
+            self.roamed = Some(Instant::now());
+        }
         for leg in self.sockets.legs() {
             self.open_socket(leg)?;
         }
@@ -309,7 +373,10 @@ impl Driver {
         directions: &mut mpsc::UnboundedReceiver<Direction>,
     ) -> Result<Step, DriveError> {
         self.flush().await?;
-        let due = self.bot.poll_timeout();
+        let due = [self.bot.poll_timeout(), self.links.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,
@@ -317,9 +384,10 @@ impl Driver {
             }
         };
         tokio::select! {
-            _ = phase.changed() => {}
+            _ = phase.changed() => self.links.begin_window(),
             Some(direction) = directions.recv() => return self.follow(direction),
             () = timeout => {
+                self.carry()?;
                 let now = Instant::now();
                 self.outcome.tally.turn(now);
                 self.bot.handle_timeout(now)?;
@@ -347,12 +415,16 @@ impl Driver {
                 break;
             };
             match socket.try_recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let datagram = &buffer[..len];
-                    self.bot
-                        .handle_datagram(Instant::now(), leg, from, datagram)?;
-                    self.drain()?;
+                Ok((len, from)) if self.links.has(Way::Down) => {
+                    let parcel = Parcel {
+                        leg,
+                        peer: from,
+                        datagram: buffer[..len].to_vec(),
+                    };
+                    self.links.push(Instant::now(), Way::Down, parcel);
+                    self.carry()?;
                 }
+                Ok((len, from)) => self.deliver(leg, from, &buffer[..len])?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Answers something sent earlier that nobody took; ICE copes.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -361,6 +433,32 @@ impl Driver {
         }
         self.outcome.tally.packets_lost = self.bot.packets_lost();
         Ok(())
+    }
+
+    /// Gives the bot what its links have brought to it, and sends what they have brought
+    /// to its sockets.
+    fn carry(&mut self) -> Result<(), DriveError> {
+        while let Some(parcel) = self.links.poll(Instant::now(), Way::Down) {
+            self.deliver(parcel.leg, parcel.peer, &parcel.datagram)?;
+        }
+        while let Some(parcel) = self.links.poll(Instant::now(), Way::Up) {
+            self.send(parcel.leg, parcel.peer, &parcel.datagram)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the bot a datagram that has come all the way.
+    fn deliver(&mut self, leg: LegId, from: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+        let now = Instant::now();
+        let bot = &self.bot;
+        self.wire
+            .datagram(now, datagram, |payload_type| bot.meaning(leg, payload_type));
+        if RtpHeader::read(datagram).is_some() {
+            let gap = self.roamed.take().map(|roamed| now - roamed);
+            self.outcome.roam_gaps.extend(gap);
+        }
+        self.bot.handle_datagram(now, leg, from, datagram)?;
+        self.drain()
     }
 
     /// Sends what the bot wants sent.
@@ -386,18 +484,42 @@ impl Driver {
                     self.bot.socket_opened(Instant::now(), leg, address)?;
                 }
                 BotOutput::CloseSocket(leg) => self.sockets.close(leg),
-                BotOutput::Transmit { leg, to, datagram } => self.transmit(leg, to, &datagram)?,
+                BotOutput::Transmit { leg, to, datagram } => self.transmit(leg, to, datagram)?,
                 BotOutput::Event(event) => self.note(event),
             }
         }
         Ok(())
     }
 
-    fn transmit(&mut self, leg: LegId, to: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
+    fn transmit(
+        &mut self,
+        leg: LegId,
+        to: SocketAddr,
+        datagram: Vec<u8>,
+    ) -> Result<(), DriveError> {
+        if !self.links.has(Way::Up) {
+            return self.send(leg, to, &datagram);
+        }
+        let now = Instant::now();
+        let peer = to;
+        let parcel = Parcel {
+            leg,
+            peer,
+            datagram,
+        };
+        self.links.push(now, Way::Up, parcel);
+        while let Some(parcel) = self.links.poll(now, Way::Up) {
+            self.send(parcel.leg, parcel.peer, &parcel.datagram)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, leg: LegId, to: SocketAddr, datagram: &[u8]) -> Result<(), DriveError> {
         let Some(socket) = self.sockets.get(leg) else {
             return Ok(());
         };
-        match socket.try_send_to(datagram, to) {
+        // Past the runtime, which takes a socket for full until it has looked at it once.
+        match SockRef::from(socket).send_to(datagram, &to.into()) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.outcome.datagrams_not_sent += 1;

@@ -10,10 +10,10 @@ use hdrhistogram::Histogram;
 
 use crate::{
     drive::Outcome,
+    impair::namespace::NamespaceError,
     measure::{
         delivery,
         generator::Load,
-        growth,
         join::JoinTimes,
         server::{self, Observer, ServerSample, Span, Work},
         tally::{SenderCount, Tally, Unopened},
@@ -21,11 +21,19 @@ use crate::{
     },
     report::{
         self, Bandwidth, BuildProfile, Distribution, Encryption, Fanout, FrameLatency, Freezes,
-        Growth, Join, Known, Loss, Machine, Packets, RekeysBySize, Report, Run, Soak, Spread,
-        Times, Verdict, Video,
+        Growth, Join, Known, Loss, Machine, RekeysBySize, Report, Run, Soak, Spread, Times,
+        Verdict, Video,
     },
     run::{Mark, Plan},
+    stats,
 };
+
+mod faults;
+
+use self::faults::packets;
+
+/// Of slopes.
+const CONFIDENCE: f64 = 0.95;
 
 /// Everything that a report is made from.
 pub(crate) struct Findings<'a> {
@@ -49,6 +57,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) wake_lateness: Histogram<u64>,
     pub(crate) datagrams_not_read: Option<u64>,
+    /// Why blackouts did not come about.
+    pub(crate) blackouts: Option<NamespaceError>,
 }
 
 impl Findings<'_> {
@@ -102,6 +112,16 @@ impl Findings<'_> {
                 };
                 failures.push(format!("a bot {stage}: {failure}"));
             }
+        }
+        if let Some(problem) = &self.blackouts {
+            failures.push(format!("a blackout could not be made: {problem}"));
+        }
+        let silent = |outcome: &&Outcome| outcome.roamed_into_silence;
+        let silent = self.outcomes.iter().filter(silent).count();
+        if silent > 0 {
+            failures.push(format!(
+                "{silent} bots heard nothing more after their address changed"
+            ));
         }
         let missing = self.bots.saturating_sub(self.outcomes.len());
         if missing > 0 {
@@ -169,7 +189,7 @@ impl Findings<'_> {
             participants: self.joined as u64,
             begun_at: humantime::format_rfc3339_seconds(self.begun).to_string(),
             measured_seconds: self.seconds(),
-            seed: Known::no("nothing was drawn by chance"),
+            seed: self.seed(),
             machine: Machine::this(),
         }
     }
@@ -207,17 +227,16 @@ impl Findings<'_> {
         } else {
             totals.delivery.by_sent()
         };
-        let not_by_kind = "packets are not counted by kind";
+        let wire = self.wire();
+        let lost = self.lost_after_repair();
         Loss {
             packets_delivered: self.sum(|tally| tally.packets),
             packets_sent: self.sum(|tally| tally.packets_sent),
-            all: Packets::new(
-                self.sum(|tally| tally.packets_total),
-                self.sum(|tally| tally.packets_lost),
-            ),
-            audio: Known::no(not_by_kind),
-            video: Known::no(not_by_kind),
-            retransmission: Known::no(not_by_kind),
+            all: packets(&wire.media(), lost.sum()),
+            audio: Known::Yes(packets(&wire.audio, lost.audio)),
+            video: Known::Yes(packets(&wire.video, lost.video)),
+            // What is lost of these is sent once more, under another number.
+            retransmission: Known::Yes(packets(&wire.retransmission, wire.retransmission.lost())),
             frames_expected: delivery.expected,
             frames_delivered: delivery.opened,
             delivered_ratio: Known::of(delivery.ratio(), "no frame was expected"),
@@ -358,7 +377,16 @@ impl Findings<'_> {
                 Some((hours, *of(sample).yes()?))
             })
             .collect();
-        growth::slope(&points)
+        let slope = stats::slope(&points, CONFIDENCE).map(|slope| report::Slope {
+            per_hour: slope.value,
+            low_per_hour: slope.low,
+            high_per_hour: slope.high,
+            samples: points.len() as u64,
+        });
+        Known::of(
+            slope,
+            "there were too few samples, or they resemble each other too much: measure longer",
+        )
     }
 
     /// Puts it together; the report is not judged yet.
@@ -382,7 +410,7 @@ impl Findings<'_> {
             bandwidth: Known::Yes(self.bandwidth()),
             encryption: Known::Yes(self.encryption(totals)),
             loss: self.loss(totals),
-            faults: Known::no("nothing was done to the links"),
+            faults: self.faults(),
             soak: self.soak(),
             generator: self.load(totals).judge(self.plan.lateness_bound),
             timeline: totals.timeline.report(&self.measurement.window),

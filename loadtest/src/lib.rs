@@ -6,12 +6,16 @@
 //! into one call, and [`report::Report`] says what came of it.
 
 pub mod bot;
+pub mod capacity;
 pub mod cli;
 pub mod drive;
 mod findings;
+pub mod impair;
 pub mod measure;
 pub mod media;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod slo;
+pub mod stats;
 pub mod target;

@@ -24,6 +24,7 @@ use crate::{
     },
     drive::{self, JoinTurn, Live, Outcome, Phase},
     findings::Findings,
+    impair::{BotPlace, Paths, Roam},
     measure::{
         generator::{self, Watch},
         server::{self, Observer, ServerSample},
@@ -47,6 +48,8 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Plan {
     /// On which server, in which call.
     pub target: Target,
+    /// The server's processes on this machine, if its cost is to be measured by them.
+    pub server_processes: Vec<u32>,
     /// Whether others may be in it.
     pub existing_call: bool,
     /// Bots that publish.
@@ -71,13 +74,14 @@ pub struct Plan {
     pub linger: Duration,
     /// How late sends and wake-ups may be before the run is void.
     pub lateness_bound: Duration,
-    /// The server's process, if it runs on this machine and cannot be found by its
-    /// listening socket.
-    pub server_pid: Option<u32>,
     /// Whether the server's system calls are counted.
     pub count_syscalls: bool,
     /// Deliberate damage by publishers.
     pub sabotage: Sabotage,
+    /// What is wrong with whose path.
+    pub paths: Paths,
+    /// Whose address changes, and when.
+    pub roams: Vec<Roam>,
 }
 
 /// What a run does now, for progress bars.
@@ -164,7 +168,7 @@ pub async fn run(
     };
     let begun = SystemTime::now();
     let window = &live.measurement.window;
-    let observer = Observer::new(plan.target.server(), plan.server_pid);
+    let observer = Observer::new(plan.target.server(), &plan.server_processes);
     let before = observer.look().await;
     let (enough, is_enough) = oneshot::channel();
     let seconds = watch_the_seconds(observer.clone(), live.clone(), is_enough);
@@ -178,8 +182,11 @@ pub async fn run(
     }
 
     let begin = Mark::now(&observer).await;
-    window.open(Instant::now());
+    let opened = Instant::now();
+    window.open(opened);
+    plan.paths.begin_window(opened);
     crew.phase.send_replace(Phase::Measure);
+    crew.roam(plan, opened);
     let syscalls = match plan.count_syscalls {
         true => observer.count_syscalls(),
         false => Known::no("they were not asked for"),
@@ -201,7 +208,8 @@ pub async fn run(
             waiting.until(sleep(plan.linger)).await;
         }
     }
-    let datagrams_not_read = generator::dropped_by_kernel(&ports.unwrap_or_default());
+    let blackouts = plan.paths.end().err();
+    let datagrams_not_read = plan.paths.dropped_by_kernel(&ports.unwrap_or_default());
 
     on_stage(Stage::Leaving);
     let bots = crew.directions.len();
@@ -224,6 +232,7 @@ pub async fn run(
         joined: joined as usize,
         bots,
         outcomes,
+        blackouts,
         wake_lateness: wake_lateness.unwrap_or_else(|_| durations()),
         datagrams_not_read,
     }
@@ -343,11 +352,31 @@ impl Crew {
             patience: plan.join_patience,
             done,
         };
+        let path = plan.paths.of(&plan.place(number));
         let (live, phase) = (live.clone(), self.phase.subscribe());
         let (direct, directions) = mpsc::unbounded_channel();
         self.directions.push(direct);
         self.tasks
-            .spawn(async move { drive::run(config, phase, directions, turn, live).await });
+            .spawn(async move { drive::run(config, path, phase, directions, turn, live).await });
+    }
+
+    /// Lets bots change their addresses when it is time.
+    fn roam(&self, plan: &Plan, window: Instant) {
+        for roam in &plan.roams {
+            let numbers = 0..self.directions.len();
+            let who: Vec<_> = numbers
+                .filter(|number| roam.bots.include(&plan.place(*number)))
+                .filter_map(|number| self.directions.get(number).cloned())
+                .collect();
+            let at = window + roam.at;
+            tokio::spawn(async move {
+                sleep_until(at.into()).await;
+                for bot in who {
+                    // One that has left has no address to change.
+                    let _ = bot.send(Direction::Roam);
+                }
+            });
+        }
     }
 
     /// Lets all bots leave.
@@ -369,6 +398,21 @@ impl Crew {
 }
 
 impl Plan {
+    /// All bots of the call.
+    pub fn places(&self) -> impl Iterator<Item = BotPlace> + '_ {
+        (0..self.publishers + self.subscribers).map(|number| self.place(number))
+    }
+
+    /// Where a bot stands among the others; publishers are sent in first.
+    fn place(&self, number: usize) -> BotPlace {
+        let publishes = number < self.publishers;
+        BotPlace {
+            number: number + 1,
+            publisher: publishes.then_some(number + 1),
+            subscriber: (!publishes).then(|| number + 1 - self.publishers),
+        }
+    }
+
     /// What a bot of this role sends and takes.
     pub(crate) fn layout(&self, role: Role) -> Layout {
         Layout {

@@ -16,7 +16,10 @@ use crate::{
     drive::server::{AddressError, ServerAddress},
 };
 
+pub mod choice;
 pub mod conclave;
+pub mod janus;
+pub mod whip;
 
 /// One of the peer connections of a bot: some servers want one for sending and others
 /// for receiving.
@@ -222,6 +225,12 @@ pub enum SignallingError {
     /// The bot's name cannot be shown in a call.
     #[error("{0}")]
     Name(#[from] conclave_e2ee::InvalidName),
+    /// Servers of this kind cannot do what is asked.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// An endpoint that is no URL.
+    #[error("{0} is not {1}; it looks like http://localhost:8080/in/{{stream}}")]
+    Endpoint(String, &'static str),
 }
 
 /// Why there is no call to meet in.
@@ -230,6 +239,12 @@ pub enum NoCall {
     /// The address in the link.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A link for a server that has none.
+    #[error("only Conclave has links to calls: leave out --link, or --target")]
+    Link,
+    /// An endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] SignallingError),
     /// The system gave no random numbers.
     #[error("no random numbers: {0}")]
     Random(String),
@@ -294,11 +309,29 @@ pub enum Target {
         /// only measures the forwarding.
         plain: bool,
     },
+    /// Janus with its VideoRoom.
+    Janus {
+        /// Where its WebSocket is.
+        server: ServerAddress,
+        /// The room.
+        room: u64,
+    },
+    /// A server that speaks WHIP and WHEP.
+    Whip {
+        /// Where.
+        server: ServerAddress,
+        /// Its endpoints.
+        endpoints: whip::Endpoints,
+    },
 }
 
 impl Target {
     /// A call on Conclave: that of a link, or a new one on this server.
-    pub fn conclave(server: ServerAddress, link: Option<Link>) -> Result<Self, NoCall> {
+    pub fn conclave(
+        server: ServerAddress,
+        link: Option<Link>,
+        plain: bool,
+    ) -> Result<Self, NoCall> {
         let (server, room, secret) = match link {
             Some(link) => (link.base.parse()?, link.room, link.secret),
             None => {
@@ -311,13 +344,25 @@ impl Target {
                 (server, room, secret)
             }
         };
-        let plain = false;
         Ok(Self::Conclave {
             server,
             room,
             secret,
             plain,
         })
+    }
+
+    /// A new room on Janus.
+    pub fn janus(server: ServerAddress) -> Result<Self, NoCall> {
+        let number = getrandom::u64().map_err(|error| NoCall::Random(error.to_string()))?;
+        let room = 1 + number % janus::LARGEST_ROOM;
+        Ok(Self::Janus { server, room })
+    }
+
+    /// Streams of a server that speaks WHIP and WHEP.
+    pub fn whip(endpoints: whip::Endpoints) -> Result<Self, NoCall> {
+        let server = endpoints.server()?;
+        Ok(Self::Whip { server, endpoints })
     }
 
     /// How bots talk to it.
@@ -327,13 +372,20 @@ impl Target {
                 url: server.websocket(),
                 subprotocol: None,
             },
+            Self::Janus { server, .. } => Transport::WebSocket {
+                url: server.url("ws", "/"),
+                subprotocol: Some(janus::SUBPROTOCOL),
+            },
+            Self::Whip { .. } => Transport::Http,
         }
     }
 
     /// Where it is.
     pub fn server(&self) -> &ServerAddress {
         match self {
-            Self::Conclave { server, .. } => server,
+            Self::Conclave { server, .. }
+            | Self::Janus { server, .. }
+            | Self::Whip { server, .. } => server,
         }
     }
 
@@ -341,6 +393,7 @@ impl Target {
     pub fn seals(&self) -> bool {
         match self {
             Self::Conclave { plain, .. } => !plain,
+            Self::Janus { .. } | Self::Whip { .. } => false,
         }
     }
 
@@ -348,6 +401,8 @@ impl Target {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Conclave { .. } => "conclave",
+            Self::Janus { .. } => "janus",
+            Self::Whip { .. } => "whip",
         }
     }
 
@@ -370,6 +425,10 @@ impl Target {
                 seat,
                 now,
             )?)),
+            Self::Janus { room, .. } => Ok(Box::new(janus::Conversation::new(*room, seat)?)),
+            Self::Whip { endpoints, .. } => {
+                Ok(Box::new(whip::Conversation::new(endpoints.clone(), seat)?))
+            }
         }
     }
 }

@@ -12,12 +12,15 @@ use str0m::{
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     channel::ChannelId,
     format::{Codec as RtpCodec, PayloadParams},
-    media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer},
+    media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer},
     net::{Protocol, Receive},
     rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc},
 };
 
-use crate::target::Sections;
+use crate::{
+    measure::wire::{Meaning, WireKind},
+    target::Sections,
+};
 
 /// The names of simulcast layers, low to high (RFC 8851).
 const RIDS: [&str; 3] = ["q", "h", "f"];
@@ -325,6 +328,25 @@ impl Peer {
             .ext_vals(extensions),
         );
         Ok(())
+    }
+
+    /// What a payload type of this connection stands for.
+    pub fn meaning(&self, payload_type: u8) -> Option<Meaning> {
+        let matches = |pt: Pt| *pt == payload_type;
+        self.rtc.codec_config().params().iter().find_map(|params| {
+            let spec = params.spec();
+            let kind = if params.resend().is_some_and(matches) {
+                WireKind::Retransmission
+            } else if !matches(params.pt()) {
+                return None;
+            } else if spec.codec.is_audio() {
+                WireKind::Audio
+            } else {
+                WireKind::Video
+            };
+            let clock_rate = spec.clock_rate.get();
+            Some(Meaning { kind, clock_rate })
+        })
     }
 
     /// Asks the sender of a received stream for a key frame (RFC 4585 §6.3.1).

@@ -9,6 +9,7 @@ use crate::{
     measure::{
         decoding::{Decoding, Picture, Shown},
         frame::{Opened, StreamKey},
+        tally::LostPackets,
     },
     media::{
         recording::is_vp8_key_frame,
@@ -33,6 +34,7 @@ impl Sequence {
 
 #[derive(Debug)]
 struct Stream {
+    is_video: bool,
     sequence: Sequence,
     assembler: Assembler,
     decoding: Decoding,
@@ -64,6 +66,7 @@ impl Receiver {
         let number = packet.sequence;
         let slot = packet.stream;
         let stream = self.streams.entry(slot).or_insert_with(|| Stream {
+            is_video: packet.is_video(),
             sequence: Sequence {
                 first: number,
                 last: number,
@@ -97,12 +100,18 @@ impl Receiver {
         }
     }
 
-    /// Packets that never came, counted by the gaps in the sequence numbers.
-    pub fn lost(&self) -> u64 {
-        self.streams
-            .values()
-            .map(|stream| stream.sequence.lost())
-            .sum()
+    /// Packets that never came, sent again or not, by the gaps in the sequence numbers.
+    pub fn lost(&self) -> LostPackets {
+        let mut lost = LostPackets::default();
+        for stream in self.streams.values() {
+            let count = if stream.is_video {
+                &mut lost.video
+            } else {
+                &mut lost.audio
+            };
+            *count += stream.sequence.lost();
+        }
+        lost
     }
 }
 
@@ -239,7 +248,7 @@ mod tests {
         }
         let opened = rig.receive(last).unwrap().unwrap();
         assert_eq!((opened.counter, opened.is_key_frame), (0, true));
-        assert_eq!((opened.stamp, rig.receiver.lost()), (None, 0));
+        assert_eq!((opened.stamp, rig.receiver.lost().sum()), (None, 0));
     }
 
     #[test]
@@ -255,7 +264,7 @@ mod tests {
             .map(|opened| opened.unwrap().counter)
             .collect();
         assert_eq!(opened, [1]);
-        assert_eq!(rig.receiver.lost(), 1);
+        assert_eq!(rig.receiver.lost().sum(), 1);
     }
 
     #[test]

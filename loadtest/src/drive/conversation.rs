@@ -1,10 +1,14 @@
 //! How one bot's messages travel: over a WebSocket, or in single HTTP requests.
 
-use std::{future::pending, net::IpAddr};
+use std::{
+    future::pending,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
     sync::mpsc,
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
@@ -19,7 +23,10 @@ use super::{
     http::{self, HttpError},
     server::ServerAddress,
 };
-use crate::target::{HttpRequest, Input, Transport};
+use crate::{
+    impair::household::Household,
+    target::{HttpRequest, Input, Transport},
+};
 
 /// The way to the server.
 pub(super) struct Conversation {
@@ -33,10 +40,11 @@ impl Conversation {
     pub(super) async fn open(
         server: &ServerAddress,
         transport: &Transport,
+        household: Option<&Household>,
     ) -> Result<(Self, IpAddr), DriveError> {
         let (socket, local) = match transport {
             Transport::WebSocket { url, subprotocol } => {
-                let stream = TcpStream::connect(server.host_and_port())
+                let stream = connect(server, household)
                     .await
                     .map_err(DriveError::Connect)?;
                 stream.set_nodelay(true).map_err(DriveError::Connect)?;
@@ -108,13 +116,28 @@ impl Conversation {
     }
 }
 
-/// The address of this machine that a server sees.
-async fn facing(server: &ServerAddress) -> std::io::Result<IpAddr> {
-    let (host, port) = server.host_and_port();
-    let target = tokio::net::lookup_host((host, port))
+/// Connects to a server, from a household if the bot lives in one.
+async fn connect(server: &ServerAddress, household: Option<&Household>) -> io::Result<TcpStream> {
+    let Some(household) = household else {
+        return TcpStream::connect(server.host_and_port()).await;
+    };
+    let target = lookup(server).await?;
+    let socket = household
+        .within(TcpSocket::new_v4)
+        .map_err(io::Error::other)??;
+    socket.connect(target).await
+}
+
+async fn lookup(server: &ServerAddress) -> io::Result<SocketAddr> {
+    tokio::net::lookup_host(server.host_and_port())
         .await?
         .next()
-        .ok_or_else(|| std::io::Error::other("the host has no address"))?;
+        .ok_or_else(|| io::Error::other("the host has no address"))
+}
+
+/// The address of this machine that a server sees.
+async fn facing(server: &ServerAddress) -> io::Result<IpAddr> {
+    let target = lookup(server).await?;
     let any: IpAddr = if target.is_ipv4() {
         std::net::Ipv4Addr::UNSPECIFIED.into()
     } else {

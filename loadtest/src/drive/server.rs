@@ -1,6 +1,6 @@
 //! Where the server is.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use hyper::Uri;
 
@@ -58,6 +58,12 @@ impl ServerAddress {
         (&self.host, self.port)
     }
 
+    /// Whether only this machine itself, in its own network, can reach it.
+    pub fn is_loopback(&self) -> bool {
+        let address: Option<IpAddr> = self.host.parse().ok();
+        self.host == "localhost" || address.is_some_and(|address| address.is_loopback())
+    }
+
     /// The URL of the WebSocket.
     pub fn websocket(&self) -> String {
         self.url("ws", "/ws")
@@ -86,6 +92,16 @@ mod tests {
         let address: ServerAddress = "http://[::1]/calls".parse().unwrap();
         assert_eq!(address.websocket(), "ws://[::1]:80/calls/ws");
         assert_eq!(address.host_and_port(), ("::1", 80));
+
+        for (text, loopback) in [
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://10.78.0.1:8080", false),
+        ] {
+            let address: ServerAddress = text.parse().unwrap();
+            assert_eq!(address.is_loopback(), loopback, "{text}");
+        }
 
         for text in ["localhost:8080", "ftp://localhost", "", "http://x/?a=b"] {
             let refused = text.parse::<ServerAddress>();

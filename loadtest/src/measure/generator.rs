@@ -170,7 +170,7 @@ impl Watch {
 /// system does not tell.
 pub fn dropped_by_kernel(ports: &[u16]) -> Option<u64> {
     let mut total = 0;
-    for path in ["/proc/self/net/udp", "/proc/self/net/udp6"] {
+    for path in ["/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"] {
         match fs::read_to_string(path) {
             Ok(table) => total += drops(&table, ports)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -1,113 +1,129 @@
-//! What the kernel says of a process on this machine, in `/proc` (proc(5)).
+//! What a process on this machine has used, as the kernel tells in `/proc` (proc(5)): the
+//! cost of any server that runs beside the load test, whatever it says of itself.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    time::Duration,
-};
+use std::{collections::BTreeMap, ffi::OsString, fs, io, path::PathBuf, time::Duration};
 
-use rustix::param::clock_ticks_per_second;
+use rustix::param::{clock_ticks_per_second, page_size};
 
-/// Why nothing is known of a process.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessUnknown {
-    /// It is not there, or not for us to see.
-    #[error("/proc/{pid}/{file} cannot be read: {error}")]
+/// Why the use of a process is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProcessError {
+    /// There is no such process.
+    #[error(
+        "no process {0} on this machine: give the number of the server's, by the process namespace of the load test"
+    )]
+    Gone(u32),
+    /// The kernel does not tell.
+    #[error("{path} cannot be read: {reason}")]
     Unreadable {
-        /// Which process.
-        pid: u32,
-        /// What was looked for.
-        file: &'static str,
-        /// What the system said.
-        error: io::Error,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
-    /// It does not look as it should.
-    #[error("/proc/{pid}/{file} is not as expected")]
-    Unexpected {
-        /// Which process.
-        pid: u32,
-        /// What was looked for.
-        file: &'static str,
-    },
+    /// The kernel tells something else than it is known to.
+    #[error("{0} is not as proc(5) has it")]
+    Strange(PathBuf),
 }
 
-/// What a process had used up, and what it held, at one moment.
+/// What processes have used by one moment, and what they hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ProcessSample {
-    /// CPU time in user mode, of all its threads; the kernel tells it in ticks of 10 ms.
+pub struct ProcessUse {
+    /// CPU time in their own code, of all threads, also of those that have ended.
     pub user: Duration,
-    /// CPU time in the kernel, likewise.
+    /// CPU time in the kernel.
     pub system: Duration,
-    /// Context switches of the threads that it has now, wished for or not.
-    pub context_switches: u64,
-    /// Resident memory.
-    pub memory_bytes: u64,
-    /// Open file descriptors.
-    pub file_descriptors: u64,
+    /// Memory in RAM, shared pages included.
+    pub resident_bytes: u64,
     /// Threads.
     pub threads: u64,
+    /// Open files and sockets; none when the processes are another user's.
+    pub files: Option<u64>,
+    /// How often their threads that live gave up a core or had to.
+    pub context_switches: u64,
 }
 
-impl ProcessSample {
-    /// Of this process.
-    pub fn of(pid: u32) -> Result<Self, ProcessUnknown> {
-        let read = |file: &'static str| {
-            fs::read_to_string(format!("/proc/{pid}/{file}"))
-                .map_err(|error| ProcessUnknown::Unreadable { pid, file, error })
+impl ProcessUse {
+    /// Reads the use of processes, added up: a server may have several.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one of them is gone, or where there is no `/proc`.
+    pub fn of(processes: &[u32]) -> Result<Self, ProcessError> {
+        let mut sum = Self {
+            files: Some(0),
+            ..Self::default()
         };
-        let list = |file: &'static str| {
-            fs::read_dir(format!("/proc/{pid}/{file}"))
-                .map_err(|error| ProcessUnknown::Unreadable { pid, file, error })
-        };
-        let unexpected = |file| ProcessUnknown::Unexpected { pid, file };
-        let stat = read("stat")?;
-        let (user, system) = cpu_ticks(&stat).ok_or_else(|| unexpected("stat"))?;
-        let status = read("status")?;
-        let kibibytes = field(&status, "VmRSS").ok_or_else(|| unexpected("status"))?;
-        // A thread that ends meanwhile has no status any more.
-        let context_switches = list("task")?
+        for process in processes {
+            let one = Self::of_one(*process)?;
+            sum.user += one.user;
+            sum.system += one.system;
+            sum.resident_bytes += one.resident_bytes;
+            sum.threads += one.threads;
+            sum.files = sum.files.zip(one.files).map(|(a, b)| a + b);
+            sum.context_switches += one.context_switches;
+        }
+        Ok(sum)
+    }
+
+    fn of_one(process: u32) -> Result<Self, ProcessError> {
+        let folder = PathBuf::from(format!("/proc/{process}"));
+        let path = folder.join("stat");
+        let text = read(process, path.clone())?;
+        let mut found = Self::parse(&text).ok_or(ProcessError::Strange(path))?;
+        found.files = fs::read_dir(folder.join("fd"))
+            .ok()
+            .map(|files| files.count() as u64);
+        let tasks = folder.join("task");
+        let threads = fs::read_dir(&tasks).map_err(|error| unreadable(process, tasks, &error))?;
+        // One that ends meanwhile is not counted.
+        found.context_switches = threads
             .flatten()
-            .filter_map(|task| fs::read_to_string(task.path().join("status")).ok())
-            .map(|status| {
-                let count = |name| field(&status, name).unwrap_or_default();
-                count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches")
-            })
+            .filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok())
+            .map(|status| switches(&status))
             .sum();
-        let time = |ticks: u64| {
-            Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second().max(1) as f64)
-        };
-        Ok(Self {
-            user: time(user),
-            system: time(system),
-            context_switches,
-            memory_bytes: kibibytes * 1_024,
-            file_descriptors: list("fd")?.count() as u64,
-            threads: field(&status, "Threads").ok_or_else(|| unexpected("status"))?,
+        Ok(found)
+    }
+
+    /// Reads the line of `/proc/PID/stat`. Its second field is a name in parentheses, which
+    /// may hold anything.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, rest) = line.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // By their numbers in proc(5), of which the first after the name is 3.
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        let ticks =
+            |ticks: u64| Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64);
+        Some(Self {
+            user: ticks(field(14)?),
+            system: ticks(field(15)?),
+            threads: field(20)?,
+            resident_bytes: field(24)? * page_size() as u64,
+            files: None,
+            context_switches: 0,
         })
     }
 
-    /// CPU time, user and system.
+    /// CPU time, in their own code and in the kernel.
     pub fn cpu(&self) -> Duration {
         self.user + self.system
     }
 }
 
-/// The CPU time of a process, to the nanosecond, from look to look. What a thread used
+/// The CPU time of processes, to the nanosecond, from look to look. What a thread used
 /// between the last look and its end is missed.
 #[derive(Debug)]
 pub struct CpuWatch {
-    pid: u32,
+    processes: Vec<u32>,
     /// By thread, in nanoseconds.
     before: BTreeMap<OsString, u64>,
 }
 
 impl CpuWatch {
     /// Begins now; nothing is missed of threads that come later.
-    pub fn new(pid: u32) -> Self {
+    pub fn new(processes: Vec<u32>) -> Self {
         let mut watch = Self {
-            pid,
+            processes,
             before: BTreeMap::new(),
         };
         watch.spent();
@@ -116,7 +132,8 @@ impl CpuWatch {
 
     /// CPU time since the last look; none when the system does not tell.
     pub fn spent(&mut self) -> Option<Duration> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).ok()?;
+        let threads = |process| fs::read_dir(format!("/proc/{process}/task"));
+        let tasks = self.processes.iter().flat_map(threads).flatten();
         let now: BTreeMap<OsString, u64> = tasks
             .flatten()
             .filter_map(|task| {
@@ -135,175 +152,99 @@ impl CpuWatch {
     }
 }
 
-/// The fields `utime` and `stime`: the 12th and 13th after the name, which may contain
-/// blanks and parentheses itself.
-fn cpu_ticks(stat: &str) -> Option<(u64, u64)> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+fn read(process: u32, path: PathBuf) -> Result<String, ProcessError> {
+    fs::read_to_string(&path).map_err(|error| unreadable(process, path, &error))
 }
 
-/// A number in a table of names and values.
-fn field(status: &str, name: &str) -> Option<u64> {
-    let value = status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    value.split_whitespace().next()?.parse().ok()
-}
-
-/// The process on this machine that listens on a TCP port of this address. None when it is
-/// not ours to see, when the address is another machine's, or when several share the
-/// socket.
-pub fn listener(address: IpAddr, port: u16) -> Option<u32> {
-    // Only an address of one's own can be bound.
-    UdpSocket::bind((address, 0)).ok()?;
-    let inodes: Vec<String> = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| listening_inodes(&table, address, port))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let mut owners = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let mut descriptors = fs::read_dir(entry.path().join("fd")).ok()?.flatten();
-        let owns = descriptors.any(|descriptor| {
-            fs::read_link(descriptor.path()).is_ok_and(|link| {
-                let link = link.to_string_lossy();
-                inodes.iter().any(|inode| *inode == link)
-            })
-        });
-        owns.then_some(pid)
-    });
-    let owner = owners.next()?;
-    owners.next().is_none().then_some(owner)
-}
-
-/// Reads the kernel's table: the second column is the local address in hexadecimal, the
-/// fourth the state, the tenth the inode.
-fn listening_inodes(table: &str, address: IpAddr, port: u16) -> Vec<u64> {
-    const LISTEN: &str = "0A";
-    let row = |line: &str| {
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        let (local, local_port) = columns.get(1)?.split_once(':')?;
-        let local = hexadecimal_address(local)?;
-        let ours = local.is_unspecified() || local == address;
-        let port_matches = u16::from_str_radix(local_port, 16) == Ok(port);
-        (ours && port_matches && *columns.get(3)? == LISTEN)
-            .then(|| columns.get(9)?.parse().ok())
-            .flatten()
-    };
-    table.lines().skip(1).filter_map(row).collect()
-}
-
-/// The kernel writes addresses as words in the byte order of the machine.
-fn hexadecimal_address(text: &str) -> Option<IpAddr> {
-    let words: Vec<[u8; 4]> = (0..text.len() / 8)
-        .map(|word| {
-            let word = u32::from_str_radix(text.get(word * 8..word * 8 + 8)?, 16).ok()?;
-            Some(word.to_ne_bytes())
-        })
-        .collect::<Option<_>>()?;
-    match words[..] {
-        [word] => Some(Ipv4Addr::from(word).into()),
-        [a, b, c, d] => {
-            let bytes: [u8; 16] = [a, b, c, d].concat().try_into().ok()?;
-            Some(Ipv6Addr::from(bytes).to_canonical())
-        }
-        _ => None,
+fn unreadable(process: u32, path: PathBuf, error: &io::Error) -> ProcessError {
+    if error.kind() == io::ErrorKind::NotFound && PathBuf::from("/proc/self").exists() {
+        return ProcessError::Gone(process);
     }
+    let reason = error.to_string();
+    ProcessError::Unreadable { path, reason }
+}
+
+/// Adds up both kinds of context switches in `/proc/PID/task/TID/status`.
+fn switches(status: &str) -> u64 {
+    status
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.ends_with("voluntary_ctxt_switches"))
+        .filter_map(|(_, count)| count.trim().parse::<u64>().ok())
+        .sum()
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests {
-    use std::{
-        net::TcpListener,
-        process, thread,
-        time::{Duration, Instant},
-    };
+    use std::{process, time::Instant};
 
     use super::*;
 
     #[test]
-    fn what_this_process_does_shows() {
-        let before = ProcessSample::of(process::id()).unwrap();
-        let held: Vec<_> = (0..50)
-            .map(|_| fs::File::open("/proc/self/status").unwrap())
-            .collect();
-        let memory = vec![1_u8; 64 << 20];
-        let mut watch = CpuWatch::new(process::id());
-        let until = Instant::now() + Duration::from_millis(200);
-        while Instant::now() < until {
-            std::hint::black_box(&memory);
+    fn this_process_is_seen_to_work() {
+        let before = ProcessUse::of(&[process::id()]).unwrap();
+        let mut watch = CpuWatch::new(vec![process::id()]);
+        let begin = Instant::now();
+        let mut sum = 0_u64;
+        while begin.elapsed() < Duration::from_millis(300) {
+            sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        assert!(watch.spent().unwrap() >= Duration::from_millis(50));
-        let slept = thread::spawn(|| {
-            for _ in 0..100 {
-                thread::sleep(Duration::from_millis(1));
-            }
-            ProcessSample::of(process::id()).unwrap()
-        });
-        let after = slept.join().unwrap();
-        // Other tests of this process run beside it: they only add to these.
-        assert!(after.file_descriptors >= 50);
-        assert!(after.memory_bytes >= 64 << 20);
-        assert!(after.cpu() - before.cpu() >= Duration::from_millis(50));
-        assert!(after.context_switches >= before.context_switches + 100);
-        assert!(after.threads >= 2);
-        drop(held);
+        let after = ProcessUse::of(&[process::id()]).unwrap();
+        // Other tests may work at the same time, and others may hold the core.
+        for used in [after.cpu() - before.cpu(), watch.spent().unwrap()] {
+            assert!(used >= Duration::from_millis(50), "{used:?}");
+        }
+        assert!(after.resident_bytes > 1 << 20, "{after:?}");
+        assert!(after.threads >= 1 && after.files > Some(2), "{after:?}");
+        assert!(after.context_switches > 0, "{after:?}");
     }
 
     #[test]
     fn a_thread_that_ends_takes_nothing_back() {
-        let mut watch = CpuWatch::new(process::id());
+        let mut watch = CpuWatch::new(vec![process::id()]);
         watch.before.insert("ended".into(), u64::MAX);
         assert!(watch.spent().unwrap() < Duration::from_secs(60));
+        let mut nobody = CpuWatch::new(vec![u32::MAX]);
+        assert_eq!(nobody.spent(), None);
+    }
+
+    #[test]
+    fn several_processes_are_added_up() {
+        let one = ProcessUse::of(&[process::id()]).unwrap();
+        let twice = ProcessUse::of(&[process::id(), process::id()]).unwrap();
+        assert!(twice.resident_bytes > one.resident_bytes * 3 / 2);
+        assert!(twice.cpu() >= one.cpu() * 2);
+    }
+
+    #[test]
+    fn a_name_cannot_lead_astray() {
+        let line = "7 (a) b (c) R) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 9 9 20 0 4 0 12345 9000000 321 1844 1 1";
+        let found = ProcessUse::parse(line).unwrap();
+        let tick = Duration::from_secs(1) / clock_ticks_per_second() as u32;
+        assert_eq!((found.user, found.system), (250 * tick, 50 * tick));
+        assert_eq!(
+            (found.threads, found.resident_bytes),
+            (4, 321 * page_size() as u64)
+        );
+        for line in [
+            "",
+            "7 (a",
+            "7 (a) S 1 7",
+            "7 (a) S 1 7 7 0 -1 0 0 0 0 0 x y 0 0 0 0 4 0 1 1 1",
+        ] {
+            assert_eq!(ProcessUse::parse(line), None, "{line}");
+        }
     }
 
     #[test]
     fn a_process_that_is_not_there_is_named() {
-        // Above the largest number of a process.
-        let error = ProcessSample::of(1 << 30).unwrap_err();
-        assert!(error.to_string().contains("/proc/1073741824/stat"));
+        let gone = ProcessUse::of(&[process::id(), u32::MAX]);
+        assert_eq!(gone, Err(ProcessError::Gone(u32::MAX)));
     }
 
     #[test]
-    fn times_are_found_behind_any_name() {
-        let stat = "4711 (a) b (c)) S 1 4711 4711 0 -1 4194560 955 0 0 0 12 34 5 6 20 0 9 0 1";
-        assert_eq!(cpu_ticks(stat), Some((12, 34)));
-        assert_eq!(cpu_ticks("4711 (a) S 1"), None);
-    }
-
-    #[test]
-    fn the_owner_of_a_listening_socket_is_found() {
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let here = Ipv4Addr::LOCALHOST.into();
-        assert_eq!(listener(here, port), Some(process::id()));
-        // A documentation address (RFC 5737) is not of this machine.
-        let there = Ipv4Addr::new(192, 0, 2, 1).into();
-        assert_eq!(listener(there, port), None);
-        drop(socket);
-        assert_eq!(listener(here, port), None);
-    }
-
-    #[test]
-    fn only_listening_sockets_of_the_address_count() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3060 1
-   1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 3061 1
-   2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3062 1
-   3: 0200000A:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3063 1
-   4: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3064 1
-";
-        let found = listening_inodes(table, Ipv4Addr::LOCALHOST.into(), 8_080);
-        assert_eq!(found, [3_060, 3_062]);
-        let mapped = "0000000000000000FFFF00000100007F";
-        let any = "00000000000000000000000000000000";
-        assert_eq!(
-            hexadecimal_address(mapped),
-            Some(Ipv4Addr::LOCALHOST.into())
-        );
-        assert!(hexadecimal_address(any).unwrap().is_unspecified());
+    fn both_kinds_of_switches_count() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t15\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(switches(status), 18);
     }
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    process::{self, CpuWatch, ProcessSample},
+    listening::listener,
+    process::{CpuWatch, ProcessError, ProcessUse},
     syscalls::SyscallCount,
 };
 use crate::{
@@ -27,41 +28,30 @@ pub enum CostUnknown {
     /// Nobody looked.
     #[error("/metrics was not read")]
     NotAsked,
-    /// Its process cannot be looked at.
-    #[error("{0}")]
-    Process(String),
+    /// The system does not tell.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// Nobody said which process it is.
     #[error("the server's process is not known: give its number with --server-pid if it runs here")]
     NoProcess,
 }
 
-/// Which process the server is.
+/// Who tells first of the server's CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerProcess {
-    /// The user said so: the kernel tells of its CPU time.
-    Given(u32),
-    /// It was found by its listening socket: its own page tells of its CPU time, which is
-    /// finer.
-    Found(u32),
-    /// It runs elsewhere, or cannot be told.
-    Unknown,
-}
-
-impl ServerProcess {
-    /// Its number.
-    pub fn pid(self) -> Option<u32> {
-        match self {
-            Self::Given(pid) | Self::Found(pid) => Some(pid),
-            Self::Unknown => None,
-        }
-    }
+enum First {
+    /// The kernel: the user named the processes.
+    Kernel,
+    /// Its own page, which is finer.
+    Page,
 }
 
 /// One that looks at the server.
 #[derive(Debug, Clone)]
 pub struct Observer {
     address: ServerAddress,
-    process: ServerProcess,
+    /// None if it runs elsewhere, or cannot be told.
+    processes: Vec<u32>,
+    first: First,
 }
 
 /// The server at one moment.
@@ -72,20 +62,21 @@ pub struct ServerSample {
     /// Its own page.
     pub page: Result<Page, CostUnknown>,
     /// What the kernel says of it.
-    pub process: Result<ProcessSample, CostUnknown>,
+    pub used: Result<ProcessUse, CostUnknown>,
 }
 
 impl Observer {
-    /// Of the server at this address; of the process that listens there, if it is on this
-    /// machine and no other is given.
-    pub fn new(address: &ServerAddress, given: Option<u32>) -> Self {
-        let process = match given {
-            Some(pid) => ServerProcess::Given(pid),
-            None => found(address).map_or(ServerProcess::Unknown, ServerProcess::Found),
+    /// Of the server at this address, and of its processes if they are given; else of the
+    /// one that listens there, if it is of this machine.
+    pub fn new(address: &ServerAddress, given: &[u32]) -> Self {
+        let (processes, first) = match given {
+            [] => (found(address).into_iter().collect(), First::Page),
+            given => (given.to_vec(), First::Kernel),
         };
         Self {
             address: address.clone(),
-            process,
+            processes,
+            first,
         }
     }
 
@@ -101,31 +92,29 @@ impl Observer {
         }
     }
 
-    /// Looks at the process only, which costs the server nothing.
+    /// Looks at the processes only, which costs the server nothing.
     pub fn glance(&self) -> ServerSample {
-        let process = match self.process.pid() {
-            Some(pid) => {
-                ProcessSample::of(pid).map_err(|error| CostUnknown::Process(error.to_string()))
-            }
-            None => Err(CostUnknown::NoProcess),
+        let used = match &self.processes[..] {
+            [] => Err(CostUnknown::NoProcess),
+            processes => ProcessUse::of(processes).map_err(CostUnknown::from),
         };
         ServerSample {
             at: Instant::now(),
             page: Err(CostUnknown::NotAsked),
-            process,
+            used,
         }
     }
 
-    /// Watches the CPU time of the process, if it can be seen.
+    /// Watches the CPU time of the processes, if they can be seen.
     pub fn watch_cpu(&self) -> Option<CpuWatch> {
-        self.process.pid().map(CpuWatch::new)
+        (!self.processes.is_empty()).then(|| CpuWatch::new(self.processes.clone()))
     }
 
     /// Begins to count its system calls.
     pub fn count_syscalls(&self) -> Known<SyscallCount> {
-        match self.process.pid() {
-            Some(pid) => SyscallCount::begin(pid).into(),
-            None => Known::no(CostUnknown::NoProcess.to_string()),
+        match &self.processes[..] {
+            [] => Known::no(CostUnknown::NoProcess.to_string()),
+            processes => SyscallCount::begin(processes).into(),
         }
     }
 }
@@ -133,7 +122,7 @@ impl Observer {
 fn found(address: &ServerAddress) -> Option<u32> {
     let (host, port) = address.host_and_port();
     let mut addresses = (host, port).to_socket_addrs().ok()?;
-    addresses.find_map(|address| process::listener(address.ip(), address.port()))
+    addresses.find_map(|address| listener(address.ip(), address.port()))
 }
 
 /// What a page of Prometheus' text format says of a server.
@@ -206,7 +195,7 @@ pub struct Span<'a> {
     pub begin: &'a ServerSample,
     /// When it ended.
     pub end: &'a ServerSample,
-    /// Which process it is.
+    /// Who looked.
     pub observer: &'a Observer,
 }
 
@@ -230,21 +219,21 @@ impl Span<'_> {
         Ok(at(self.end)? - at(self.begin)?)
     }
 
-    fn processes(&self) -> Result<(ProcessSample, ProcessSample), CostUnknown> {
-        let at = |sample: &ServerSample| sample.process.clone();
+    fn used(&self) -> Result<(ProcessUse, ProcessUse), CostUnknown> {
+        let at = |sample: &ServerSample| sample.used.clone();
         Ok((at(self.begin)?, at(self.end)?))
     }
 
     fn cpu_by_kernel(&self) -> Result<Cpu, CostUnknown> {
-        let (begin, end) = self.processes()?;
+        let (begin, end) = self.used()?;
         let seconds =
-            |of: fn(&ProcessSample) -> Duration| of(&end).saturating_sub(of(&begin)).as_secs_f64();
-        let pid = self.observer.process.pid().ok_or(CostUnknown::NoProcess)?;
+            |of: fn(&ProcessUse) -> Duration| of(&end).saturating_sub(of(&begin)).as_secs_f64();
+        let pids = self.observer.processes.clone();
         Ok(Cpu {
-            source: CostSource::Proc { pid },
-            seconds: seconds(ProcessSample::cpu),
-            user: Known::Yes(seconds(|sample| sample.user)),
-            system: Known::Yes(seconds(|sample| sample.system)),
+            source: CostSource::Proc { pids },
+            seconds: seconds(ProcessUse::cpu),
+            user: Known::Yes(seconds(|used| used.user)),
+            system: Known::Yes(seconds(|used| used.system)),
         })
     }
 
@@ -258,13 +247,13 @@ impl Span<'_> {
         })
     }
 
-    /// The kernel for a process that was given, else the server, else the kernel; or why
-    /// neither tells.
     fn cpu(&self) -> Result<Cpu, CostUnknown> {
-        match self.observer.process {
-            ServerProcess::Given(_) => self.cpu_by_kernel(),
-            ServerProcess::Found(_) => self.cpu_by_page().or_else(|_| self.cpu_by_kernel()),
-            ServerProcess::Unknown => self.cpu_by_page(),
+        match self.observer.first {
+            First::Kernel => self.cpu_by_kernel(),
+            // Why the page says nothing tells more than why the kernel does not either.
+            First::Page => self
+                .cpu_by_page()
+                .or_else(|reason| self.cpu_by_kernel().map_err(|_| reason)),
         }
     }
 
@@ -285,9 +274,9 @@ impl Span<'_> {
             Known::of(each, "no packet was forwarded within the measured window")
         };
         let micros = |of: &Known<f64>| of.clone().and_then(|seconds| by_packets(seconds * 1e6));
-        let processes = self.processes();
-        let by_process = |of: &dyn Fn(&ProcessSample, &ProcessSample) -> f64| {
-            Known::from(processes.clone().map(|(begin, end)| of(&begin, &end)))
+        let used = self.used();
+        let by_kernel = |of: &dyn Fn(&ProcessUse, &ProcessUse) -> f64| {
+            Known::from(used.clone().map(|(begin, end)| of(&begin, &end)))
         };
         let memory = |sample: &ServerSample| memory(sample);
         Known::Yes(Server {
@@ -314,7 +303,7 @@ impl Span<'_> {
             syscalls_per_packet: work
                 .syscalls_per_second
                 .and_then(|each_second| by_packets(each_second * seconds)),
-            context_switches_per_second: by_process(&|begin, end| {
+            context_switches_per_second: by_kernel(&|begin, end| {
                 let switches = end.context_switches.saturating_sub(begin.context_switches);
                 switches as f64 / seconds
             }),
@@ -326,7 +315,7 @@ impl Span<'_> {
                 })
             }),
             file_descriptors: file_descriptors(self.end).map(|count| count as u64),
-            threads: by_process(&|_, end| end.threads as f64).map(|count| count as u64),
+            threads: by_kernel(&|_, end| end.threads as f64).map(|count| count as u64),
         })
     }
 }
@@ -343,7 +332,7 @@ pub fn cpu_cores(begin: &ServerSample, end: &ServerSample) -> Option<f64> {
 pub fn memory(sample: &ServerSample) -> Known<f64> {
     held(
         sample,
-        |process| process.memory_bytes,
+        |used| Some(used.resident_bytes),
         |page| page.memory_bytes,
         "process_resident_memory_bytes",
     )
@@ -353,7 +342,7 @@ pub fn memory(sample: &ServerSample) -> Known<f64> {
 pub fn file_descriptors(sample: &ServerSample) -> Known<f64> {
     held(
         sample,
-        |process| process.file_descriptors,
+        |used| used.files,
         |page| page.file_descriptors,
         "process_open_fds",
     )
@@ -361,21 +350,19 @@ pub fn file_descriptors(sample: &ServerSample) -> Known<f64> {
 
 /// Threads, by the kernel.
 pub fn threads(sample: &ServerSample) -> Known<f64> {
-    sample
-        .process
-        .clone()
-        .map(|process| process.threads as f64)
-        .into()
+    sample.used.clone().map(|used| used.threads as f64).into()
 }
 
 fn held(
     sample: &ServerSample,
-    by_kernel: fn(&ProcessSample) -> u64,
+    by_kernel: fn(&ProcessUse) -> Option<u64>,
     by_page: fn(&Page) -> Option<f64>,
     name: &'static str,
 ) -> Known<f64> {
-    if let Ok(process) = &sample.process {
-        return Known::Yes(by_kernel(process) as f64);
+    if let Ok(used) = &sample.used
+        && let Some(held) = by_kernel(used)
+    {
+        return Known::Yes(held as f64);
     }
     let page = sample.page.as_ref().map_err(Clone::clone);
     page.and_then(|page| by_page(page).ok_or(CostUnknown::Missing(name)))

@@ -25,7 +25,7 @@ pub enum SyscallsUnknown {
     Stuck,
 }
 
-/// Counts the system calls of a process, threads that it makes meanwhile included. The
+/// Counts the system calls of processes, threads that they make meanwhile included. The
 /// kernel goes a longer way into each call while this is so.
 #[derive(Debug)]
 pub struct SyscallCount {
@@ -44,10 +44,11 @@ struct Counted {
 
 impl SyscallCount {
     /// Begins to count.
-    pub fn begin(pid: u32) -> Result<Self, SyscallsUnknown> {
+    pub fn begin(processes: &[u32]) -> Result<Self, SyscallsUnknown> {
+        let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
         let mut perf = Command::new("perf")
             .args(["stat", "-x", ",", "-I", INTERVAL_MS, "-e", EVENT, "-p"])
-            .arg(pid.to_string())
+            .arg(processes.join(","))
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

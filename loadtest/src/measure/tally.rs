@@ -76,6 +76,29 @@ impl Unopened {
     }
 }
 
+/// RTP packets that never came, by the gaps in their sequence numbers, after what was
+/// sent again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LostPackets {
+    /// With sound.
+    pub audio: u64,
+    /// With pictures.
+    pub video: u64,
+}
+
+impl LostPackets {
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.audio + self.video
+    }
+
+    /// Adds what another lost.
+    pub fn add(&mut self, other: &Self) {
+        self.audio += other.audio;
+        self.video += other.video;
+    }
+}
+
 /// One bot's numbers. Those of the window are of frames that were due within it, and of
 /// packets that came within it.
 #[derive(Debug)]
@@ -97,8 +120,8 @@ pub struct Tally {
     pub payload_bytes: u64,
     /// RTP packets received over the whole run.
     pub packets_total: u64,
-    /// RTP packets that never came, by their sequence numbers, over the whole run.
-    pub packets_lost: u64,
+    /// RTP packets that never came, over the whole run.
+    pub packets_lost: LostPackets,
     /// Frames opened of the window.
     pub frames_opened: u64,
     /// Frames opened over the whole run.
@@ -141,7 +164,7 @@ impl Tally {
             packets: 0,
             payload_bytes: 0,
             packets_total: 0,
-            packets_lost: 0,
+            packets_lost: LostPackets::default(),
             frames_opened: 0,
             frames_opened_total: 0,
             opened: HashMap::new(),
@@ -200,9 +223,9 @@ impl Tally {
 
     fn hand_over(&mut self, now: Instant) {
         let window = &self.measurement.window;
-        let more_lost = self.packets_lost as i64 - self.lost_before as i64;
-        self.lost_before = self.packets_lost;
-        self.batch.bot.more_lost = more_lost;
+        let lost = self.packets_lost.sum();
+        self.batch.bot.more_lost = lost as i64 - self.lost_before as i64;
+        self.lost_before = lost;
         let stood = self.viewing.stands_still(self.second_ends.min(now));
         self.batch.bot.is_frozen = self.viewing.take_freeze() | stood;
         let current = window.second(now);

@@ -43,6 +43,17 @@ pub enum Direction {
     Both,
 }
 
+impl Direction {
+    /// In words.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Up => "from bots",
+            Self::Down => "to bots",
+            Self::Both => "both ways",
+        }
+    }
+}
+
 /// What the impaired links did to packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkCounts {

@@ -6,17 +6,26 @@ use serde::{Deserialize, Serialize};
 /// A figure or a group of them, or why it could not be had. In JSON it is the figure
 /// itself, or an object with nothing but `unknown`, the reason. So nobody takes what was
 /// not measured for zero.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
 pub enum Known<T> {
     /// It could not be had.
+    #[schemars(with = "Unknown")]
     No {
         /// Why, for people.
         unknown: String,
     },
     /// It was measured.
     Yes(T),
+}
+
+/// Why something could not be had. (Names it once in the schema.)
+#[derive(JsonSchema)]
+struct Unknown {
+    /// Why, for people.
+    #[expect(dead_code, reason = "only its name and its kind count")]
+    unknown: String,
 }
 
 impl<T> Known<T> {

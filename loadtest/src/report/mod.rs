@@ -4,40 +4,54 @@
 //! The structs are plain data, which others fill. Units are in the names of the fields,
 //! and what could not be measured says why ([`Known`]).
 
+mod ab;
 mod bandwidth;
+mod compare;
 mod encryption;
 mod fanout;
 mod faults;
+mod figure;
 mod generator;
+pub mod html;
 mod join;
 mod known;
 mod loss;
+mod reading;
 mod run;
 #[cfg(test)]
 pub(crate) mod sample;
+mod schema;
 mod server;
 mod slos;
 mod soak;
+mod table;
 mod text;
 mod timeline;
 mod times;
+mod unit;
 mod verdict;
 mod video;
 
+pub use ab::{Ab, AbFigure};
 pub use bandwidth::{Bandwidth, fairness};
+pub use compare::{Change, Comparison, Incomparable, Row};
 pub use encryption::{Encryption, RekeysBySize};
 pub use fanout::{Fanout, FrameLatency};
 pub use faults::{Direction, Faults, Injected, LinkCounts};
+pub use figure::{Better, FIGURES, Figure, named};
 pub use generator::Generator;
 pub use join::Join;
 pub use known::Known;
 pub use loss::{Loss, Packets};
+pub use reading::ReadError;
 pub use run::{BuildProfile, Machine, Run};
+pub use schema::schema_json;
 pub use server::{CostSource, PacketCounter, Server};
 pub use slos::SloOutcome;
 pub use soak::{Growth, Slope, Soak};
 pub use timeline::Second;
 pub use times::{Bucket, Distribution, Spread, Times};
+pub use unit::Unit;
 pub use verdict::Verdict;
 pub use video::{Freezes, Video};
 

@@ -33,7 +33,8 @@ fn times(middle_ms: f64, count: u32) -> Known<Times> {
 }
 
 fn second(number: u32) -> Second {
-    let wave = (f64::from(number) / 7.0).sin();
+    let time = f64::from(number);
+    let wave = 0.4 * (time / 7.0).sin() + 0.6 * (time * 2.3).sin();
     let in_call = (number * 4).min(21);
     let share = f64::from(in_call) / 21.0;
     Second {
@@ -69,7 +70,7 @@ fn join() -> Join {
 
 fn server() -> Server {
     Server {
-        source: CostSource::Proc { pid: 4711 },
+        source: CostSource::Proc { pids: vec![4711] },
         packets_counted_by: PacketCounter::Server,
         packets_forwarded: 168_000,
         packets_per_second: 2_800.0,
@@ -298,4 +299,20 @@ fn the_json_has_the_names_that_people_script_against() {
     ] {
         assert!(json.pointer(pointer).is_some(), "{pointer}");
     }
+}
+
+/// The report of a server that takes so many times as long.
+pub(crate) fn slower(factor: f64) -> Report {
+    let mut report = report();
+    if let Known::Yes(fanout) = &mut report.fanout
+        && let Known::Yes(video) = &mut fanout.video
+    {
+        video.from_schedule = distribution(2.2 * factor);
+    }
+    for second in &mut report.timeline {
+        for latency in [&mut second.latency_p50_ms, &mut second.latency_p99_ms] {
+            *latency = latency.map(|latency| latency * factor);
+        }
+    }
+    report
 }

@@ -43,15 +43,15 @@ pub struct Server {
 }
 
 /// Who told of the server's CPU time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CostSource {
     /// The server's own metrics page.
     Metrics,
-    /// The kernel's `/proc`, by the number of the process.
+    /// The kernel's `/proc`, by the numbers of the processes.
     Proc {
-        /// The process.
-        pid: u32,
+        /// The processes, which are added up.
+        pids: Vec<u32>,
     },
 }
 

@@ -82,9 +82,14 @@ pub struct Distribution {
     pub buckets: Vec<Bucket>,
 }
 
-/// The bound of the first bucket: a microsecond.
-const FIRST_BOUND_MS: f64 = 1e-3;
-const WIDENING: f64 = 1.05;
+impl Bucket {
+    /// How many times as far as its predecessor's the bound of a bucket is; one of them is
+    /// at a millisecond.
+    pub(crate) const WIDENING: f64 = 1.05;
+}
+
+/// Anything shorter is in the first bucket.
+const SHORTEST_MS: f64 = 1e-3;
 
 impl Distribution {
     /// Of a histogram of nanoseconds; none when nothing was recorded.
@@ -93,8 +98,8 @@ impl Distribution {
         let mut buckets: Vec<Bucket> = Vec::new();
         for step in nanoseconds.iter_recorded() {
             let milliseconds = step.value_iterated_to() as f64 / 1e6;
-            let place = (milliseconds / FIRST_BOUND_MS).log(WIDENING).ceil();
-            let up_to_ms = FIRST_BOUND_MS * WIDENING.powf(place.max(0.0));
+            let place = milliseconds.max(SHORTEST_MS).log(Bucket::WIDENING).ceil();
+            let up_to_ms = Bucket::WIDENING.powf(place);
             match buckets.last_mut() {
                 Some(last) if last.up_to_ms >= up_to_ms => {
                     last.count += step.count_since_last_iteration();

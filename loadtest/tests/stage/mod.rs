@@ -14,6 +14,7 @@ use conclave_e2ee::{Link, LinkSecret};
 use conclave_loadtest::{
     bot::publish::{Recordings, Sabotage},
     drive::Live,
+    impair::Paths,
     media::material,
     report::Report,
     run::{self, Plan},
@@ -59,7 +60,9 @@ fn media() -> &'static Path {
 
 /// The call of a plan.
 pub(crate) fn call(plan: &Plan) -> (RoomId, LinkSecret) {
-    let Target::Conclave { room, secret, .. } = &plan.target;
+    let Target::Conclave { room, secret, .. } = &plan.target else {
+        panic!("{:?}", plan.target);
+    };
     (room.clone(), secret.clone())
 }
 
@@ -90,7 +93,8 @@ impl Stage {
 
     pub(crate) fn plan(&self, publishers: usize, subscribers: usize) -> Plan {
         Plan {
-            target: Target::conclave(self.address.parse().unwrap(), None).unwrap(),
+            target: Target::conclave(self.address.parse().unwrap(), None, false).unwrap(),
+            server_processes: Vec::new(),
             existing_call: false,
             publishers,
             subscribers,
@@ -103,9 +107,10 @@ impl Stage {
             duration: Duration::from_secs(3),
             linger: Duration::ZERO,
             lateness_bound: LATENESS_BOUND,
-            server_pid: None,
             count_syscalls: false,
             sabotage: Sabotage::None,
+            paths: Paths::default(),
+            roams: Vec::new(),
         }
     }
 

@@ -17,17 +17,17 @@ fn sample(at: Instant, page: Result<Page, CostUnknown>) -> ServerSample {
     ServerSample {
         at,
         page,
-        process: Err(CostUnknown::NoProcess),
+        used: Err(CostUnknown::NoProcess),
     }
 }
 
-fn process(milliseconds: u64, megabytes: u64) -> ProcessSample {
-    ProcessSample {
+fn used(milliseconds: u64, megabytes: u64) -> ProcessUse {
+    ProcessUse {
         user: Duration::from_millis(milliseconds),
         system: Duration::from_millis(milliseconds * 3),
         context_switches: milliseconds,
-        memory_bytes: megabytes * 1_000_000,
-        file_descriptors: 30,
+        resident_bytes: megabytes * 1_000_000,
+        files: Some(30),
         threads: 5,
     }
 }
@@ -40,10 +40,14 @@ fn work(packets_received: u64) -> Work {
     }
 }
 
-fn observer(process: ServerProcess) -> Observer {
+fn observer(given: &[u32]) -> Observer {
     Observer {
         address: "http://localhost:1".parse().unwrap(),
-        process,
+        processes: given.to_vec(),
+        first: match given {
+            [] => First::Page,
+            _ => First::Kernel,
+        },
     }
 }
 
@@ -78,7 +82,7 @@ fn the_cost_of_a_packet_is_a_difference() {
     };
     let begin = sample(start, Ok(page));
     let end = sample(start + Duration::from_secs(10), Ok(later));
-    let observer = observer(ServerProcess::Unknown);
+    let observer = observer(&[]);
     let span = Span {
         before: &begin,
         begin: &begin,
@@ -106,10 +110,10 @@ fn without_a_page_the_kernel_and_the_receivers_tell() {
     let start = Instant::now();
     let nothing = || Err(CostUnknown::Unreachable("status 404".to_owned()));
     let mut begin = sample(start, nothing());
-    begin.process = Ok(process(100, 20));
+    begin.used = Ok(used(100, 20));
     let mut end = sample(start + Duration::from_secs(10), nothing());
-    end.process = Ok(process(200, 50));
-    let observer = observer(ServerProcess::Given(17));
+    end.used = Ok(used(200, 50));
+    let observer = observer(&[17, 18]);
     let span = Span {
         before: &begin,
         begin: &begin,
@@ -117,7 +121,7 @@ fn without_a_page_the_kernel_and_the_receivers_tell() {
         observer: &observer,
     };
     let server = span.report(work(40_000)).yes().cloned().unwrap();
-    assert_eq!(server.source, CostSource::Proc { pid: 17 });
+    assert_eq!(server.source, CostSource::Proc { pids: vec![17, 18] });
     assert_eq!(server.packets_counted_by, PacketCounter::Receivers);
     assert_eq!(server.cpu_cores, Known::Yes(0.04));
     assert_eq!(server.user_us_per_packet, Known::Yes(2.5));
@@ -144,7 +148,7 @@ fn who_tells_of_nothing_is_named() {
     let now = Instant::now();
     let begin = sample(now, Ok(Page::default()));
     let end = begin.clone();
-    let observer = observer(ServerProcess::Unknown);
+    let observer = observer(&[]);
     let span = Span {
         before: &begin,
         begin: &begin,

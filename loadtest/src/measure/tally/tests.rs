@@ -134,7 +134,7 @@ fn frames_sent_count_by_when_they_were_due() {
 fn each_second_is_told_after_it() {
     let mut rig = rig();
     rig.tally.packet(rig.at(500), 100);
-    rig.tally.packets_lost = 3;
+    rig.tally.packets_lost.video = 3;
     rig.tally.packet(rig.at(900), 100);
     for second in 0..4 {
         let mut totals = rig.measurement.totals();
