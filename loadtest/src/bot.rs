@@ -14,7 +14,8 @@ use conclave_protocol::signal::Source;
 
 use crate::{
     measure::{
-        tally::{LostPackets, Opened, Sent},
+        frame::{Opened, Sent},
+        tally::LostPackets,
         wire::Meaning,
     },
     media::program::Program,
@@ -113,6 +114,10 @@ pub enum BotEvent {
     Unopened(OpenError),
     /// It was asked for a key frame.
     KeyFrameWanted,
+    /// It asked for a key frame.
+    KeyFrameAsked,
+    /// By the server's word, nothing comes in a stream for now, or something else.
+    Interrupted(u32),
 }
 
 /// What comes out of a bot.
@@ -430,6 +435,12 @@ impl Bot {
                 if matches!(note, Note::Reached(Milestone::InCall)) {
                     self.begin(now);
                 }
+                if let Note::Interrupted { leg, section } = &note
+                    && let Some(leg) = self.legs.get_mut(leg)
+                    && let Some(stream) = leg.peer.stream_on(section)
+                {
+                    self.event(BotEvent::Interrupted(stream));
+                }
                 self.event(BotEvent::Note(note));
             }
         }
@@ -482,11 +493,16 @@ impl Bot {
                 let Some(leg) = self.legs.get_mut(&leg) else {
                     return Ok(());
                 };
-                let frame = leg.receiver.handle(packet, &mut self.frames);
+                let stream = packet.stream;
+                let received = leg.receiver.handle(now, packet, &mut self.frames);
+                if received.wants_key_frame {
+                    leg.peer.ask_for_key_frame(stream);
+                    self.event(BotEvent::KeyFrameAsked);
+                }
                 if let Some(roster) = self.frames.take_news() {
                     self.event(BotEvent::Note(Note::Roster(roster)));
                 }
-                match frame {
+                match received.frame {
                     Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
                     Some(Err(error)) => self.event(BotEvent::Unopened(error)),
                     None => {}

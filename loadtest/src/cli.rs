@@ -210,8 +210,9 @@ pub struct Run {
     pub choice: Choice,
 
     /// Process of the server, when it runs on this machine, to measure its cost by what
-    /// the system says of it, with packets counted by those who get them. Given several
-    /// times, processes are added up. Without it, the server's metrics page is read.
+    /// the system says of it. Given several times, processes are added up. Without it, the
+    /// server's metrics page tells, and of what that leaves out the process that listens
+    /// at --server, if it is of this machine.
     #[arg(long, value_name = "PID")]
     pub server_pid: Vec<u32>,
 
@@ -259,6 +260,11 @@ pub struct Run {
     /// servers that know no end-to-end encryption.
     #[arg(long)]
     pub plain: bool,
+
+    /// Count the server's system calls, with perf. That makes each of them a little longer,
+    /// so keep it out of comparisons of cost.
+    #[arg(long)]
+    pub syscalls: bool,
 
     /// Impair the paths of bots: [WHOM:]SPEC, such as "loss=2%,delay=50ms" or
     /// "down@subscribers:rate=2mbit,queue=200ms".

@@ -24,6 +24,7 @@ use crate::{
     live::{Counts, Losses},
     measure::{
         join::JoinTimes,
+        totals::Measurement,
         wire::{RtpHeader, WireSummary, WireWatch},
     },
     media::stamp::MonotonicClock,
@@ -75,6 +76,8 @@ pub struct Live {
     pub joined: AtomicU64,
     /// What they did.
     pub counts: Counts,
+    /// What they see.
+    pub measurement: Arc<Measurement>,
     /// The ports of their UDP sockets.
     pub ports: Mutex<Vec<u16>>,
     /// What came over the wires of those that have left.
@@ -133,15 +136,16 @@ pub async fn run(
     receive_offload: bool,
     live: Arc<Live>,
 ) -> Outcome {
-    let failed = |failure| Outcome {
-        failure: Some(failure),
-        ..Outcome::default()
-    };
     let JoinTurn {
         permits,
         patience,
         done,
     } = turn;
+    let nothing = Outcome::new(&live, Instant::now(), config.seat.view.size);
+    let failed = |failure| Outcome {
+        failure: Some(failure),
+        ..nothing
+    };
     let permit = match &permits {
         // The permits are withdrawn when the run ends before everyone is in.
         Some(permits) => match permits.acquire().await {
@@ -195,9 +199,10 @@ impl Driver {
             path.household.as_deref(),
         )
         .await?;
+        let mut outcome = Outcome::new(&live, started, config.seat.view.size);
         let mut bot = Bot::new(config, started)?;
-        let mut outcome = Outcome::default();
         let now = Instant::now();
+        outcome.join.began = Some(started);
         JoinTimes::reach(&mut outcome.join.connected, now - started);
         bot.opened(now)?;
         Ok(Self {
@@ -223,17 +228,19 @@ impl Driver {
         mut phase: watch::Receiver<Phase>,
         directions: &mut mpsc::UnboundedReceiver<Direction>,
     ) -> Outcome {
-        self.measure(*phase.borrow() == Phase::Measure);
+        self.links.begin_window();
         let stay = async {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
-            self.outcome.left_at = Some(Instant::now());
-            self.bot.leave(Instant::now())?;
+            let now = Instant::now();
+            self.outcome.leaves(now);
+            self.bot.leave(now)?;
             self.flush().await?;
             self.conversation.close().await
         };
         self.outcome.failure = stay.await.err();
+        self.outcome.leaves(Instant::now());
         self.live.counts.left();
         let Self {
             bot,
@@ -244,7 +251,6 @@ impl Driver {
             mut outcome,
             ..
         } = self;
-        outcome.left_at.get_or_insert_with(Instant::now);
         live.joined.fetch_sub(1, Ordering::Relaxed);
         outcome.tally.packets_lost = bot.packets_lost();
         outcome.wire = wire.summary();
@@ -257,16 +263,14 @@ impl Driver {
         outcome
     }
 
-    fn measure(&mut self, measuring: bool) {
-        self.outcome.tally.measure(measuring);
-        self.links.begin_window();
-    }
-
     fn follow(&mut self, direction: Direction) -> Result<Step, DriveError> {
         let now = Instant::now();
         match direction {
             Direction::Publish(sources) => self.bot.publish(now, sources)?,
-            Direction::Look(view) => self.bot.look(now, view)?,
+            Direction::Look(view) => {
+                self.outcome.tally.wishes(now, view.size);
+                self.bot.look(now, view)?;
+            }
             Direction::Roam => self.roam()?,
             Direction::Leave => return Ok(Step::Leave),
         }
@@ -317,14 +321,13 @@ impl Driver {
             }
         };
         tokio::select! {
-            changed = phase.changed() => {
-                let measuring = changed.is_ok() && *phase.borrow_and_update() == Phase::Measure;
-                self.measure(measuring);
-            }
+            _ = phase.changed() => self.links.begin_window(),
             Some(direction) = directions.recv() => return self.follow(direction),
             () = timeout => {
                 self.carry()?;
-                self.bot.handle_timeout(Instant::now())?;
+                let now = Instant::now();
+                self.outcome.tally.turn(now);
+                self.bot.handle_timeout(now)?;
             }
             ready = self.sockets.readable() => {
                 let leg = ready.map_err(DriveError::Socket)?;
@@ -368,6 +371,7 @@ impl Driver {
                 Err(error) => return Err(DriveError::Socket(error)),
             }
         }
+        self.outcome.tally.packets_lost = self.bot.packets_lost();
         Ok(())
     }
 
@@ -507,23 +511,28 @@ impl Driver {
                 outcome.members = members.len();
                 outcome.tally.roster(&members);
             }
-            BotEvent::Note(Note::Epoch(_)) | BotEvent::KeyFrameWanted => {}
+            BotEvent::Note(Note::Epoch(epoch)) => outcome.tally.epoch(now, epoch),
+            // Where it is received, another event tells of it.
+            BotEvent::Note(Note::Interrupted { .. }) => {}
+            BotEvent::Interrupted(stream) => outcome.tally.interrupted(now, stream),
+            BotEvent::KeyFrameWanted => outcome.tally.key_frames_wanted += 1,
+            BotEvent::KeyFrameAsked => outcome.tally.key_frames_asked += 1,
             BotEvent::Note(Note::CommitRefused) => outcome.commits_refused += 1,
             BotEvent::Note(Note::StrangerRefused) => outcome.strangers_refused += 1,
             BotEvent::IceConnected => JoinTimes::reach(&mut join.ice, after),
             BotEvent::MediaConnected => JoinTimes::reach(&mut join.media, after),
             BotEvent::ChannelOpen => JoinTimes::reach(&mut join.channel, after),
             BotEvent::Sent(sent) => {
-                outcome.tally.sent(&sent);
+                outcome.tally.sent(now, &sent);
                 self.live.counts.sent(sent.late);
             }
             BotEvent::Packet { payload, .. } => {
-                outcome.tally.packet(payload);
+                outcome.tally.packet(now, payload);
                 self.live.counts.packet(payload);
             }
             BotEvent::Opened(opened) => {
                 let age = opened.stamp.map(|stamp| self.clock.age(stamp, now));
-                outcome.tally.opened(&opened, age);
+                outcome.tally.opened(now, &opened, age);
                 let latency = age.map(|age| age.from_schedule);
                 self.live.counts.opened(opened.stream.is_video(), latency);
                 if !opened.stream.is_video() {
@@ -536,7 +545,7 @@ impl Driver {
                 let is_new = outcome
                     .in_call_at
                     .is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER);
-                outcome.tally.unopened(error, is_new);
+                outcome.tally.unopened(now, error, is_new);
                 self.live.counts.unopened(error);
             }
         }

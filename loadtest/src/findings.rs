@@ -1,8 +1,10 @@
 //! Makes a report of what the bots, the server and this process have to say.
 
 use std::{
+    collections::BTreeMap,
+    ops::Range,
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use hdrhistogram::Histogram;
@@ -11,24 +13,25 @@ use crate::{
     drive::{DriveError, Outcome},
     impair::namespace::NamespaceError,
     measure::{
-        attendance::{Attendance, Window},
+        attendance::Attendance,
         delivery,
         generator::Load,
         join::JoinTimes,
-        process::ProcessUse,
-        server::CostPerPacket,
-        tally::{Latency, SenderCount, Tally, Unopened, durations},
+        server::{Observer, ServerSample, Span, Work},
+        tally::{SenderCount, Tally, Unopened},
+        totals::{Ages, Measurement, Totals},
     },
     report::{
-        self, Bandwidth, BuildProfile, CostSource, Distribution, Encryption, Fanout, FrameLatency,
-        Generator, Join, Known, Loss, Machine, PacketCounter, Report, Run, Server, Spread, Times,
-        Verdict,
+        self, Bandwidth, BuildProfile, Distribution, Encryption, Fanout, FrameLatency, Freezes,
+        Generator, Join, Known, Loss, Machine, RekeysBySize, Report, Run, Spread, Times, Verdict,
+        Video,
     },
     run::{Mark, Plan, Stay},
     scenario::group::Group,
 };
 
 mod faults;
+mod soak;
 
 use self::faults::packets;
 
@@ -36,8 +39,17 @@ use self::faults::packets;
 pub(crate) struct Findings<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) begun: SystemTime,
+    pub(crate) measurement: &'a Measurement,
+    pub(crate) observer: &'a Observer,
+    /// Before anyone had joined.
+    pub(crate) before: ServerSample,
     pub(crate) begin: Mark,
     pub(crate) end: Mark,
+    /// After everyone had left.
+    pub(crate) after: ServerSample,
+    /// Of the whole run, second by second.
+    pub(crate) samples: Vec<ServerSample>,
+    pub(crate) syscalls_per_second: Known<f64>,
     /// Bots in the call when measuring began.
     pub(crate) participants: u64,
     pub(crate) stays: Vec<Stay>,
@@ -45,6 +57,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) missing: usize,
     /// Why blackouts did not come about.
     pub(crate) blackouts: Option<NamespaceError>,
+    pub(crate) wake_lateness: Histogram<u64>,
+    pub(crate) datagrams_not_read: Option<u64>,
 }
 
 impl Findings<'_> {
@@ -53,42 +67,47 @@ impl Findings<'_> {
     }
 
     /// Of the bots of those groups that send something, or that receive something.
-    fn tallies(&self, wanted: fn(&Group) -> bool) -> Vec<&Tally> {
+    fn of(&self, wanted: fn(&Group) -> bool) -> impl Iterator<Item = &Outcome> {
         let groups = &self.plan.scenario.bots;
+        let is_wanted = move |stay: &&Stay| groups.get(stay.part.group).is_some_and(wanted);
         self.stays
             .iter()
-            .filter(|stay| groups.get(stay.part.group).is_some_and(wanted))
-            .map(|stay| &stay.outcome.tally)
-            .collect()
+            .filter(is_wanted)
+            .map(|stay| &stay.outcome)
     }
 
-    fn once(&self, value: impl Fn(&Outcome) -> Option<Duration>) -> Known<Times> {
-        let times = self.outcomes().filter_map(value);
-        Known::of(Times::of(times), "no bot got so far")
+    fn receivers(&self) -> impl Iterator<Item = &Tally> {
+        self.of(Group::receives).map(|outcome| &outcome.tally)
     }
 
-    fn load(&self, wake_lateness: Histogram<u64>, datagrams_not_read: Option<u64>) -> Load {
-        let mut load = Load {
+    fn sum(&self, value: fn(&Tally) -> u64) -> u64 {
+        self.outcomes().map(|outcome| value(&outcome.tally)).sum()
+    }
+
+    fn window(&self) -> Range<Instant> {
+        let bounds = self.measurement.window.bounds();
+        bounds.unwrap_or(self.begin.at..self.end.at)
+    }
+
+    fn seconds(&self) -> f64 {
+        let window = self.window();
+        (window.end - window.start).as_secs_f64().max(1e-9)
+    }
+
+    fn load(&self, totals: &Totals) -> Load {
+        Load {
             cpu: self.end.cpu.saturating_sub(self.begin.cpu),
             wall: self.end.at - self.begin.at,
             available_cores: thread::available_parallelism().map_or(1, usize::from),
-            send_lateness: durations(),
-            wake_lateness,
-            frames_left_out: 0,
-            datagrams_not_sent: 0,
-            datagrams_not_read,
-            packets_received: 0,
+            send_lateness: totals.send_lateness.clone(),
+            wake_lateness: self.wake_lateness.clone(),
+            frames_left_out: self.sum(|tally| tally.left_out),
+            datagrams_not_sent: self.outcomes().map(|it| it.datagrams_not_sent).sum(),
+            datagrams_not_read: self.datagrams_not_read,
+            packets_received: self.sum(|tally| tally.packets),
             memory_bytes: self.end.memory_bytes,
             bots: self.participants as usize,
-        };
-        for outcome in self.outcomes() {
-            // Both have the same bounds, so adding cannot fail.
-            let _ = load.send_lateness.add(&outcome.tally.lateness);
-            load.frames_left_out += outcome.tally.left_out;
-            load.datagrams_not_sent += outcome.datagrams_not_sent;
-            load.packets_received += outcome.tally.packets;
         }
-        load
     }
 
     fn failures(&self) -> Vec<String> {
@@ -155,7 +174,7 @@ impl Findings<'_> {
         senders
     }
 
-    fn run(&self, seconds: f64) -> Run {
+    fn run(&self) -> Run {
         let plan = self.plan;
         let scenario = &plan.scenario;
         let mut settings = match serde_json::to_value(scenario) {
@@ -174,61 +193,24 @@ impl Findings<'_> {
             subscribers: scenario.receivers() as u64,
             participants: self.participants,
             begun_at: humantime::format_rfc3339_seconds(self.begun).to_string(),
-            measured_seconds: seconds,
+            measured_seconds: self.seconds(),
             seed: Known::Yes(scenario.seed),
             machine: Machine::this(),
         }
     }
 
-    fn fanout(&self, receivers: &[&Tally]) -> Fanout {
-        let latency = |of: fn(&Tally) -> &Latency| {
-            let mut all = Latency::default();
-            receivers.iter().for_each(|tally| all.add(of(tally)));
-            let distribution = |histogram| {
-                let distribution = Distribution::of_histogram(histogram);
-                Known::of(distribution, "no frame with a stamp was opened")
-            };
-            FrameLatency {
-                from_schedule: distribution(&all.from_schedule),
-                from_send: distribution(&all.from_send),
-                jitter: Known::no("frames are not compared one by one"),
-            }
-        };
-        Fanout {
-            video: Known::Yes(latency(|tally| &tally.video_latency)),
-            audio: if self.plan.existing_call {
-                Known::no("sounds are not stamped where others listen")
-            } else {
-                Known::Yes(latency(|tally| &tally.audio_latency))
-            },
-            skew: Known::no("frames are not compared one by one"),
-        }
-    }
-
-    fn server(&self, receivers: &[&Tally], seconds: f64) -> Known<Server> {
-        let (begin, end) = match (&self.begin.server, &self.end.server) {
-            (Ok(begin), Ok(end)) => (begin, end),
-            (Err(reason), _) | (_, Err(reason)) => return Known::no(reason.to_string()),
-        };
-        let cost = end.since(begin, sum(receivers, |tally| tally.packets));
-        let source = match &self.plan.server_processes[..] {
-            [] => CostSource::Metrics,
-            pids => CostSource::Proc { pids: pids.into() },
-        };
-        Known::from(cost).map(|cost| {
-            let processes = begin.processes.zip(end.processes);
-            server(source, &cost, processes, seconds)
-        })
-    }
-
     fn join(&self) -> Join {
         let step = |step: fn(&JoinTimes) -> Option<Duration>| {
-            self.once(move |outcome| step(&outcome.join))
+            let times = self.outcomes().filter_map(|outcome| step(&outcome.join));
+            Known::of(Times::of(times), "no bot got so far")
         };
         Join {
             asked: (self.stays.len() + self.missing) as u64,
             succeeded: self.outcomes().filter(|o| o.in_call_at.is_some()).count() as u64,
-            joins_per_second: Known::no("the time of the last join is not noted"),
+            joins_per_second: Known::of(
+                JoinTimes::rate(self.outcomes().map(|outcome| &outcome.join)),
+                "no bot came into the call",
+            ),
             total: step(|join| join.in_call),
             signalling: step(|join| join.admitted),
             group: step(|join| join.in_group),
@@ -240,26 +222,24 @@ impl Findings<'_> {
         }
     }
 
-    fn loss(&self, publishers: &[&Tally], receivers: &[&Tally]) -> Loss {
+    fn loss(&self) -> Loss {
+        let of = |wanted| -> Vec<&Tally> { self.of(wanted).map(|it| &it.tally).collect() };
+        let (publishers, receivers) = (of(Group::sends), of(Group::receives));
         let delivery = if self.plan.existing_call || publishers.is_empty() {
-            delivery::by_counters(receivers)
+            delivery::by_counters(&receivers)
         } else {
             let attendances: Vec<Attendance> = self
                 .stays
                 .iter()
                 .filter_map(|stay| stay.attendance(self.plan))
                 .collect();
-            let window = Window {
-                from: self.begin.at,
-                until: self.end.at,
-            };
-            delivery::by_sent(publishers, receivers, &attendances, window)
+            delivery::by_sent(&publishers, &receivers, &attendances, &self.window())
         };
         let wire = self.wire();
         let lost = self.lost_after_repair();
         Loss {
-            packets_delivered: sum(receivers, |tally| tally.packets),
-            packets_sent: sum(publishers, |tally| tally.packets_sent),
+            packets_delivered: self.sum(|tally| tally.packets),
+            packets_sent: self.sum(|tally| tally.packets_sent),
             all: packets(&wire.media(), lost.sum()),
             audio: Known::Yes(packets(&wire.audio, lost.audio)),
             video: Known::Yes(packets(&wire.video, lost.video)),
@@ -272,26 +252,97 @@ impl Findings<'_> {
         }
     }
 
-    fn encryption(&self, publishers: &[&Tally], receivers: &[&Tally]) -> Encryption {
+    fn video(&self, totals: &Totals) -> Known<Video> {
+        if self.receivers().next().is_none() {
+            return Known::no("there was no receiver");
+        }
+        let sums: Vec<_> = self.receivers().map(Tally::pictures).collect();
+        let watched: Duration = sums.iter().map(|sums| sums.watched).sum();
+        let frozen: Duration = sums.iter().map(|sums| sums.frozen).sum();
+        let freezes = sums.iter().map(|sums| sums.freezes).sum();
+        let hours = watched.as_secs_f64() / 3_600.0;
+        let paces = sums.iter().flat_map(|sums| sums.paces.iter().copied());
+        Known::Yes(Video {
+            key_frame_wait: times(&totals.key_frame_wait, "no stream began"),
+            key_frame_requests_asked: Known::Yes(self.sum(|tally| tally.key_frames_asked)),
+            key_frame_requests_received: Known::Yes(self.sum(|tally| tally.key_frames_wanted)),
+            layer_switches: Known::Yes(sums.iter().map(|sums| sums.layer_switches).sum()),
+            layer_switch: times(&totals.layer_switch, "no wish for another layer came true"),
+            freezes: Known::of(
+                (hours > 0.0).then(|| Freezes {
+                    count: freezes,
+                    total_seconds: frozen.as_secs_f64(),
+                    per_hour: freezes as f64 / hours,
+                }),
+                "no moving picture was watched",
+            ),
+            frames_per_second: Known::of(
+                Spread::of(paces),
+                "no picture was watched for a second or longer",
+            ),
+        })
+    }
+
+    fn bandwidth(&self) -> Bandwidth {
+        // Who came late got as much a second, not less.
+        let window = &self.measurement.window;
+        let rates: Vec<f64> = self
+            .of(Group::receives)
+            .map(|it| (it.tally.payload_bytes as f64 * 8.0, it.time_in(window)))
+            .filter(|(_, time)| !time.is_zero())
+            .map(|(bits, time)| bits / time.as_secs_f64())
+            .collect();
+        let unlimited = || Known::no("no link was limited");
+        let delivered: u64 = self.receivers().map(|tally| tally.payload_bytes).sum();
+        Bandwidth {
+            delivered_bits_per_second: delivered as f64 * 8.0 / self.seconds(),
+            per_receiver_bits_per_second: Known::of(
+                Spread::of(rates.iter().copied()),
+                "there was no receiver",
+            ),
+            utilisation_ratio: Known::no("no link was limited"),
+            time_to_80_percent: unlimited(),
+            time_to_90_percent: unlimited(),
+            standing_queue: unlimited(),
+            fairness_ratio: Known::of(report::fairness(&rates), "nobody received anything"),
+        }
+    }
+
+    fn encryption(&self, totals: &Totals) -> Encryption {
         let mut unopened = Unopened::default();
-        for tally in receivers {
+        for tally in self.receivers() {
             unopened.add(&tally.unopened);
         }
         let count = |value: fn(&Outcome) -> u64| self.outcomes().map(value).sum();
         let members = self.outcomes().map(|outcome| outcome.members);
+        let changes: Vec<_> = totals.rekeys.changes().collect();
+        let mut by_size: BTreeMap<u64, Vec<Duration>> = BTreeMap::new();
+        for change in &changes {
+            let up_to = change.members.next_power_of_two();
+            by_size.entry(up_to).or_default().push(change.took);
+        }
         Encryption {
-            frames_sealed: publishers
-                .iter()
-                .flat_map(|tally| tally.sent.values())
-                .map(|stream| stream.span.count())
-                .sum(),
-            frames_opened: sum(receivers, |tally| tally.frames_opened),
-            frames_opened_total: sum(receivers, |tally| tally.frames_opened_total),
+            frames_sealed: self.sum(|tally| tally.frames_sealed),
+            frames_opened: self.sum(|tally| tally.frames_opened),
+            frames_opened_total: self.sum(|tally| tally.frames_opened_total),
             failures: unopened.failures(),
             unopened,
             group_size: members.max().unwrap_or_default() as u64,
-            rekey: Known::no("changes of epoch are not timed"),
-            rekey_gap: Known::no("changes of epoch are not timed"),
+            rekey: Known::of(
+                Times::of(changes.iter().map(|change| change.took)),
+                "no two bots changed keys together",
+            ),
+            rekey_by_group_size: by_size
+                .into_iter()
+                .filter_map(|(members_up_to, took)| {
+                    let times = Times::of(took)?;
+                    Some(RekeysBySize {
+                        members_up_to,
+                        times,
+                    })
+                })
+                .collect(),
+            rekey_gap: times(&totals.rekey_gap, "keys never changed while frames came"),
             commits_refused: count(|outcome| outcome.commits_refused),
             strangers_refused: count(|outcome| outcome.strangers_refused),
             senders: self.senders(),
@@ -299,113 +350,64 @@ impl Findings<'_> {
     }
 
     /// Puts it together; the report is not judged yet.
-    pub(crate) fn report(
-        &self,
-        wake_lateness: Histogram<u64>,
-        datagrams_not_read: Option<u64>,
-    ) -> Report {
-        let publishers = self.tallies(Group::sends);
-        let receivers = self.tallies(Group::receives);
-        let seconds = (self.end.at - self.begin.at).as_secs_f64();
+    pub(crate) fn report(self) -> Report {
+        let totals = &*self.measurement.totals();
+        let work = Work {
+            packets_received: self.sum(|tally| tally.packets),
+            bots: self.participants as usize,
+            syscalls_per_second: self.syscalls_per_second.clone(),
+        };
+        let span = Span {
+            before: &self.before,
+            begin: &self.begin.server,
+            end: &self.end.server,
+            observer: self.observer,
+        };
         Report {
             schema: report::SCHEMA,
             verdict: Verdict::Failed,
             failures: self.failures(),
             slos: Vec::new(),
-            run: self.run(seconds),
-            fanout: Known::Yes(self.fanout(&receivers)),
-            server: self.server(&receivers, seconds),
+            run: self.run(),
+            fanout: Known::Yes(fanout(totals)),
+            server: span.report(work),
             join: self.join(),
-            video: Known::no("pictures are not watched for freezes"),
-            bandwidth: Known::Yes(bandwidth(&receivers, seconds)),
-            encryption: Known::Yes(self.encryption(&publishers, &receivers)),
-            loss: self.loss(&publishers, &receivers),
+            video: self.video(totals),
+            bandwidth: Known::Yes(self.bandwidth()),
+            encryption: Known::Yes(self.encryption(totals)),
+            loss: self.loss(),
             faults: self.faults(),
-            soak: Known::no("the server was not watched over the run"),
+            soak: self.soak(),
             generator: Generator {
                 receive_offload: self.plan.receive_offload,
-                ..self
-                    .load(wake_lateness, datagrams_not_read)
-                    .judge(self.plan.lateness_bound)
+                ..self.load(totals).judge(self.plan.lateness_bound)
             },
-            timeline: Vec::new(),
+            timeline: totals.timeline.report(&self.measurement.window),
         }
     }
 }
 
-fn sum(tallies: &[&Tally], value: fn(&Tally) -> u64) -> u64 {
-    tallies.iter().map(|tally| value(tally)).sum()
+fn times(histogram: &Histogram<u64>, nothing: &str) -> Known<Times> {
+    Known::of(Times::of_histogram(histogram), nothing)
 }
 
-fn server(
-    source: CostSource,
-    cost: &CostPerPacket,
-    processes: Option<(ProcessUse, ProcessUse)>,
-    seconds: f64,
-) -> Server {
-    let seconds = seconds.max(1e-9);
-    let unasked = "the server's processes were not named: give --server-pid";
-    let held =
-        |value: fn(&ProcessUse) -> u64| Known::of(processes.map(|(_, end)| value(&end)), unasked);
-    let part = |value: fn(&ProcessUse) -> Duration| {
-        let part = processes.map(|(begin, end)| value(&end).saturating_sub(value(&begin)));
-        Known::of(
-            part.map(|time| time.as_secs_f64() * 1e6 / cost.packets),
-            unasked,
-        )
+fn fanout(totals: &Totals) -> Fanout {
+    let latency = |ages: &Ages, nothing: &str| {
+        let distribution = |histogram| Known::of(Distribution::of_histogram(histogram), nothing);
+        let is_known = !ages.from_schedule.is_empty();
+        let known = is_known.then(|| FrameLatency {
+            from_schedule: distribution(&ages.from_schedule),
+            from_send: distribution(&ages.from_sending),
+            jitter: times(&ages.jitter, "no two frames of a stream were opened"),
+        });
+        Known::of(known, nothing)
     };
-    let switches = processes.map(|(begin, end)| {
-        end.context_switches.saturating_sub(begin.context_switches) as f64 / seconds
-    });
-    let files = processes.map(|(_, end)| end.files);
-    Server {
-        source,
-        packets_counted_by: match cost.counted_by_server {
-            true => PacketCounter::Server,
-            false => PacketCounter::Receivers,
-        },
-        packets_forwarded: cost.packets as u64,
-        packets_per_second: cost.packets / seconds,
-        packets_per_second_per_core: Known::of(
-            (cost.process_seconds > 0.0).then(|| cost.packets / cost.process_seconds),
-            "the server used no CPU time that its clock shows",
+    Fanout {
+        video: latency(&totals.video, "no picture with a stamp was opened"),
+        audio: latency(&totals.audio, "no sound with a stamp was opened"),
+        skew: Known::of(
+            Times::of(totals.skew.spans()),
+            "no frame came to two receivers",
         ),
-        cpu_cores: Known::Yes(cost.process_seconds / seconds),
-        cpu_us_per_packet: Known::Yes(cost.process_micros),
-        user_us_per_packet: part(|used| used.user),
-        system_us_per_packet: part(|used| used.system),
-        worker_us_per_packet: Known::of(
-            cost.worker_micros,
-            "nothing tells its media threads apart",
-        ),
-        syscalls_per_packet: Known::no("they are not counted"),
-        context_switches_per_second: Known::of(switches, unasked),
-        memory_bytes: held(|used| used.resident_bytes),
-        memory_per_participant_bytes: Known::no("it was not looked at before anyone joined"),
-        file_descriptors: match files {
-            Some(files) => Known::of(files, "the processes are another user's"),
-            None => Known::no(unasked),
-        },
-        threads: held(|used| used.threads),
-    }
-}
-
-fn bandwidth(receivers: &[&Tally], seconds: f64) -> Bandwidth {
-    let rates: Vec<f64> = receivers
-        .iter()
-        .map(|tally| tally.payload_bytes as f64 * 8.0 / seconds.max(1e-9))
-        .collect();
-    let unlimited = || Known::no("no link was limited");
-    Bandwidth {
-        delivered_bits_per_second: rates.iter().sum(),
-        per_receiver_bits_per_second: Known::of(
-            Spread::of(rates.iter().copied()),
-            "there was no receiver",
-        ),
-        utilisation_ratio: Known::no("no link was limited"),
-        time_to_80_percent: unlimited(),
-        time_to_90_percent: unlimited(),
-        standing_queue: unlimited(),
-        fairness_ratio: Known::of(report::fairness(&rates), "nobody received anything"),
     }
 }

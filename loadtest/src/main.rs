@@ -124,6 +124,7 @@ fn run_once(arguments: &Run) -> anyhow::Result<Report> {
         join_patience: arguments.join_patience,
         linger: arguments.linger,
         lateness_bound: arguments.lateness_bound,
+        count_syscalls: arguments.syscalls,
         sabotage: Sabotage::None,
         paths: Paths::default(),
         receive_offload: arguments.receive_offload,

@@ -7,11 +7,7 @@ use std::{
 };
 
 use conclave_e2ee::Codec;
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{sleep, sleep_until},
-};
+use tokio::{sync::oneshot, time::sleep};
 
 use crate::{
     bot::publish::Sabotage,
@@ -19,12 +15,12 @@ use crate::{
     findings::Findings,
     impair::{BotPlace, Paths, Roam},
     measure::{
-        generator::{self, Watch},
-        server::{self, CostUnknown, ServerCost},
-        tally::durations,
+        generator,
+        server::{Observer, ServerSample},
+        totals::durations,
     },
     media::material::Library,
-    report::Report,
+    report::{Known, Report},
     scenario::{Scenario, group::Group},
     target::Target,
 };
@@ -33,6 +29,10 @@ use self::crew::Crew;
 pub(crate) use self::crew::Stay;
 
 mod crew;
+mod watch;
+
+/// How long the server has to forget those who have left before it is looked at again.
+const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub struct Plan {
     pub linger: Duration,
     /// How late sends and wake-ups may be before the run is void.
     pub lateness_bound: Duration,
+    /// Whether the server's system calls are counted.
+    pub count_syscalls: bool,
     /// Deliberate damage by publishers.
     pub sabotage: Sabotage,
     /// What is wrong with whose path.
@@ -142,17 +144,17 @@ pub(crate) struct Mark {
     pub(crate) at: Instant,
     pub(crate) cpu: Duration,
     pub(crate) memory_bytes: Option<u64>,
-    pub(crate) server: Result<ServerCost, CostUnknown>,
+    pub(crate) server: ServerSample,
 }
 
 impl Mark {
-    async fn now(plan: &Plan) -> Self {
-        let cost = server::cost(plan.target.server(), &plan.server_processes).await;
+    async fn now(observer: &Observer) -> Self {
+        let server = observer.look().await;
         Self {
             at: Instant::now(),
             cpu: generator::cpu_time(),
             memory_bytes: generator::resident_memory(),
-            server: cost,
+            server,
         }
     }
 }
@@ -171,6 +173,11 @@ pub async fn run(
     };
     let scenario = &plan.scenario;
     let begun = SystemTime::now();
+    let window = &live.measurement.window;
+    let observer = Observer::new(plan.target.server(), &plan.server_processes);
+    let before = observer.look().await;
+    let (enough, is_enough) = oneshot::channel();
+    let seconds = watch::the_seconds(observer.clone(), live.clone(), is_enough);
     on_stage(Stage::Joining(scenario.size()));
     let mut crew = Crew::new(plan, live.clone());
     waiting.until(crew.gather()).await;
@@ -183,19 +190,26 @@ pub async fn run(
             .await;
     }
 
-    let begin = Mark::now(plan).await;
+    let begin = Mark::now(&observer).await;
+    window.open(begin.at);
     plan.paths.begin_window(begin.at);
     let participants = live.joined.load(Ordering::Relaxed);
     crew.phase.send_replace(Phase::Measure);
     crew.roam(begin.at);
-    let watch = watch_the_clock(crew.phase.subscribe());
+    let syscalls = match plan.count_syscalls {
+        true => observer.count_syscalls(),
+        false => Known::no("they are counted with --syscalls"),
+    };
+    let clock = watch::the_clock(crew.phase.subscribe());
     if joined > 0 {
         on_stage(Stage::Measuring(scenario.duration));
         let end = Instant::now() + scenario.duration;
         waiting.until(crew.play(origin, end)).await;
     }
+    window.close(Instant::now());
     crew.phase.send_replace(Phase::Settle);
-    let end = Mark::now(plan).await;
+    let end = Mark::now(&observer).await;
+    let syscalls_per_second = syscalls.and_then(|count| count.end().into());
     let ports = live.ports.lock().map(|ports| ports.clone());
     if joined > 0 {
         sleep(scenario.drain).await;
@@ -209,36 +223,29 @@ pub async fn run(
 
     on_stage(Stage::Leaving);
     let (stays, missing) = crew.dismiss().await;
-    let wake_lateness = watch.await.map(|mut watch| watch.take());
+    drop(enough);
+    let samples = seconds.await.unwrap_or_default();
+    sleep(AFTERMATH).await;
+    let wake_lateness = clock.await.map(|mut watch| watch.take());
     let mut report = Findings {
         plan,
         begun,
+        measurement: &live.measurement,
+        observer: &observer,
+        before,
         begin,
         end,
+        after: observer.look().await,
+        samples,
+        syscalls_per_second,
         participants,
         stays,
         missing,
         blackouts,
-    }
-    .report(
-        wake_lateness.unwrap_or_else(|_| durations()),
+        wake_lateness: wake_lateness.unwrap_or_else(|_| durations()),
         datagrams_not_read,
-    );
+    }
+    .report();
     report.judge();
     report
-}
-
-/// Wakes up regularly during the window and notes how late that is.
-fn watch_the_clock(mut phase: watch::Receiver<Phase>) -> JoinHandle<Watch> {
-    tokio::spawn(async move {
-        let mut watch = Watch::new(Instant::now());
-        let mut next = Instant::now() + generator::BEAT;
-        while *phase.borrow_and_update() == Phase::Measure {
-            tokio::select! {
-                _ = phase.changed() => {}
-                () = sleep_until(next.into()) => next = watch.stumble(Instant::now()),
-            }
-        }
-        watch
-    })
 }

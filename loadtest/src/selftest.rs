@@ -199,6 +199,7 @@ impl Trials {
                 Deed::Stall => STALL_BOUND,
                 _ => self.lateness_bound,
             },
+            count_syscalls: false,
             sabotage: match deed {
                 Deed::SpoilFrames => Sabotage::SpoilFrames,
                 _ => Sabotage::None,

@@ -196,6 +196,14 @@ pub enum Note {
     Roster(Vec<Member>),
     /// The group moved to this epoch as this bot sees it.
     Epoch(Epoch),
+    /// By the server's word, nothing comes on a media section of a leg for now, or something
+    /// else than before.
+    Interrupted {
+        /// Which leg.
+        leg: LegId,
+        /// The name of the section in the SDP.
+        section: String,
+    },
     /// A commit was refused in this group.
     CommitRefused,
     /// Someone without the secret was turned away.

@@ -385,6 +385,13 @@ impl Peer {
         }
     }
 
+    /// The stream that is received on a media section, if one is.
+    pub fn stream_on(&mut self, section: &str) -> Option<u32> {
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_rx_by_mid(Mid::from(section), None)?;
+        Some(*stream.ssrc())
+    }
+
     /// Sends a message on the data channel. False when the channel does not take it.
     pub fn channel_send(&mut self, message: &[u8]) -> Result<bool, PeerError> {
         let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use conclave_e2ee::{LeafIndex, OpenError, OpenedFrame, StreamContext};
 use conclave_protocol::Epoch;
 
-use crate::measure::{counters::CounterSet, tally::StreamKey};
+use crate::measure::{counters::CounterSet, frame::StreamKey};
 
 const MAGIC: &[u8; 8] = b"cnclv-nr";
 /// The sender's number, its stream, the frame's number, and the mark.

@@ -15,13 +15,13 @@ use super::{
     seal::Frames,
 };
 use crate::{
-    measure::tally::Sent,
+    measure::frame::Sent,
     media::{
         cadence::{Cadence, Rank},
         pace::{Due, Schedule},
         packetize::{Packetizer, Payload},
         program::{Program, Reel},
-        stamp::{MonotonicClock, stamp},
+        stamp::{MonotonicClock, stamp, stamp_opus},
     },
 };
 
@@ -44,8 +44,6 @@ pub enum Sabotage {
 pub struct Craft {
     /// How their stamps are made.
     pub clock: MonotonicClock,
-    /// Sounds are stamped too. A browser would play the stamp, so only bots may listen.
-    pub stamp_sounds: bool,
     /// What chance is drawn from.
     pub seed: u64,
     /// Deliberate damage.
@@ -191,8 +189,9 @@ impl Track {
         let time = self.rtp_time(due.number);
         for layer in &mut self.layers {
             let mut frame = layer.reel.frame(rank, craft.clock.since_start(moment));
-            if self.source.is_video() || craft.stamp_sounds {
-                stamp(&mut frame.bytes, craft.clock, moment, now);
+            match self.codec {
+                Codec::Opus => stamp_opus(&mut frame.bytes, craft.clock, moment, now),
+                _ => stamp(&mut frame.bytes, craft.clock, moment, now),
             }
             let (stream, counter, mut sealed) =
                 frames.seal(layer.context, self.codec, &frame.bytes)?;
@@ -223,6 +222,7 @@ impl Track {
                 stream,
                 counter,
                 packets: count as u64,
+                due: moment,
                 late: due.late,
                 // All sizes are left out together.
                 left_out: if layer.number == 0 { due.left_out } else { 0 },

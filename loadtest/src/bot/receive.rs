@@ -1,14 +1,18 @@
-//! Turns received packets into opened frames.
+//! Turns received packets into opened frames, and knows which pictures could be shown.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use conclave_e2ee::{Codec, OpenError};
 
 use super::{peer::IncomingPacket, seal::Frames};
 use crate::{
-    measure::tally::{LostPackets, Opened, StreamKey},
+    measure::{
+        decoding::{Decoding, Picture, Shown},
+        frame::{Opened, StreamKey},
+        tally::LostPackets,
+    },
     media::{
-        assemble::{Assembler, Packet},
+        assemble::{Assembler, Packet, WholeFrame},
         generated::is_key_frame,
         stamp,
     },
@@ -33,6 +37,16 @@ struct Stream {
     is_video: bool,
     sequence: Sequence,
     assembler: Assembler,
+    decoding: Decoding,
+}
+
+/// What a packet led to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// The frame that it completes, or why that was not opened.
+    pub frame: Option<Result<Opened, OpenError>>,
+    /// Whether the sender of its stream is to be asked for a key frame.
+    pub wants_key_frame: bool,
 }
 
 /// Receives on all slots.
@@ -42,14 +56,16 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Takes a packet; gives the frame that it completes, opened, or why it was not.
+    /// Takes a packet.
     pub fn handle(
         &mut self,
+        now: Instant,
         packet: IncomingPacket,
         frames: &mut Frames,
-    ) -> Option<Result<Opened, OpenError>> {
+    ) -> Received {
         let number = packet.sequence;
-        let stream = self.streams.entry(packet.stream).or_insert_with(|| Stream {
+        let slot = packet.stream;
+        let stream = self.streams.entry(slot).or_insert_with(|| Stream {
             is_video: packet.is_video(),
             sequence: Sequence {
                 first: number,
@@ -57,38 +73,31 @@ impl Receiver {
                 received: 0,
             },
             assembler: Assembler::default(),
+            decoding: Decoding::new(now, number),
         });
         stream.sequence.first = stream.sequence.first.min(number);
         stream.sequence.last = stream.sequence.last.max(number);
         stream.sequence.received += 1;
 
-        let codec = packet.codec;
-        let opened = if codec == Codec::Opus {
-            frames.open(codec, &packet.payload)
-        } else {
-            let frame = stream.assembler.insert(Packet {
-                codec,
-                sequence: number,
-                time: packet.time,
-                marker: packet.marker,
-                begins: packet.begins,
-                payload: packet.payload,
-            });
-            match frame {
-                Ok(frame) => frames.open(codec, &frame?),
-                Err(_) => Err(OpenError::Malformed),
-            }
-        };
-        Some(opened.map(|opened| Opened {
-            stream: StreamKey {
-                leaf: opened.leaf,
-                epoch: opened.epoch,
-                context: opened.context,
-            },
-            counter: opened.counter,
-            is_key_frame: is_key_frame(codec, &opened.frame),
-            stamp: stamp::read(&opened.frame),
-        }))
+        if !packet.is_video() {
+            let opened = frames.open(Codec::Opus, &packet.payload);
+            return Received {
+                frame: Some(opened.map(|opened| Opened {
+                    stream: key(&opened),
+                    counter: opened.counter,
+                    is_key_frame: false,
+                    stamp: stamp::read(&opened.frame),
+                    slot,
+                    shown: Shown::default(),
+                })),
+                wants_key_frame: false,
+            };
+        }
+        stream.decoding.packet(now, number);
+        Received {
+            frame: stream.picture(now, packet, frames),
+            wants_key_frame: stream.decoding.ask(now),
+        }
     }
 
     /// Packets that never came, sent again or not, by the gaps in the sequence numbers.
@@ -106,9 +115,76 @@ impl Receiver {
     }
 }
 
+impl Stream {
+    fn picture(
+        &mut self,
+        now: Instant,
+        packet: IncomingPacket,
+        frames: &mut Frames,
+    ) -> Option<Result<Opened, OpenError>> {
+        let number = packet.sequence;
+        // Padding that probes for bandwidth, or what stands for a packet left out.
+        if packet.payload.is_empty() {
+            self.decoding.filler(number);
+            return None;
+        }
+        let (slot, codec) = (packet.stream, packet.codec);
+        let whole = self.assembler.insert(Packet {
+            codec,
+            sequence: number,
+            time: packet.time,
+            marker: packet.marker,
+            begins: packet.begins,
+            payload: packet.payload,
+        });
+        let Ok(whole) = whole else {
+            self.decoding.unopened(now, number);
+            return Some(Err(OpenError::Malformed));
+        };
+        let WholeFrame { first, last, bytes } = whole?;
+        let opened = match frames.open(codec, &bytes) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // The other errors are of frames that a decoder is done with, or of none.
+                if matches!(
+                    error,
+                    OpenError::Forged | OpenError::Malformed | OpenError::UnknownEpoch
+                ) {
+                    self.decoding.unopened(now, last);
+                }
+                return Some(Err(error));
+            }
+        };
+        let stream = key(&opened);
+        let is_key_frame = is_key_frame(codec, &opened.frame);
+        let picture = Picture {
+            first,
+            last,
+            content: (stream.leaf, stream.context),
+            is_key_frame,
+        };
+        Some(Ok(Opened {
+            stream,
+            counter: opened.counter,
+            is_key_frame,
+            stamp: stamp::read(&opened.frame),
+            slot,
+            shown: self.decoding.picture(now, &picture),
+        }))
+    }
+}
+
+fn key(opened: &conclave_e2ee::OpenedFrame) -> StreamKey {
+    StreamKey {
+        leaf: opened.leaf,
+        epoch: opened.epoch,
+        context: opened.context,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use conclave_e2ee::{BaseKey, LeafIndex, StreamContext};
     use conclave_protocol::Epoch;
@@ -128,6 +204,7 @@ mod tests {
         frames: Frames,
         packetizer: Packetizer,
         sequence: u64,
+        start: Instant,
     }
 
     fn rig() -> Rig {
@@ -144,6 +221,7 @@ mod tests {
             frames,
             packetizer: Packetizer::new(0, 0),
             sequence: 100,
+            start: Instant::now(),
         }
     }
 
@@ -168,7 +246,8 @@ mod tests {
         }
 
         fn receive(&mut self, packet: IncomingPacket) -> Option<Result<Opened, OpenError>> {
-            self.receiver.handle(packet, &mut self.frames)
+            let received = self.receiver.handle(self.start, packet, &mut self.frames);
+            received.frame
         }
     }
 
@@ -214,5 +293,40 @@ mod tests {
         let mut packet = rig.packets(&[0x11; 100]).remove(0);
         packet.payload = Arc::from([0x90]);
         assert_eq!(rig.receive(packet), Some(Err(OpenError::Malformed)));
+    }
+
+    #[test]
+    fn pictures_after_a_lost_one_are_opened_and_not_shown() {
+        let mut rig = rig();
+        let key = rig.packets(&[0x10; 100]).remove(0);
+        let opened = rig.receive(key).unwrap().unwrap();
+        assert_eq!(opened.shown.pictures, 1);
+        rig.packets(&[0x11; 100]);
+        let next = rig.packets(&[0x11; 100]).remove(0);
+        let opened = rig.receive(next).unwrap().unwrap();
+        assert_eq!((opened.counter, opened.shown.pictures), (2, 0));
+
+        let later = rig.start + Duration::from_secs(1);
+        let asks = |rig: &mut Rig, frame: &[u8]| {
+            let packet = rig.packets(frame).remove(0);
+            let received = rig.receiver.handle(later, packet, &mut rig.frames);
+            let opened = received.frame.unwrap().unwrap();
+            (received.wants_key_frame, opened.shown.pictures)
+        };
+        assert_eq!(asks(&mut rig, &[0x11; 100]), (true, 0));
+        assert_eq!(asks(&mut rig, &[0x11; 100]), (false, 0));
+        assert_eq!(asks(&mut rig, &[0x10; 100]), (false, 1));
+    }
+
+    #[test]
+    fn an_empty_packet_is_neither_a_frame_nor_a_gap() {
+        let mut rig = rig();
+        let key = rig.packets(&[0x10; 100]).remove(0);
+        rig.receive(key);
+        let mut padding = rig.packets(&[0x11; 100]).remove(0);
+        padding.payload = Arc::from([]);
+        assert_eq!(rig.receive(padding), None);
+        let next = rig.packets(&[0x11; 100]).remove(0);
+        assert_eq!(rig.receive(next).unwrap().unwrap().shown.pictures, 1);
     }
 }

@@ -13,7 +13,7 @@ use super::{
     plain::{NumberReader, Numberer},
     ring::{Guest, KeyRing},
 };
-use crate::{measure::tally::StreamKey, target::KeyChange};
+use crate::{measure::frame::StreamKey, target::KeyChange};
 
 /// What a bot does to frames between camera and network.
 pub enum Frames {

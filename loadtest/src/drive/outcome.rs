@@ -5,13 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use conclave_protocol::control::PixelSize;
 use tokio_tungstenite::tungstenite;
 
-use super::http::HttpError;
+use super::{Live, http::HttpError};
 use crate::{
     bot::BotFailure,
     impair::LinkCounts,
-    measure::{join::JoinTimes, tally::Tally, wire::WireSummary},
+    measure::{join::JoinTimes, tally::Tally, window::Window, wire::WireSummary},
 };
 
 /// Why a bot did not stay.
@@ -50,7 +51,7 @@ impl From<tungstenite::Error> for DriveError {
 }
 
 /// What a bot was in the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Its numbers.
     pub tally: Tally,
@@ -82,4 +83,41 @@ pub struct Outcome {
     pub roamed_into_silence: bool,
     /// Why it did not stay until the end.
     pub failure: Option<DriveError>,
+}
+
+impl Outcome {
+    /// Of a bot that sets out now, and wants pictures as large as this.
+    pub(super) fn new(live: &Live, now: Instant, size: PixelSize) -> Self {
+        Self {
+            tally: Tally::new(live.measurement.clone(), now, size),
+            join: JoinTimes::default(),
+            in_call_at: None,
+            left_at: None,
+            members: 0,
+            commits_refused: 0,
+            strangers_refused: 0,
+            datagrams_not_sent: 0,
+            wire: WireSummary::default(),
+            uplink: None,
+            downlink: None,
+            roams: 0,
+            roam_gaps: Vec::new(),
+            roamed_into_silence: false,
+            failure: None,
+        }
+    }
+
+    /// Whoever is in the call leaves it now.
+    pub(super) fn leaves(&mut self, now: Instant) {
+        if self.left_at.is_none() {
+            self.left_at = Some(now);
+            self.tally.leaves(now);
+        }
+    }
+
+    /// For how long of the measured window it was in the call.
+    pub fn time_in(&self, window: &Window) -> Duration {
+        let stay = self.in_call_at.zip(self.left_at);
+        stay.map_or(Duration::ZERO, |(from, to)| window.overlap(from, to))
+    }
 }

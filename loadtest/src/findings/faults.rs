@@ -9,7 +9,6 @@ use crate::{
         wire::{WireCounts, WireSummary},
     },
     report::{Direction, Faults, Injected, Known, LinkCounts, Packets, Times},
-    run::Stay,
     scenario::group::Group,
 };
 
@@ -32,7 +31,7 @@ impl Findings<'_> {
     /// What came over the wires of those who receive.
     pub(super) fn wire(&self) -> WireSummary {
         let mut sum = WireSummary::default();
-        for outcome in self.receivers() {
+        for outcome in self.of(Group::receives) {
             sum.add(&outcome.wire);
         }
         sum
@@ -41,16 +40,10 @@ impl Findings<'_> {
     /// What was missing for good.
     pub(super) fn lost_after_repair(&self) -> LostPackets {
         let mut sum = LostPackets::default();
-        for outcome in self.receivers() {
+        for outcome in self.of(Group::receives) {
             sum.add(&outcome.tally.packets_lost);
         }
         sum
-    }
-
-    fn receivers(&self) -> impl Iterator<Item = &Outcome> {
-        let groups = &self.plan.scenario.bots;
-        let receives = |stay: &&Stay| groups.get(stay.part.group).is_some_and(Group::receives);
-        self.stays.iter().filter(receives).map(|stay| &stay.outcome)
     }
 
     /// What was done to the paths.

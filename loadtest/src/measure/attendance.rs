@@ -1,7 +1,7 @@
 //! What each receiver ought to have been getting, moment by moment, from who was in the
 //! call, what was on and which page was looked at.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, ops::Range, time::Instant};
 
 use conclave_protocol::signal::Source;
 
@@ -23,15 +23,6 @@ pub struct Attendance {
     pub tiles: usize,
     /// Slots of each kind, in the order of [`SOURCES`].
     pub slots: [usize; 3],
-}
-
-/// The measured time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Its beginning.
-    pub from: Instant,
-    /// Its end.
-    pub until: Instant,
 }
 
 impl Attendance {
@@ -84,13 +75,17 @@ pub struct StreamTime {
 }
 
 /// How much was sent and due of a source.
-pub fn stream_time(attendances: &[Attendance], source: Source, window: Window) -> StreamTime {
+pub fn stream_time(
+    attendances: &[Attendance],
+    source: Source,
+    window: &Range<Instant>,
+) -> StreamTime {
     let mut moments: BTreeSet<Instant> = attendances
         .iter()
         .flat_map(Attendance::moments)
-        .filter(|at| window.from < *at && *at < window.until)
+        .filter(|at| window.start < *at && *at < window.end)
         .collect();
-    moments.extend([window.from, window.until]);
+    moments.extend([window.start, window.end]);
     let moments: Vec<Instant> = moments.into_iter().collect();
     let mut time = StreamTime::default();
     for pair in moments.windows(2) {
@@ -133,11 +128,7 @@ mod tests {
         }
 
         fn cameras(&self, bots: &[Attendance]) -> (f64, f64) {
-            let window = Window {
-                from: self.at(10),
-                until: self.at(20),
-            };
-            let time = stream_time(bots, Source::Camera, window);
+            let time = stream_time(bots, Source::Camera, &(self.at(10)..self.at(20)));
             (time.sent, time.due)
         }
     }

@@ -24,7 +24,11 @@
 //! those sealed and among those opened; by the second one, what others leave out counts as
 //! missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    time::Instant,
+};
 
 use conclave_e2ee::LeafIndex;
 use conclave_protocol::{Epoch, signal::Source};
@@ -32,9 +36,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attendance::{Attendance, SOURCES, Window, stream_time},
+    attendance::{Attendance, SOURCES, stream_time},
     counters::{CounterSet, Span},
-    tally::{StreamKey, Tally},
+    frame::StreamKey,
+    tally::Tally,
 };
 
 /// What [`Delivery::expected`] was made from.
@@ -85,7 +90,7 @@ pub fn by_sent(
     publishers: &[&Tally],
     receivers: &[&Tally],
     attendances: &[Attendance],
-    window: Window,
+    window: &Range<Instant>,
 ) -> Delivery {
     let mut delivery = Delivery::none(Basis::Sent);
     let mut sealed: BTreeMap<TrackKey, CounterSet> = BTreeMap::new();

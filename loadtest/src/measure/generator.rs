@@ -9,7 +9,7 @@ use std::{
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::tally::durations;
+use super::totals::durations;
 use crate::report::{Distribution, Generator, Known, Times};
 
 /// How often [`Watch::stumble`] is meant to be called.

@@ -1,7 +1,7 @@
 //! What a process on this machine has used, as the kernel tells in `/proc` (proc(5)): the
 //! cost of any server that runs beside the load test, whatever it says of itself.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fs, io, path::PathBuf, time::Duration};
 
 use rustix::param::{clock_ticks_per_second, page_size};
 
@@ -110,6 +110,48 @@ impl ProcessUse {
     }
 }
 
+/// The CPU time of processes, to the nanosecond, from look to look. What a thread used
+/// between the last look and its end is missed.
+#[derive(Debug)]
+pub struct CpuWatch {
+    processes: Vec<u32>,
+    /// By thread, in nanoseconds.
+    before: BTreeMap<OsString, u64>,
+}
+
+impl CpuWatch {
+    /// Begins now; nothing is missed of threads that come later.
+    pub fn new(processes: Vec<u32>) -> Self {
+        let mut watch = Self {
+            processes,
+            before: BTreeMap::new(),
+        };
+        watch.spent();
+        watch
+    }
+
+    /// CPU time since the last look; none when the system does not tell.
+    pub fn spent(&mut self) -> Option<Duration> {
+        let threads = |process| fs::read_dir(format!("/proc/{process}/task"));
+        let tasks = self.processes.iter().flat_map(threads).flatten();
+        let now: BTreeMap<OsString, u64> = tasks
+            .flatten()
+            .filter_map(|task| {
+                let times = fs::read_to_string(task.path().join("schedstat")).ok()?;
+                let ran = times.split_whitespace().next()?.parse().ok()?;
+                Some((task.file_name(), ran))
+            })
+            .collect();
+        let since = |(thread, ran): (&OsString, &u64)| {
+            ran.saturating_sub(self.before.get(thread).copied().unwrap_or_default())
+        };
+        let spent = now.iter().map(since).sum();
+        let is_told = !now.is_empty();
+        self.before = now;
+        is_told.then(|| Duration::from_nanos(spent))
+    }
+}
+
 fn read(process: u32, path: PathBuf) -> Result<String, ProcessError> {
     fs::read_to_string(&path).map_err(|error| unreadable(process, path, &error))
 }
@@ -142,6 +184,7 @@ mod tests {
     #[test]
     fn this_process_is_seen_to_work() {
         let before = ProcessUse::of(&[process::id()]).unwrap();
+        let mut watch = CpuWatch::new(vec![process::id()]);
         let begin = cpu_time();
         let mut sum = 0_u64;
         // However busy the machine is with other things.
@@ -154,9 +197,25 @@ mod tests {
         // The two clocks of the kernel differ by ticks of 10 ms.
         let expected = Duration::from_millis(170)..=most + Duration::from_millis(30);
         assert!(expected.contains(&used), "{used:?} is not in {expected:?}");
+        // Other tests' threads may have ended, and their time with them.
+        let watched = watch.spent().unwrap();
+        let expected = Duration::from_millis(20)..=*expected.end();
+        assert!(
+            expected.contains(&watched),
+            "{watched:?} is not in {expected:?}"
+        );
         assert!(after.resident_bytes > 1 << 20, "{after:?}");
         assert!(after.threads >= 1 && after.files > Some(2), "{after:?}");
         assert!(after.context_switches > 0, "{after:?}");
+    }
+
+    #[test]
+    fn a_thread_that_ends_takes_nothing_back() {
+        let mut watch = CpuWatch::new(vec![process::id()]);
+        watch.before.insert("ended".into(), u64::MAX);
+        assert!(watch.spent().unwrap() < Duration::from_secs(60));
+        let mut nobody = CpuWatch::new(vec![u32::MAX]);
+        assert_eq!(nobody.spent(), None);
     }
 
     #[test]

@@ -1,22 +1,20 @@
-//! What the server has spent: as it says itself on its page `/metrics`, or as the system
-//! says of its processes.
+//! What the server spends: by its page `/metrics`, and by what the kernel says of its
+//! process when that runs on this machine.
 
-use crate::{
-    drive::{http, server::ServerAddress},
-    measure::process::{ProcessError, ProcessUse},
+use std::{
+    net::ToSocketAddrs as _,
+    time::{Duration, Instant},
 };
 
-/// What the server has spent by now: by its processes or, when none are named, by its
-/// page `/metrics`.
-pub async fn cost(server: &ServerAddress, processes: &[u32]) -> Result<ServerCost, CostUnknown> {
-    if !processes.is_empty() {
-        return Ok(ProcessUse::of(processes)?.into());
-    }
-    let page = http::get(&server.url("http", "/metrics"))
-        .await
-        .map_err(|error| CostUnknown::Unreachable(error.to_string()))?;
-    ServerCost::parse(&page)
-}
+use super::{
+    listening::listener,
+    process::{CpuWatch, ProcessError, ProcessUse},
+    syscalls::SyscallCount,
+};
+use crate::{
+    drive::{http, server::ServerAddress},
+    report::{CostSource, Known, PacketCounter, Server},
+};
 
 /// Why the server's cost is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,87 +25,137 @@ pub enum CostUnknown {
     /// The page lacks something.
     #[error("/metrics does not have {0}")]
     Missing(&'static str),
+    /// Nobody looked.
+    #[error("/metrics was not read")]
+    NotAsked,
     /// The system does not tell.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// Nothing was forwarded.
-    #[error("the server forwarded no packet within the measured window")]
-    NothingForwarded,
+    /// Nobody said which process it is.
+    #[error("the server's process is not known: give its number with --server-pid if it runs here")]
+    NoProcess,
 }
 
-/// What the server had spent by one moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ServerCost {
-    /// CPU time of the whole process.
-    pub process_seconds: f64,
-    /// What the system says of its processes, if it was asked.
-    pub processes: Option<ProcessUse>,
-    /// CPU time of the media threads, if it tells them apart.
-    pub worker_seconds: Option<f64>,
-    /// RTP packets sent, if it counts them.
-    pub packets_out: Option<f64>,
+/// Who tells first of the server's CPU time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// The kernel: the user named the processes.
+    Kernel,
+    /// Its own page, which is finer.
+    Page,
 }
 
-impl From<ProcessUse> for ServerCost {
-    fn from(used: ProcessUse) -> Self {
-        Self {
-            process_seconds: used.cpu().as_secs_f64(),
-            processes: Some(used),
-            worker_seconds: None,
-            packets_out: None,
-        }
-    }
+/// One that looks at the server.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    address: ServerAddress,
+    /// None if it runs elsewhere, or cannot be told.
+    processes: Vec<u32>,
+    first: First,
 }
 
-/// What the server spent for one packet.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CostPerPacket {
-    /// RTP packets sent.
-    pub packets: f64,
-    /// CPU time of the whole process, in cores.
-    pub process_seconds: f64,
-    /// Whether the server counted the packets, not those who received them.
-    pub counted_by_server: bool,
-    /// CPU time of the whole process per packet.
-    pub process_micros: f64,
-    /// CPU time of the media threads per packet.
-    pub worker_micros: Option<f64>,
+/// The server at one moment.
+#[derive(Debug, Clone)]
+pub struct ServerSample {
+    /// When.
+    pub at: Instant,
+    /// Its own page.
+    pub page: Result<Page, CostUnknown>,
+    /// What the kernel says of it.
+    pub used: Result<ProcessUse, CostUnknown>,
 }
 
-impl ServerCost {
-    fn parse(page: &str) -> Result<Self, CostUnknown> {
-        let need = |name, label| sum(page, name, label).ok_or(CostUnknown::Missing(name));
-        Ok(Self {
-            process_seconds: need("process_cpu_seconds_total", None)?,
-            processes: None,
-            worker_seconds: sum(page, "conclave_worker_cpu_seconds_total", None),
-            packets_out: Some(need("conclave_packets_total", Some(r#"direction="out""#))?),
-        })
-    }
-
-    /// The cost of each packet since an earlier moment. A server that does not count its
-    /// packets has sent as many as were received.
-    pub fn since(&self, earlier: &Self, received: u64) -> Result<CostPerPacket, CostUnknown> {
-        let counted = self.packets_out.zip(earlier.packets_out);
-        let packets = match counted {
-            Some((now, then)) => now - then,
-            None => received as f64,
+impl Observer {
+    /// Of the server at this address, and of its processes if they are given; else of the
+    /// one that listens there, if it is of this machine.
+    pub fn new(address: &ServerAddress, given: &[u32]) -> Self {
+        let (processes, first) = match given {
+            [] => (found(address).into_iter().collect(), First::Page),
+            given => (given.to_vec(), First::Kernel),
         };
-        if packets <= 0.0 {
-            return Err(CostUnknown::NothingForwarded);
+        Self {
+            address: address.clone(),
+            processes,
+            first,
         }
-        let micros = |seconds: f64| seconds * 1e6 / packets;
-        let process_seconds = self.process_seconds - earlier.process_seconds;
-        Ok(CostPerPacket {
-            packets,
-            counted_by_server: counted.is_some(),
-            process_seconds,
-            process_micros: micros(process_seconds),
-            worker_micros: self
-                .worker_seconds
-                .zip(earlier.worker_seconds)
-                .map(|(now, then)| micros(now - then)),
-        })
+    }
+
+    /// Looks at everything.
+    pub async fn look(&self) -> ServerSample {
+        let page = http::get(&self.address.url("http", "/metrics"))
+            .await
+            .map(|page| Page::parse(&page))
+            .map_err(|error| CostUnknown::Unreachable(error.to_string()));
+        ServerSample {
+            page,
+            ..self.glance()
+        }
+    }
+
+    /// Looks at the processes only, which costs the server nothing.
+    pub fn glance(&self) -> ServerSample {
+        let used = match &self.processes[..] {
+            [] => Err(CostUnknown::NoProcess),
+            processes => ProcessUse::of(processes).map_err(CostUnknown::from),
+        };
+        ServerSample {
+            at: Instant::now(),
+            page: Err(CostUnknown::NotAsked),
+            used,
+        }
+    }
+
+    /// Watches the CPU time of the processes, if they can be seen.
+    pub fn watch_cpu(&self) -> Option<CpuWatch> {
+        (!self.processes.is_empty()).then(|| CpuWatch::new(self.processes.clone()))
+    }
+
+    /// Begins to count its system calls.
+    pub fn count_syscalls(&self) -> Known<SyscallCount> {
+        match &self.processes[..] {
+            [] => Known::no(CostUnknown::NoProcess.to_string()),
+            processes => SyscallCount::begin(processes).into(),
+        }
+    }
+}
+
+fn found(address: &ServerAddress) -> Option<u32> {
+    let (host, port) = address.host_and_port();
+    let mut addresses = (host, port).to_socket_addrs().ok()?;
+    addresses.find_map(|address| listener(address.ip(), address.port()))
+}
+
+/// What a page of Prometheus' text format says of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Page {
+    /// CPU time of the whole process.
+    pub cpu_seconds: Option<f64>,
+    /// The part of it in user mode.
+    pub user_seconds: Option<f64>,
+    /// The part of it in the kernel.
+    pub system_seconds: Option<f64>,
+    /// CPU time of the media threads.
+    pub worker_seconds: Option<f64>,
+    /// RTP packets sent.
+    pub packets_out: Option<f64>,
+    /// Resident memory.
+    pub memory_bytes: Option<f64>,
+    /// Open file descriptors.
+    pub file_descriptors: Option<f64>,
+}
+
+impl Page {
+    fn parse(page: &str) -> Self {
+        let cpu = |label| sum(page, "process_cpu_seconds_total", label);
+        Self {
+            cpu_seconds: cpu(None),
+            user_seconds: cpu(Some(r#"mode="user""#)),
+            system_seconds: cpu(Some(r#"mode="system""#)),
+            worker_seconds: sum(page, "conclave_worker_cpu_seconds_total", None),
+            packets_out: sum(page, "conclave_packets_total", Some(r#"direction="out""#)),
+            memory_bytes: sum(page, "process_resident_memory_bytes", None),
+            file_descriptors: sum(page, "process_open_fds", None),
+        }
     }
 }
 
@@ -130,68 +178,196 @@ fn sum(page: &str, name: &str, label: Option<&str>) -> Option<f64> {
         .reduce(|a, b| a + b)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+/// CPU time spent, and who told.
+struct Cpu {
+    source: CostSource,
+    seconds: f64,
+    user: Known<f64>,
+    system: Known<f64>,
+}
 
-    use super::*;
+/// The server over a measured window.
+#[derive(Debug)]
+pub struct Span<'a> {
+    /// Before anyone had joined.
+    pub before: &'a ServerSample,
+    /// When the window began.
+    pub begin: &'a ServerSample,
+    /// When it ended.
+    pub end: &'a ServerSample,
+    /// Who looked.
+    pub observer: &'a Observer,
+}
 
-    const PAGE: &str = r#"# HELP conclave_packets_total Packets.
-# TYPE conclave_packets_total counter
-conclave_packets_total{direction="in",kind="audio",peer="client"} 1000
-conclave_packets_total{direction="out",kind="audio",peer="client"} 20
-conclave_packets_total{direction="out",kind="video",peer="client"} 2.5e2
-conclave_packets_total_dropped{direction="out"} 7
-conclave_worker_cpu_seconds_total{worker="0"} 1.5
-process_cpu_seconds_total 2.25
-"#;
+/// What the load test itself knows of the window.
+#[derive(Debug)]
+pub struct Work {
+    /// RTP packets that the bots received.
+    pub packets_received: u64,
+    /// Bots in the call.
+    pub bots: usize,
+    /// The server's system calls in a second.
+    pub syscalls_per_second: Known<f64>,
+}
 
-    #[test]
-    fn the_cost_is_read_from_the_metrics_page() {
-        let cost = ServerCost::parse(PAGE).unwrap();
-        let expected = ServerCost {
-            process_seconds: 2.25,
-            processes: None,
-            worker_seconds: Some(1.5),
-            packets_out: Some(270.0),
+impl Span<'_> {
+    fn paged(&self, of: fn(&Page) -> Option<f64>, name: &'static str) -> Result<f64, CostUnknown> {
+        let at = |sample: &ServerSample| {
+            let page = sample.page.as_ref().map_err(Clone::clone)?;
+            of(page).ok_or(CostUnknown::Missing(name))
         };
-        assert_eq!(cost, expected);
+        Ok(at(self.end)? - at(self.begin)?)
     }
 
-    #[test]
-    fn a_page_without_a_metric_says_which() {
-        let page = PAGE.replace("process_cpu", "cpu");
-        let missing = CostUnknown::Missing("process_cpu_seconds_total");
-        assert_eq!(ServerCost::parse(&page), Err(missing));
+    fn used(&self) -> Result<(ProcessUse, ProcessUse), CostUnknown> {
+        let at = |sample: &ServerSample| sample.used.clone();
+        Ok((at(self.begin)?, at(self.end)?))
     }
 
-    #[test]
-    fn the_cost_of_a_packet_is_a_difference() {
-        let before = ServerCost::parse(PAGE).unwrap();
-        let after = ServerCost {
-            process_seconds: 2.75,
-            processes: None,
-            worker_seconds: Some(1.75),
-            packets_out: Some(100_270.0),
-        };
-        let cost = after.since(&before, 7).unwrap();
-        assert_eq!((cost.process_micros, cost.worker_micros), (5.0, Some(2.5)));
-        assert_eq!(before.since(&before, 7), Err(CostUnknown::NothingForwarded));
+    fn cpu_by_kernel(&self) -> Result<Cpu, CostUnknown> {
+        let (begin, end) = self.used()?;
+        let seconds =
+            |of: fn(&ProcessUse) -> Duration| of(&end).saturating_sub(of(&begin)).as_secs_f64();
+        let pids = self.observer.processes.clone();
+        Ok(Cpu {
+            source: CostSource::Proc { pids },
+            seconds: seconds(ProcessUse::cpu),
+            user: Known::Yes(seconds(|used| used.user)),
+            system: Known::Yes(seconds(|used| used.system)),
+        })
     }
 
-    #[test]
-    fn packets_that_the_server_does_not_count_are_those_received() {
-        let used = |user, system| {
-            ServerCost::from(ProcessUse {
-                user: Duration::from_millis(user),
-                system: Duration::from_millis(system),
-                ..ProcessUse::default()
-            })
+    fn cpu_by_page(&self) -> Result<Cpu, CostUnknown> {
+        const NAME: &str = "process_cpu_seconds_total";
+        Ok(Cpu {
+            source: CostSource::Metrics,
+            seconds: self.paged(|page| page.cpu_seconds, NAME)?,
+            user: self.paged(|page| page.user_seconds, NAME).into(),
+            system: self.paged(|page| page.system_seconds, NAME).into(),
+        })
+    }
+
+    fn cpu(&self) -> Result<Cpu, CostUnknown> {
+        match self.observer.first {
+            First::Kernel => self.cpu_by_kernel(),
+            // Why the page says nothing tells more than why the kernel does not either.
+            First::Page => self
+                .cpu_by_page()
+                .or_else(|reason| self.cpu_by_kernel().map_err(|_| reason)),
+        }
+    }
+
+    /// What it spent.
+    pub fn report(&self, work: Work) -> Known<Server> {
+        let cpu = match self.cpu() {
+            Ok(cpu) => cpu,
+            Err(reason) => return Known::no(reason.to_string()),
         };
-        let cost = used(1_300, 700).since(&used(1_000, 500), 1_000).unwrap();
-        assert_eq!(cost.process_micros.round() as u64, 500);
-        assert!(!cost.counted_by_server);
-        let none = used(1_300, 700).since(&used(1_000, 500), 0);
-        assert_eq!(none, Err(CostUnknown::NothingForwarded));
+        let seconds = (self.end.at - self.begin.at).as_secs_f64().max(1e-9);
+        let counted = self.paged(|page| page.packets_out, "conclave_packets_total");
+        let (packets, packets_counted_by) = match counted {
+            Ok(packets) => (packets, PacketCounter::Server),
+            Err(_) => (work.packets_received as f64, PacketCounter::Receivers),
+        };
+        let by_packets = |total: f64| {
+            let each = (packets > 0.0).then(|| total / packets);
+            Known::of(each, "no packet was forwarded within the measured window")
+        };
+        let micros = |of: &Known<f64>| of.clone().and_then(|seconds| by_packets(seconds * 1e6));
+        let used = self.used();
+        let by_kernel = |of: &dyn Fn(&ProcessUse, &ProcessUse) -> f64| {
+            Known::from(used.clone().map(|(begin, end)| of(&begin, &end)))
+        };
+        let memory = |sample: &ServerSample| memory(sample);
+        Known::Yes(Server {
+            source: cpu.source,
+            packets_counted_by,
+            packets_forwarded: packets as u64,
+            packets_per_second: packets / seconds,
+            packets_per_second_per_core: Known::of(
+                (cpu.seconds > 0.0).then(|| packets / cpu.seconds),
+                "the server used no CPU time that its clock shows",
+            ),
+            cpu_cores: Known::Yes(cpu.seconds / seconds),
+            cpu_us_per_packet: by_packets(cpu.seconds * 1e6),
+            user_us_per_packet: micros(&cpu.user),
+            system_us_per_packet: micros(&cpu.system),
+            worker_us_per_packet: micros(
+                &self
+                    .paged(
+                        |page| page.worker_seconds,
+                        "conclave_worker_cpu_seconds_total",
+                    )
+                    .into(),
+            ),
+            syscalls_per_packet: work
+                .syscalls_per_second
+                .and_then(|each_second| by_packets(each_second * seconds)),
+            context_switches_per_second: by_kernel(&|begin, end| {
+                let switches = end.context_switches.saturating_sub(begin.context_switches);
+                switches as f64 / seconds
+            }),
+            memory_bytes: memory(self.end).map(|bytes| bytes as u64),
+            memory_per_participant_bytes: memory(self.end).and_then(|end| {
+                memory(self.before).and_then(|before| {
+                    let each = (work.bots > 0).then(|| (end - before) / work.bots as f64);
+                    Known::of(each, "no bot was in the call")
+                })
+            }),
+            file_descriptors: file_descriptors(self.end).map(|count| count as u64),
+            threads: by_kernel(&|_, end| end.threads as f64).map(|count| count as u64),
+        })
     }
 }
+
+/// CPU time in cores between two looks at the page.
+pub fn cpu_cores(begin: &ServerSample, end: &ServerSample) -> Option<f64> {
+    let seconds = (end.at - begin.at).as_secs_f64();
+    let cpu = |sample: &ServerSample| sample.page.as_ref().ok()?.cpu_seconds;
+    let spent = cpu(end)? - cpu(begin)?;
+    (seconds > 0.0).then(|| spent / seconds)
+}
+
+/// Resident memory, by the kernel or else by the page.
+pub fn memory(sample: &ServerSample) -> Known<f64> {
+    held(
+        sample,
+        |used| Some(used.resident_bytes),
+        |page| page.memory_bytes,
+        "process_resident_memory_bytes",
+    )
+}
+
+/// Open file descriptors, by the kernel or else by the page.
+pub fn file_descriptors(sample: &ServerSample) -> Known<f64> {
+    held(
+        sample,
+        |used| used.files,
+        |page| page.file_descriptors,
+        "process_open_fds",
+    )
+}
+
+/// Threads, by the kernel.
+pub fn threads(sample: &ServerSample) -> Known<f64> {
+    sample.used.clone().map(|used| used.threads as f64).into()
+}
+
+fn held(
+    sample: &ServerSample,
+    by_kernel: fn(&ProcessUse) -> Option<u64>,
+    by_page: fn(&Page) -> Option<f64>,
+    name: &'static str,
+) -> Known<f64> {
+    if let Ok(used) = &sample.used
+        && let Some(held) = by_kernel(used)
+    {
+        return Known::Yes(held as f64);
+    }
+    let page = sample.page.as_ref().map_err(Clone::clone);
+    page.and_then(|page| by_page(page).ok_or(CostUnknown::Missing(name)))
+        .into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,46 +1,23 @@
 //! What one bot saw and did, as numbers.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use conclave_e2ee::{LeafIndex, Member, OpenError, StreamContext};
-use conclave_protocol::{Epoch, signal::Source};
-use hdrhistogram::Histogram;
+use conclave_e2ee::{LeafIndex, Member, OpenError};
+use conclave_protocol::{Epoch, control::PixelSize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::counters::{CounterSet, Span};
-use crate::media::stamp::{Age, Stamp};
+use super::{
+    counters::{CounterSet, Span},
+    frame::{Opened, Sent, StreamKey},
+    skew::FrameName,
+    timeline::BotSecond,
+    totals::{AgedFrame, Batch, Measurement},
+    viewing::{self, Viewing},
+};
+use crate::media::stamp::Age;
 
-/// One sealed stream: frames with one key and one row of counters (RFC 9605 §4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamKey {
-    /// Whose.
-    pub leaf: LeafIndex,
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// Which of theirs.
-    pub context: StreamContext,
-}
-
-impl StreamKey {
-    /// Seen or heard.
-    pub fn is_video(self) -> bool {
-        self.context != StreamContext::AUDIO && self.context != StreamContext::SCREEN_SOUND
-    }
-
-    /// What it shows; none for data.
-    pub fn source(self) -> Option<Source> {
-        match self.context {
-            StreamContext::AUDIO => Some(Source::Microphone),
-            StreamContext::SCREEN_SOUND => Some(Source::ScreenSound),
-            context if StreamContext::CAMERA.contains(&context) => Some(Source::Camera),
-            context if StreamContext::SCREEN.contains(&context) => Some(Source::Screen),
-            _ => None,
-        }
-    }
-}
-
-/// The frames that a bot sealed of one stream within the measured window.
+/// The frames that a bot sealed of one stream, of those due within the measured window.
 #[derive(Debug, Clone)]
 pub struct SentStream {
     /// All of them.
@@ -54,7 +31,7 @@ pub struct SentStream {
 pub struct OpenedStream {
     /// All of them.
     pub counters: CounterSet,
-    /// Those opened within the measured window.
+    /// Those of the measured window.
     pub window: Option<Span>,
 }
 
@@ -110,36 +87,6 @@ impl Unopened {
     }
 }
 
-/// A frame that was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
-    /// Its stream.
-    pub stream: StreamKey,
-    /// Its place in the stream.
-    pub counter: u64,
-    /// A picture that can be decoded by itself.
-    pub is_key_frame: bool,
-    /// When it was sent, if it says so.
-    pub stamp: Option<Stamp>,
-}
-
-/// A frame that was sealed and sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
-    /// Its stream.
-    pub stream: StreamKey,
-    /// Its place in the stream.
-    pub counter: u64,
-    /// In how many packets.
-    pub packets: u64,
-    /// How far behind the schedule.
-    pub late: Duration,
-    /// Frames left out just before it, as they were too late.
-    pub left_out: u64,
-    /// It is of the lowest temporal layer.
-    pub is_base: bool,
-}
-
 /// RTP packets that never came, by the gaps in their sequence numbers, after what was
 /// sent again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -163,10 +110,17 @@ impl LostPackets {
     }
 }
 
-/// One bot's numbers.
+/// One bot's numbers. Those of the window are of frames that were due within it, and of
+/// packets that came within it.
 #[derive(Debug)]
 pub struct Tally {
-    measuring: bool,
+    measurement: Arc<Measurement>,
+    batch: Batch,
+    viewing: Viewing,
+    size: PixelSize,
+    second: u64,
+    second_ends: Instant,
+    lost_before: u64,
     /// RTP packets received within the window.
     pub packets: u64,
     /// Their payload.
@@ -175,7 +129,7 @@ pub struct Tally {
     pub packets_total: u64,
     /// RTP packets that never came, over the whole run.
     pub packets_lost: LostPackets,
-    /// Frames opened within the window.
+    /// Frames opened of the window.
     pub frames_opened: u64,
     /// Frames opened over the whole run.
     pub frames_opened_total: u64,
@@ -183,73 +137,35 @@ pub struct Tally {
     pub opened: HashMap<StreamKey, OpenedStream>,
     /// Frames not opened.
     pub unopened: Unopened,
-    /// Age of the pictures opened within the window.
-    pub video_latency: Latency,
-    /// Age of the sounds opened within the window.
-    pub audio_latency: Latency,
-    /// RTP packets sent within the window.
+    /// RTP packets sent of the window.
     pub packets_sent: u64,
-    /// What was sent within the window.
+    /// What was sent of the window.
     pub sent: HashMap<StreamKey, SentStream>,
-    /// How late each frame was sent within the window.
-    pub lateness: Histogram<u64>,
+    /// Frames sealed of the window.
+    pub frames_sealed: u64,
     /// Frames left out within the window.
     pub left_out: u64,
+    /// Key frames that it asked for, over the whole run.
+    pub key_frames_asked: u64,
+    /// Key frames that it was asked for, over the whole run.
+    pub key_frames_wanted: u64,
     senders: Vec<SenderCount>,
     sender_by_leaf: HashMap<LeafIndex, usize>,
 }
 
-/// The longest duration that is told from longer ones, in nanoseconds.
-const LONGEST: u64 = 600_000_000_000;
-
-/// A histogram of durations from 1 ns to ten minutes, with three digits. All of them have
-/// the same bounds, so that any two can be added.
-pub fn durations() -> Histogram<u64> {
-    // Fails only on bounds that are the wrong way round and on more than five digits.
-    #[expect(clippy::unwrap_used)]
-    Histogram::new_with_bounds(1, LONGEST, 3).unwrap()
-}
-
-fn record(histogram: &mut Histogram<u64>, duration: Duration) {
-    histogram.saturating_record(duration.as_nanos().try_into().unwrap_or(u64::MAX));
-}
-
-/// How old frames were when they were opened.
-#[derive(Debug, Clone)]
-pub struct Latency {
-    /// Since they were sent.
-    pub from_send: Histogram<u64>,
-    /// Since they should have been sent.
-    pub from_schedule: Histogram<u64>,
-}
-
-impl Default for Latency {
-    fn default() -> Self {
+impl Tally {
+    /// Of a bot that sets out now, and wants pictures as large as this.
+    pub fn new(measurement: Arc<Measurement>, now: Instant, size: PixelSize) -> Self {
+        let second = measurement.window.second(now);
+        let second_ends = measurement.window.second_begins(second + 1);
         Self {
-            from_send: durations(),
-            from_schedule: durations(),
-        }
-    }
-}
-
-impl Latency {
-    fn note(&mut self, age: Age) {
-        record(&mut self.from_send, age.from_sending);
-        record(&mut self.from_schedule, age.from_schedule);
-    }
-
-    /// Takes those of another one too.
-    pub fn add(&mut self, other: &Self) {
-        // All have the same bounds, so adding cannot fail.
-        let _ = self.from_send.add(&other.from_send);
-        let _ = self.from_schedule.add(&other.from_schedule);
-    }
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            measuring: false,
+            measurement,
+            batch: Batch::default(),
+            viewing: Viewing::default(),
+            size,
+            second,
+            second_ends,
+            lost_before: 0,
             packets: 0,
             payload_bytes: 0,
             packets_total: 0,
@@ -258,22 +174,69 @@ impl Default for Tally {
             frames_opened_total: 0,
             opened: HashMap::new(),
             unopened: Unopened::default(),
-            video_latency: Latency::default(),
-            audio_latency: Latency::default(),
             packets_sent: 0,
             sent: HashMap::new(),
-            lateness: durations(),
+            frames_sealed: 0,
             left_out: 0,
+            key_frames_asked: 0,
+            key_frames_wanted: 0,
             senders: Vec::new(),
             sender_by_leaf: HashMap::new(),
         }
     }
-}
 
-impl Tally {
-    /// Opens or closes the measured window.
-    pub fn measure(&mut self, measuring: bool) {
-        self.measuring = measuring;
+    /// Notes that it wants pictures to be as large as this from now on.
+    pub fn wishes(&mut self, now: Instant, size: PixelSize) {
+        self.turn(now);
+        let direction = size.height.cmp(&self.size.height);
+        self.size = size;
+        self.viewing.wished(now, direction);
+    }
+
+    /// Lets time pass: what was noted in a second is handed over after it.
+    pub fn turn(&mut self, now: Instant) {
+        if now >= self.second_ends {
+            self.hand_over(now);
+        }
+    }
+
+    fn hand_over(&mut self, now: Instant) {
+        let window = &self.measurement.window;
+        let lost = self.packets_lost.sum();
+        self.batch.bot.more_lost = lost as i64 - self.lost_before as i64;
+        self.lost_before = lost;
+        let stood = self.viewing.stands_still(self.second_ends.min(now));
+        self.batch.bot.is_frozen = self.viewing.take_freeze() | stood;
+        let current = window.second(now);
+        let mut totals = self.measurement.totals();
+        totals.pour(self.second, &mut self.batch);
+        // Seconds that it slept through.
+        for second in self.second + 1..current {
+            let slept = BotSecond {
+                is_frozen: self.viewing.stands_still(window.second_begins(second + 1)),
+                ..BotSecond::default()
+            };
+            totals.timeline.add(second, &slept);
+        }
+        self.second = current;
+        self.second_ends = window.second_begins(current + 1);
+    }
+
+    /// Notes that it leaves.
+    pub fn leaves(&mut self, now: Instant) {
+        self.turn(now);
+        self.hand_over(now);
+        self.viewing.close(now, &self.measurement.window);
+    }
+
+    /// What it saw of pictures.
+    pub fn pictures(&self) -> &viewing::Sums {
+        self.viewing.sums()
+    }
+
+    /// Whose frames were opened.
+    pub fn senders(&self) -> &[SenderCount] {
+        &self.senders
     }
 
     /// Notes who is in the group.
@@ -298,43 +261,79 @@ impl Tally {
         }
     }
 
+    /// Notes that it has the keys of an epoch.
+    pub fn epoch(&mut self, now: Instant, epoch: Epoch) {
+        self.turn(now);
+        let at = self.measurement.window.since_origin(now);
+        self.batch.epochs.push((epoch, at));
+    }
+
     /// Notes a packet that came.
-    pub fn packet(&mut self, payload: usize) {
+    pub fn packet(&mut self, now: Instant, payload: usize) {
+        self.turn(now);
+        let payload = payload as u64;
         self.packets_total += 1;
-        if self.measuring {
+        self.batch.bot.packets += 1;
+        self.batch.bot.payload_bytes += payload;
+        if self.measurement.window.contains(now) {
             self.packets += 1;
-            self.payload_bytes += payload as u64;
+            self.payload_bytes += payload;
         }
     }
 
     /// Notes a frame that was sent.
-    pub fn sent(&mut self, sent: &Sent) {
-        if !self.measuring {
-            return;
+    pub fn sent(&mut self, now: Instant, sent: &Sent) {
+        self.turn(now);
+        let window = &self.measurement.window;
+        if window.contains(sent.due) {
+            self.packets_sent += sent.packets;
+            self.frames_sealed += 1;
+            self.left_out += sent.left_out;
+            self.batch.lateness.push(sent.late);
+            let stream = self.sent.entry(sent.stream).or_insert_with(|| SentStream {
+                span: Span::of(sent.counter),
+                base: CounterSet::default(),
+            });
+            stream.span.include(sent.counter);
+            if sent.is_base {
+                stream.base.insert(sent.counter);
+            }
         }
-        let stream = self.sent.entry(sent.stream).or_insert_with(|| SentStream {
-            span: Span::of(sent.counter),
-            base: CounterSet::default(),
-        });
-        stream.span.include(sent.counter);
-        if sent.is_base {
-            stream.base.insert(sent.counter);
-        }
-        self.packets_sent += sent.packets;
-        self.left_out += sent.left_out;
-        record(&mut self.lateness, sent.late);
     }
 
     /// Notes a frame that was opened, and how long after it was sent, if that is known.
-    pub fn opened(&mut self, opened: &Opened, age: Option<Age>) {
+    pub fn opened(&mut self, now: Instant, opened: &Opened, age: Option<Age>) {
+        self.turn(now);
         self.frames_opened_total += 1;
-        let stream = self.opened.entry(opened.stream).or_default();
-        stream.counters.insert(opened.counter);
-        if let Some(sender) = self
-            .sender_by_leaf
-            .get(&opened.stream.leaf)
-            .and_then(|place| self.senders.get_mut(*place))
-        {
+        self.sender_of(opened);
+        let window = &self.measurement.window;
+        let stream = opened.stream;
+        let due = age.and_then(|age| now.checked_sub(age.from_schedule));
+        let counts = window.contains(due.unwrap_or(now));
+        let known = self.opened.entry(stream).or_default();
+        known.counters.insert(opened.counter);
+        if counts {
+            self.frames_opened += 1;
+            Span::extend(&mut known.window, opened.counter);
+            let name = FrameName::of(stream, opened.counter);
+            let arrival = name.map(|name| (name, window.since_origin(now)));
+            self.batch.arrivals.extend(arrival);
+        }
+        let seen = self.viewing.opened(now, opened, age, window);
+        self.batch.frames.extend(age.map(|age| AgedFrame {
+            is_video: stream.is_video(),
+            counts,
+            age,
+            jitter: seen.jitter,
+        }));
+        self.batch.key_frame_waits.extend(opened.shown.waited);
+        self.batch.layer_switches.extend(seen.layer_switch);
+        self.batch.rekey_gaps.extend(seen.rekey_gap);
+    }
+
+    fn sender_of(&mut self, opened: &Opened) {
+        let place = self.sender_by_leaf.get(&opened.stream.leaf);
+        if let Some(sender) = place.and_then(|place| self.senders.get_mut(*place)) {
             if opened.stream.is_video() {
                 sender.video_frames += 1;
                 sender.video_key_frames += u64::from(opened.is_key_frame);
@@ -343,27 +342,18 @@ impl Tally {
                 sender.audio_frames += 1;
             }
         }
-        if self.measuring {
-            self.frames_opened += 1;
-            Span::extend(&mut stream.window, opened.counter);
-            if let Some(age) = age {
-                if opened.stream.is_video() {
-                    self.video_latency.note(age);
-                } else {
-                    self.audio_latency.note(age);
-                }
-            }
-        }
     }
 
     /// Notes a frame that was not opened. `is_new`: the bot has been in the call for so
     /// short a time that others may not have gone over to an epoch that it has keys of.
-    pub fn unopened(&mut self, error: OpenError, is_new: bool) {
+    pub fn unopened(&mut self, now: Instant, error: OpenError, is_new: bool) {
+        self.turn(now);
+        let is_measured = self.measurement.window.contains(now);
         let counts = &mut self.unopened;
         let count = match error {
             OpenError::Duplicate => &mut counts.duplicate,
             OpenError::Empty => &mut counts.empty,
-            OpenError::UnknownEpoch if self.measuring && !is_new => &mut counts.unknown_epoch,
+            OpenError::UnknownEpoch if is_measured && !is_new => &mut counts.unknown_epoch,
             OpenError::UnknownEpoch => &mut counts.unknown_epoch_while_joining,
             OpenError::Forged => &mut counts.forged,
             OpenError::TooOld => &mut counts.too_old,
@@ -372,126 +362,12 @@ impl Tally {
         *count += 1;
     }
 
-    /// Whose frames were opened.
-    pub fn senders(&self) -> &[SenderCount] {
-        &self.senders
+    /// Notes that nothing comes in a slot for now, or something else, by the server's word.
+    pub fn interrupted(&mut self, now: Instant, slot: u32) {
+        self.turn(now);
+        self.viewing.interrupted(slot);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use conclave_protocol::ParticipantId;
-
-    use super::*;
-
-    fn stream(leaf: u32, context: StreamContext) -> StreamKey {
-        StreamKey {
-            leaf: LeafIndex::new(leaf).unwrap(),
-            epoch: Epoch::new(3),
-            context,
-        }
-    }
-
-    fn opened(counter: u64) -> Opened {
-        Opened {
-            stream: stream(1, StreamContext::CAMERA[0]),
-            counter,
-            is_key_frame: counter == 0,
-            stamp: None,
-        }
-    }
-
-    fn sound() -> Opened {
-        Opened {
-            stream: stream(0, StreamContext::AUDIO),
-            ..opened(0)
-        }
-    }
-
-    #[test]
-    fn only_the_window_is_measured() {
-        let mut tally = Tally::default();
-        let age = Some(Age {
-            from_schedule: Duration::from_millis(3),
-            from_sending: Duration::from_millis(2),
-        });
-        tally.opened(&opened(0), age);
-        tally.packet(100);
-        tally.measure(true);
-        tally.opened(&opened(1), age);
-        tally.opened(&opened(4), age);
-        tally.packet(100);
-        tally.measure(false);
-        tally.opened(&opened(5), age);
-
-        assert_eq!((tally.packets, tally.packets_total), (1, 2));
-        assert_eq!((tally.frames_opened, tally.frames_opened_total), (2, 4));
-        assert_eq!(tally.video_latency.from_send.len(), 2);
-        assert_eq!(tally.video_latency.from_send.max() / 1_000, 2_000);
-        assert_eq!(tally.video_latency.from_schedule.max() / 1_000, 3_000);
-        assert!(tally.audio_latency.from_send.is_empty());
-        let stream = &tally.opened[&opened(0).stream];
-        assert_eq!(stream.window, Some(Span { first: 1, last: 4 }));
-        assert_eq!(stream.counters.count(0..=5), 4);
-    }
-
-    #[test]
-    fn frames_count_for_the_member_whose_key_sealed_them() {
-        let mut tally = Tally::default();
-        let member = |leaf, name: &str| Member {
-            leaf: LeafIndex::new(leaf).unwrap(),
-            participant: ParticipantId::new(u64::from(leaf)),
-            name: name.to_owned(),
-            is_self: false,
-        };
-        tally.roster(&[member(0, "Ada"), member(1, "Grace")]);
-        tally.opened(&opened(0), None);
-        // Ada has left, and Edith has not taken her leaf yet.
-        tally.roster(&[member(1, "Grace")]);
-        tally.opened(&sound(), None);
-        tally.roster(&[member(0, "Edith"), member(1, "Grace")]);
-        tally.opened(&opened(1), None);
-        tally.opened(&sound(), None);
-        let counts: Vec<_> = tally
-            .senders()
-            .iter()
-            .map(|sender| {
-                (
-                    sender.name.as_str(),
-                    sender.audio_frames,
-                    sender.video_frames,
-                    sender.video_key_frames,
-                )
-            })
-            .collect();
-        assert_eq!(
-            counts,
-            [("Ada", 0, 0, 0), ("Grace", 0, 2, 1), ("Edith", 1, 0, 0)]
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_opened_is_a_failure_unless_it_is_usual() {
-        let mut tally = Tally::default();
-        for error in [
-            OpenError::Duplicate,
-            OpenError::Empty,
-            OpenError::TooOld,
-            OpenError::UnknownEpoch,
-        ] {
-            tally.unopened(error, false);
-        }
-        assert_eq!(tally.unopened.failures(), 0);
-        tally.measure(true);
-        tally.unopened(OpenError::UnknownEpoch, true);
-        assert_eq!(tally.unopened.failures(), 0);
-        for error in [
-            OpenError::UnknownEpoch,
-            OpenError::Forged,
-            OpenError::Malformed,
-        ] {
-            tally.unopened(error, false);
-        }
-        assert_eq!(tally.unopened.failures(), 3);
-    }
-}
+mod tests;

@@ -62,6 +62,17 @@ struct Part {
     payload: Arc<[u8]>,
 }
 
+/// A frame that is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeFrame {
+    /// The sequence number of its first packet.
+    pub first: u64,
+    /// That of its last packet.
+    pub last: u64,
+    /// What they carry together.
+    pub bytes: Vec<u8>,
+}
+
 /// Puts frames together again, in whatever order their packets come. A frame is whole
 /// when every packet is there from the one that begins it to the one that ends it.
 #[derive(Debug, Default)]
@@ -78,7 +89,7 @@ pub struct MalformedPacket;
 
 impl Assembler {
     /// Takes a packet; gives the frame that it makes whole.
-    pub fn insert(&mut self, packet: Packet) -> Result<Option<Vec<u8>>, MalformedPacket> {
+    pub fn insert(&mut self, packet: Packet) -> Result<Option<WholeFrame>, MalformedPacket> {
         let Packet {
             codec,
             sequence,
@@ -120,7 +131,7 @@ impl Assembler {
         &mut self,
         sequence: u64,
         time: u64,
-    ) -> Result<Option<Vec<u8>>, MalformedPacket> {
+    ) -> Result<Option<WholeFrame>, MalformedPacket> {
         let Some((first, last)) = self.bounds(sequence, time) else {
             return Ok(None);
         };
@@ -131,13 +142,14 @@ impl Assembler {
             let from = part.piece.descriptor;
             part.payload.get(from..).unwrap_or_default()
         });
-        if parts.iter().any(|part| part.codec == Codec::Av1) {
-            av1::join(pieces).map(Some).ok_or(MalformedPacket)
+        let bytes = if parts.iter().any(|part| part.codec == Codec::Av1) {
+            av1::join(pieces).ok_or(MalformedPacket)?
         } else {
             let mut frame = Vec::with_capacity(pieces.clone().map(<[u8]>::len).sum());
             pieces.for_each(|piece| frame.extend_from_slice(piece));
-            Ok(Some(frame))
-        }
+            frame
+        };
+        Ok(Some(WholeFrame { first, last, bytes }))
     }
 
     /// The first and the last packet of the frame around this one, when all of it is there.

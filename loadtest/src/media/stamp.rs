@@ -1,7 +1,7 @@
 //! When a frame was due and when it was sent, told inside its sealed payload: 24 bytes
-//! after the end of the video data, which decoders ignore. A sound would end with a
-//! crackle, so sounds are stamped only where nobody but bots listens. Only meaningful on the machine
-//! that made it, since it reads that machine's monotonic clock.
+//! after the end of the video data, which decoders ignore, or in the padding of an Opus
+//! packet (RFC 6716 §3.2.5), which they ignore too. Only meaningful on the machine that
+//! made it, since it reads that machine's monotonic clock.
 //!
 //! Both moments are told since a sender that is itself late would hide that its frames
 //! waited: latency from the schedule shows it (coordinated omission), latency from sending
@@ -84,6 +84,27 @@ pub fn stamp(frame: &mut Vec<u8>, clock: MonotonicClock, due: Instant, sent: Ins
     frame.extend_from_slice(&clock.nanoseconds(sent).to_be_bytes());
 }
 
+/// Puts both times into the padding of an Opus packet. One that is padded already stays as
+/// it is.
+pub fn stamp_opus(packet: &mut Vec<u8>, clock: MonotonicClock, due: Instant, sent: Instant) {
+    const FRAMES_FOLLOW: u8 = 3;
+    const VARIABLE: u8 = 0x80;
+    const PADDED: u8 = 0x40;
+    let [toc, rest @ ..] = packet.as_slice() else {
+        return;
+    };
+    let (count, rest) = match (toc & 3, rest) {
+        (0, _) => (1, rest),
+        (1, _) => (2, rest),
+        (2, _) => (2 | VARIABLE, rest),
+        (_, [count, rest @ ..]) if count & PADDED == 0 => (*count, rest),
+        _ => return,
+    };
+    let head = [toc | FRAMES_FOLLOW, count | PADDED, STAMP_LEN as u8];
+    *packet = [&head, rest].concat();
+    stamp(packet, clock, due, sent);
+}
+
 /// Reads the stamp of a frame, if it bears one.
 pub fn read(frame: &[u8]) -> Option<Stamp> {
     let (rest, sent) = frame.split_last_chunk::<8>()?;
@@ -111,6 +132,32 @@ mod tests {
         for (age, milliseconds) in [(found.from_sending, 7), (found.from_schedule, 9)] {
             let error = age.abs_diff(Duration::from_millis(milliseconds));
             assert!(error < Duration::from_millis(1), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_in_an_opus_packet_is_padding() {
+        let clock = MonotonicClock::start();
+        let now = Instant::now();
+        let stamped = |packet: &[u8]| {
+            let mut packet = packet.to_vec();
+            stamp_opus(&mut packet, clock, now, now);
+            packet
+        };
+        // One frame, two alike, two of their own length, three.
+        for (packet, head) in [
+            (&[0x48, 7, 8][..], &[0x4b, 0x41, 24, 7, 8][..]),
+            (&[0x49, 7, 8], &[0x4b, 0x42, 24, 7, 8]),
+            (&[0x4a, 1, 7, 8], &[0x4b, 0xc2, 24, 1, 7, 8]),
+            (&[0x4b, 3, 7, 8, 9], &[0x4b, 0x43, 24, 7, 8, 9]),
+        ] {
+            let found = stamped(packet);
+            assert_eq!(found[..head.len()], *head);
+            assert_eq!(found.len(), head.len() + STAMP_LEN);
+            assert!(read(&found).is_some());
+        }
+        for packet in [&[0x4b, 0x41, 1, 7, 0][..], &[0x4b], &[]] {
+            assert_eq!(stamped(packet), packet);
         }
     }
 

@@ -9,9 +9,9 @@ use crate::measure::tally::{SenderCount, Unopened};
 /// Whether what was sealed could be opened, and what new keys cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Encryption {
-    /// Frames that publishers sealed within the measured window.
+    /// Frames that publishers sealed, of those due within the measured window.
     pub frames_sealed: u64,
-    /// Frames that receivers opened within the measured window.
+    /// Those of them that receivers opened, each as often as it was opened.
     pub frames_opened: u64,
     /// Frames that receivers opened over the whole run.
     pub frames_opened_total: u64,
@@ -21,9 +21,12 @@ pub struct Encryption {
     pub unopened: Unopened,
     /// Members of the group when the bots left, others than bots included.
     pub group_size: u64,
-    /// From a commit until everyone was in its epoch.
+    /// From the first to the last bot that had the keys of an epoch, over the whole run.
     pub rekey: Known<Times>,
-    /// The longest pause between two frames of a stream around a change of epoch.
+    /// The same, by the number of bots that changed keys together.
+    pub rekey_by_group_size: Vec<RekeysBySize>,
+    /// The pause between the last frame of a stream under old keys and the first under new
+    /// ones at a receiver, less the usual time between two; over the whole run.
     pub rekey_gap: Known<Times>,
     /// Members' refusals of commits that bots saw.
     pub commits_refused: u64,
@@ -31,4 +34,14 @@ pub struct Encryption {
     pub strangers_refused: u64,
     /// Frames opened by sending member, over the whole run and all receivers.
     pub senders: Vec<SenderCount>,
+}
+
+/// How long changes of keys took in groups of some size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RekeysBySize {
+    /// More than half of this and at most this many bots changed keys together.
+    pub members_up_to: u64,
+    /// How long it took.
+    #[serde(flatten)]
+    pub times: Times,
 }

@@ -35,7 +35,7 @@ mod video;
 pub use ab::{Ab, AbFigure};
 pub use bandwidth::{Bandwidth, fairness};
 pub use compare::{Change, Comparison, Incomparable, Row};
-pub use encryption::Encryption;
+pub use encryption::{Encryption, RekeysBySize};
 pub use fanout::{Fanout, FrameLatency};
 pub use faults::{Direction, Faults, Injected, LinkCounts};
 pub use figure::{Better, FIGURES, Figure, named};

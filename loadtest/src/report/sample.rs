@@ -7,7 +7,10 @@ use serde_json::json;
 use super::*;
 use crate::{
     measure::delivery::Basis,
-    measure::tally::{SenderCount, Unopened, durations},
+    measure::{
+        tally::{SenderCount, Unopened},
+        totals::durations,
+    },
 };
 
 /// Durations that crowd around `middle_ms` and have a long tail, always the same ones.
@@ -102,6 +105,13 @@ fn encryption() -> Encryption {
         },
         group_size: 21,
         rekey: times(14.0, 20),
+        rekey_by_group_size: Times::of_histogram(&latencies(14.0, 20))
+            .map(|times| RekeysBySize {
+                members_up_to: 32,
+                times,
+            })
+            .into_iter()
+            .collect(),
         rekey_gap: times(6.0, 400),
         commits_refused: 0,
         strangers_refused: 0,

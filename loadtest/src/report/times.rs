@@ -141,7 +141,7 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::tally::durations;
+    use crate::measure::totals::durations;
 
     #[test]
     fn percentiles_are_durations_that_occurred() {

@@ -192,7 +192,6 @@ impl<'a> Crew<'a> {
             ring: self.ring.clone(),
             craft: Craft {
                 clock: self.clock,
-                stamp_sounds: !plan.existing_call,
                 // Different for each bot, and for the same bot with another seed.
                 seed: fastrand::Rng::with_seed(plan.scenario.seed ^ (number as u64) << 32).u64(..),
                 sabotage: plan.sabotage,

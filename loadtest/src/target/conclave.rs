@@ -1,12 +1,16 @@
 //! Conclave: the WebSocket at `/ws`, one peer connection with fixed slots, and the data
 //! channel for wishes. The bot is a member of the call's MLS group, as a browser is.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    time::Instant,
+};
 
 use conclave_e2ee::{Instant as SessionTime, LinkSecret, Membership, Output as SessionOutput};
 use conclave_protocol::{
-    Mid, RoomId,
-    control::{CHANNEL_LABEL, ControlNotice, ControlRequest, Publication, VideoWish},
+    Mid, ParticipantId, RoomId,
+    control::{CHANNEL_LABEL, ControlNotice, ControlRequest, Publication, SlotFilling, VideoWish},
     signal::{ClientMessage, ErrorCode, OfferedSlot, OfferedTrack, ServerMessage, Source},
 };
 
@@ -44,6 +48,8 @@ pub struct Conversation {
     view: View,
     /// What the others publish, the first to publish first.
     published: Vec<Publication>,
+    /// What the slots carry that carry something.
+    carried: BTreeMap<Mid, (ParticipantId, Source)>,
     progress: Progress,
     actions: VecDeque<Action>,
 }
@@ -69,6 +75,7 @@ impl Conversation {
             layout: Some(layout),
             view: seat.view,
             published: Vec::new(),
+            carried: BTreeMap::new(),
             progress: Progress::default(),
             actions: VecDeque::new(),
         })
@@ -189,9 +196,31 @@ impl Conversation {
                     self.republish(change);
                 }
             }
+            ControlNotice::Slots { slots } => {
+                self.carry(slots);
+                return Ok(());
+            }
             _ => return Ok(()),
         }
         self.wish()
+    }
+
+    /// Notes every slot that does not go on with what it carried: it is empty now, paused,
+    /// or filled with something else.
+    fn carry(&mut self, slots: Vec<SlotFilling>) {
+        let carried = slots
+            .into_iter()
+            .filter(|filling| !filling.paused)
+            .map(|filling| (filling.mid, (filling.participant, filling.source)))
+            .collect();
+        for (mid, content) in mem::replace(&mut self.carried, carried) {
+            if self.carried.get(&mid) != Some(&content) {
+                self.note(Note::Interrupted {
+                    leg: LEG,
+                    section: mid.to_string(),
+                });
+            }
+        }
     }
 
     /// Takes what a participant publishes now in place of what it published before.

@@ -117,6 +117,7 @@ impl Stage {
             join_patience: Duration::from_secs(60),
             linger: Duration::ZERO,
             lateness_bound: LATENESS_BOUND,
+            count_syscalls: false,
             sabotage: Sabotage::None,
             paths: Paths::default(),
             receive_offload: false,

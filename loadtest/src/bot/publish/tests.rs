@@ -5,7 +5,7 @@ use conclave_protocol::Epoch;
 
 use super::*;
 use crate::{
-    measure::tally::StreamKey,
+    measure::frame::StreamKey,
     media::{
         assemble::{Assembler, Packet},
         cadence::TemporalLayers,
@@ -67,7 +67,6 @@ fn rig(programs: &[Program], on: &[Source], sabotage: Sabotage) -> Rig {
     let start = Instant::now();
     let craft = Craft {
         clock: MonotonicClock::start(),
-        stamp_sounds: false,
         seed: 7,
         sabotage,
     };
@@ -123,7 +122,7 @@ impl Rig {
                 payload: packet.payload.clone(),
             });
             if let Some(frame) = frame.unwrap() {
-                let frame = self.frames.open(codec, &frame).unwrap();
+                let frame = self.frames.open(codec, &frame.bytes).unwrap();
                 let stream = StreamKey {
                     leaf: frame.leaf,
                     epoch: frame.epoch,
@@ -163,7 +162,8 @@ fn frames_come_out_sealed_numbered_and_in_time() {
         assert_eq!(packet.time, time.wrapping_add(960 * counter as u32));
         assert_eq!(packet.extra, Extra::Level(-30));
         let opened = rig.frames.open(Codec::Opus, &packet.payload).unwrap();
-        assert_eq!(opened.frame, [0x48, 1, 2], "not stamped");
+        // The stamp is padding (RFC 6716 §3.2.5).
+        assert_eq!(opened.frame[..5], [0x4b, 0x41, STAMP_LEN as u8, 1, 2]);
         assert_eq!(opened.counter, counter as u64);
     }
     assert_eq!(audio.len(), 4);
@@ -305,7 +305,7 @@ fn which_frames_are_of_the_base_layer_is_told() {
 }
 
 #[test]
-fn voices_have_levels_and_are_stamped_where_only_bots_listen() {
+fn voices_have_levels_and_are_stamped() {
     let programs = vec![Program {
         source: Source::Microphone,
         material: Material::Voice(VoiceSpec {
@@ -314,7 +314,6 @@ fn voices_have_levels_and_are_stamped_where_only_bots_listen() {
         }),
     }];
     let mut rig = rig(&programs, &[Source::Microphone], Sabotage::None);
-    rig.publisher.craft.stamp_sounds = true;
     let mut levels = Vec::new();
     for at in 0..1_000 {
         let (packets, _) = rig.play(at * 20);

@@ -1,9 +1,14 @@
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Duration};
 
 use conclave_e2ee::StreamContext;
+use conclave_protocol::control::PixelSize;
 
 use super::*;
-use crate::measure::tally::{Opened, Sent};
+use crate::measure::{
+    decoding::Shown,
+    frame::{Opened, Sent},
+    totals::Measurement,
+};
 
 const SECONDS: u64 = 10;
 
@@ -20,33 +25,48 @@ fn sent(stream: StreamKey, counter: u64, is_base: bool) -> Sent {
         stream,
         counter,
         packets: 1,
+        due: Instant::now(),
         late: Duration::ZERO,
         left_out: 0,
         is_base,
     }
 }
 
+/// Of a bot in the window from the beginning.
+fn tally() -> Tally {
+    let measurement = Arc::new(Measurement::default());
+    measurement.window.open(measurement.window.second_begins(0));
+    Tally::new(
+        measurement,
+        Instant::now(),
+        PixelSize {
+            width: 640,
+            height: 360,
+        },
+    )
+}
+
 fn publisher(leaf: u32, counters: std::ops::Range<u64>) -> Tally {
-    let mut tally = Tally::default();
-    tally.measure(true);
+    let mut tally = tally();
     for counter in counters {
-        tally.sent(&sent(camera(leaf, 0), counter, true));
+        tally.sent(Instant::now(), &sent(camera(leaf, 0), counter, true));
     }
     tally
 }
 
 /// Frames by leaf, layer and counter.
 fn receiver(frames: impl IntoIterator<Item = (u32, usize, u64)>) -> Tally {
-    let mut tally = Tally::default();
-    tally.measure(true);
+    let mut tally = tally();
     for (leaf, layer, counter) in frames {
         let opened = Opened {
             stream: camera(leaf, layer),
             counter,
             is_key_frame: false,
             stamp: None,
+            slot: 7,
+            shown: Shown::default(),
         };
-        tally.opened(&opened, None);
+        tally.opened(Instant::now(), &opened, None);
     }
     tally
 }
@@ -65,7 +85,7 @@ fn delivery(publishers: &[&Tally], receivers: &[&Tally], slots: usize) -> Delive
     };
     let mut attendances = vec![attendance(&[Source::Camera], 0); publishers.len()];
     attendances.extend(vec![attendance(&[], slots); receivers.len()]);
-    by_sent(publishers, receivers, &attendances, Window { from, until })
+    by_sent(publishers, receivers, &attendances, &(from..until))
 }
 
 #[test]
@@ -102,7 +122,7 @@ fn any_size_of_a_frame_will_do_and_each_frame_counts_once() {
     let mut sender = publisher(0, 0..100);
     for counter in 0..100 {
         for layer in [1, 2] {
-            sender.sent(&sent(camera(0, layer), counter, true));
+            sender.sent(Instant::now(), &sent(camera(0, layer), counter, true));
         }
     }
     // Goes over from one size to another, and gets both for a while.
@@ -114,10 +134,12 @@ fn any_size_of_a_frame_will_do_and_each_frame_counts_once() {
 
 #[test]
 fn temporal_layers_that_are_left_out_are_no_loss() {
-    let mut sender = Tally::default();
-    sender.measure(true);
+    let mut sender = tally();
     for counter in 0..100 {
-        sender.sent(&sent(camera(0, 0), counter, counter % 4 == 0));
+        sender.sent(
+            Instant::now(),
+            &sent(camera(0, 0), counter, counter % 4 == 0),
+        );
     }
     let base = receiver((0..100).step_by(4).map(|counter| (0, 0, counter)));
     let all = receiver((0..100).map(|counter| (0, 0, counter)));

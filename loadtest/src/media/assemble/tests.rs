@@ -59,7 +59,7 @@ fn assemble(packets: impl IntoIterator<Item = Packet>) -> Vec<Vec<u8>> {
     let found = packets
         .into_iter()
         .filter_map(|packet| assembler.insert(packet).unwrap());
-    found.collect()
+    found.map(|frame| frame.bytes).collect()
 }
 
 #[test]
