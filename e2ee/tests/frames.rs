@@ -210,7 +210,7 @@ fn keys_come_and_go_by_epoch() {
 fn an_epoch_gives_way_to_the_one_with_the_same_lowest_bits() {
     let mut opener = opener();
     let old = audio(&mut sealer(0), &[1]);
-    let later = Epoch::new(EPOCH.get() + 16);
+    let later = Epoch::new(EPOCH.get() + 256);
     opener.install(later, &key(2));
     assert_eq!(opener.open(Codec::Opus, &old), Err(OpenError::Forged));
     opener.forget(EPOCH);
@@ -219,6 +219,18 @@ fn an_epoch_gives_way_to_the_one_with_the_same_lowest_bits() {
     sealer.seal_with(later);
     let new = audio(&mut sealer, &[1]);
     assert_eq!(opener.open(Codec::Opus, &new).unwrap().epoch, later);
+}
+
+/// A newcomer to a call that gathers quickly, in which some still seal with an epoch from
+/// many joins ago.
+#[test]
+fn frames_of_epochs_before_ones_time_are_not_taken_for_forged() {
+    let old = audio(&mut sealer(0), &[1]);
+    let mut opener = FrameOpener::new();
+    for number in 1..=255 {
+        opener.install(Epoch::new(EPOCH.get() + number), &key(2));
+        assert_eq!(opener.open(Codec::Opus, &old), Err(OpenError::UnknownEpoch));
+    }
 }
 
 #[test]

@@ -210,8 +210,8 @@ pub struct Run {
     pub choice: Choice,
 
     /// Process of the server, when it runs on this machine, to measure its cost by what
-    /// the system says of it. Given several times, processes are added up. Without it, the
-    /// server's metrics page tells, and of what that leaves out the process that listens
+    /// the system says of it, with packets counted by those who get them. Given several
+    /// times, processes are added up. Without it, the server's metrics page tells, and of what that leaves out the process that listens
     /// at --server, if it is of this machine.
     #[arg(long, value_name = "PID")]
     pub server_pid: Vec<u32>,

@@ -5,7 +5,10 @@ use conclave_protocol::Epoch;
 
 use crate::member::LeafIndex;
 
-const EPOCH_BITS: u32 = 4;
+/// Members go over to a new epoch's key about a second after it has begun, so a newcomer gets
+/// frames of epochs before its time. They must not be taken for frames of its own epochs,
+/// however many have come and gone in that second.
+const EPOCH_BITS: u32 = 8;
 const LEAF_BITS: u32 = 10;
 
 /// Which of a member's streams a frame belongs to. Each has a key and a counter of its
@@ -41,7 +44,7 @@ impl StreamContext {
     }
 }
 
-/// `context << 14 | leaf << 4 | epoch mod 16`.
+/// `context << 18 | leaf << 8 | epoch mod 256`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(u64);
 
@@ -56,15 +59,15 @@ impl KeyId {
     }
 
     /// The epoch's part of the key id.
-    pub const fn epoch_slot(epoch: Epoch) -> usize {
-        (epoch.get() & ((1 << EPOCH_BITS) - 1)) as usize
+    pub const fn epoch_slot(epoch: Epoch) -> u8 {
+        (epoch.get() & ((1 << EPOCH_BITS) - 1)) as u8
     }
 
     /// Takes a key id apart into context, leaf and the epoch's lowest bits.
-    pub fn parse(number: u64) -> Option<(StreamContext, LeafIndex, usize)> {
+    pub fn parse(number: u64) -> Option<(StreamContext, LeafIndex, u8)> {
         let context = u8::try_from(number >> (LEAF_BITS + EPOCH_BITS)).ok()?;
         let leaf = u32::try_from(number >> EPOCH_BITS & ((1 << LEAF_BITS) - 1)).ok()?;
-        let slot = usize::try_from(number & ((1 << EPOCH_BITS) - 1)).ok()?;
+        let slot = u8::try_from(number & ((1 << EPOCH_BITS) - 1)).ok()?;
         Some((StreamContext::new(context)?, LeafIndex::new(leaf)?, slot))
     }
 
@@ -81,17 +84,17 @@ mod tests {
     #[test]
     fn the_parts_have_their_places() {
         let leaf = LeafIndex::new(1023).unwrap();
-        let id = KeyId::new(StreamContext::DATA, leaf, Epoch::new(0x1f));
-        assert_eq!(id.get(), 8 << 14 | 1023 << 4 | 15);
+        let id = KeyId::new(StreamContext::DATA, leaf, Epoch::new(0x1fe));
+        assert_eq!(id.get(), 8 << 18 | 1023 << 8 | 0xfe);
         assert_eq!(
             KeyId::parse(id.get()),
-            Some((StreamContext::DATA, leaf, 15))
+            Some((StreamContext::DATA, leaf, 0xfe))
         );
     }
 
     #[test]
     fn unknown_contexts_are_not_key_ids() {
-        assert_eq!(KeyId::parse(9 << 14), None);
+        assert_eq!(KeyId::parse(9 << 18), None);
         assert_eq!(KeyId::parse(u64::MAX), None);
         assert_eq!(LeafIndex::new(1024), None);
     }

@@ -17,9 +17,6 @@ use super::{
 };
 use crate::member::LeafIndex;
 
-/// How many epochs a key id can tell apart.
-const EPOCH_SLOTS: usize = 16;
-
 /// Why a frame was not opened. It must then not be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -115,7 +112,8 @@ struct EpochKeys {
 /// Opens the frames of everyone in the group.
 #[derive(Default)]
 pub struct FrameOpener {
-    epochs: [Option<EpochKeys>; EPOCH_SLOTS],
+    /// By what of the epoch is in a key id.
+    epochs: HashMap<u8, EpochKeys>,
 }
 
 impl FrameOpener {
@@ -124,27 +122,32 @@ impl FrameOpener {
         Self::default()
     }
 
-    /// Takes the key of an epoch. An epoch 16 steps older gives way to it, as does
+    /// Takes the key of an epoch. An epoch 256 steps older gives way to it, as does
     /// another key for the same epoch.
     pub fn install(&mut self, epoch: Epoch, base_key: &BaseKey) {
-        let place = &mut self.epochs[KeyId::epoch_slot(epoch)];
-        let known = place.as_ref().is_some_and(|keys| {
+        let slot = KeyId::epoch_slot(epoch);
+        let known = self.epochs.get(&slot).is_some_and(|keys| {
             keys.epoch == epoch && keys.base_key.as_bytes() == base_key.as_bytes()
         });
         if !known {
-            *place = Some(EpochKeys {
+            let keys = EpochKeys {
                 epoch,
                 base_key: base_key.clone(),
                 streams: HashMap::new(),
-            });
+            };
+            self.epochs.insert(slot, keys);
         }
     }
 
     /// Wipes the key of an epoch.
     pub fn forget(&mut self, epoch: Epoch) {
-        let place = &mut self.epochs[KeyId::epoch_slot(epoch)];
-        if place.as_ref().is_some_and(|keys| keys.epoch == epoch) {
-            *place = None;
+        let slot = KeyId::epoch_slot(epoch);
+        if self
+            .epochs
+            .get(&slot)
+            .is_some_and(|keys| keys.epoch == epoch)
+        {
+            self.epochs.remove(&slot);
         }
     }
 
@@ -161,7 +164,8 @@ impl FrameOpener {
             .map_err(|_| OpenError::Malformed)?;
         let id = view.header().key_id();
         let (context, leaf, slot) = KeyId::parse(id).ok_or(OpenError::Malformed)?;
-        let keys = self.epochs[slot].as_mut().ok_or(OpenError::UnknownEpoch)?;
+        let keys = self.epochs.get_mut(&slot);
+        let keys = keys.ok_or(OpenError::UnknownEpoch)?;
         let frame = if let Some(stream) = keys.streams.get_mut(&id) {
             stream.open(&view)?
         } else {

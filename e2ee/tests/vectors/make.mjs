@@ -79,7 +79,7 @@ const LAYOUT = 1;
 const CODECS = { opus: 0, vp8: 1, vp9: 2, av1: 3 };
 
 const frame = ({ codec, baseKey, context, leaf, epoch, counter, clear, rest, dropped = "" }) => {
-  const kid = (context << 14) | (leaf << 4) | epoch % 16;
+  const kid = (context << 18) | (leaf << 8) | epoch % 256;
   const metaData = Buffer.concat([Buffer.from([LAYOUT, CODECS[codec]]), bytes(clear)]);
   const sealed = sframe(bytes(baseKey), kid, counter, metaData, bytes(rest));
   const unit = codec === "av1" ? [Buffer.from([0x32]), leb128(sealed.length)] : [];

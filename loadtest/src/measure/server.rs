@@ -265,9 +265,10 @@ impl Span<'_> {
         };
         let seconds = (self.end.at - self.begin.at).as_secs_f64().max(1e-9);
         let counted = self.paged(|page| page.packets_out, "conclave_packets_total");
-        let (packets, packets_counted_by) = match counted {
-            Ok(packets) => (packets, PacketCounter::Server),
-            Err(_) => (work.packets_received as f64, PacketCounter::Receivers),
+        let (packets, packets_counted_by) = match (self.observer.first, counted) {
+            (First::Page, Ok(packets)) => (packets, PacketCounter::Server),
+            // Alike for all servers, so that they can be compared.
+            _ => (work.packets_received as f64, PacketCounter::Receivers),
         };
         let by_packets = |total: f64| {
             let each = (packets > 0.0).then(|| total / packets);

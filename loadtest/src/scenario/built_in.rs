@@ -6,8 +6,9 @@ use super::{
 };
 
 /// Name and text of each, in the order in which they are listed.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("broadcast", include_str!("../../scenarios/broadcast.toml")),
+    ("audience", include_str!("../../scenarios/audience.toml")),
     ("gallery", include_str!("../../scenarios/gallery.toml")),
     ("webinar", include_str!("../../scenarios/webinar.toml")),
     ("churn", include_str!("../../scenarios/churn.toml")),
