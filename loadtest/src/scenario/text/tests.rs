@@ -30,7 +30,7 @@ fn all_that_is_built_in_can_be_run() {
         assert!(scenario.publishers() > 0 && scenario.receivers() > 0);
         kinds += 1;
     }
-    assert_eq!(kinds, 8);
+    assert_eq!(kinds, 9);
     let unknown = built_in::scenario("galery").unwrap_err().to_string();
     assert!(unknown.contains("gallery, webinar"), "{unknown}");
 }
