@@ -37,6 +37,8 @@ pub(crate) struct Demand {
     pub(crate) keeps: Preference,
     /// Nothing of it is sent now.
     pub(crate) paused: bool,
+    /// The least of it is sent, whatever the estimate says: see [`super::Trial`].
+    pub(crate) tried: bool,
 }
 
 impl Demand {
@@ -124,6 +126,9 @@ pub(crate) fn allocate(estimate: Option<BitRate>, demands: &[Demand]) -> Vec<Opt
         .enumerate()
         .map(|(rank, (demand, ladder))| {
             let least = *ladder.last()?;
+            if demand.tried {
+                return Some(least);
+            }
             // What is shown may use up the reserve before it is paused; what is paused comes
             // back only when it leaves the reserve alone.
             let limit = match (demand.paused, rank) {
@@ -202,6 +207,7 @@ mod tests {
             height: Some(height),
             keeps: Preference::Motion,
             paused: false,
+            tried: false,
         }
     }
 
@@ -294,6 +300,18 @@ mod tests {
         assert_eq!(given(170_000, &two()), [Some((0, 1)), None]);
         assert_eq!(given(80_000, &two()), [Some((0, 0)), None], "estimates err");
         assert_eq!(given(40_000, &two()), [None, None]);
+    }
+
+    #[test]
+    fn what_is_tried_gets_its_least_and_takes_nothing_from_the_others() {
+        let mut demands = [demand(180), demand(180)];
+        demands[0].paused = true;
+        let without = allocate(Some(BitRate(70_000)), &demands);
+        assert_eq!(without[0], None);
+        demands[0].tried = true;
+        let with = allocate(Some(BitRate(70_000)), &demands);
+        assert!(with[0].is_some());
+        assert_eq!(with[1], without[1]);
     }
 
     #[test]

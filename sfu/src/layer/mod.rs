@@ -7,10 +7,12 @@
 mod allocation;
 mod gate;
 mod meter;
+mod trial;
 
 pub(crate) use allocation::{Demand, Preference, allocate, desired, falls_short};
 pub(crate) use gate::LayerGate;
 pub(crate) use meter::StreamMeter;
+pub(crate) use trial::Trial;
 
 /// More temporal layers than anyone sends; what is above counts as the highest.
 pub(crate) const MOST_TEMPORAL: usize = 4;

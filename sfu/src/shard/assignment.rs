@@ -35,6 +35,7 @@ struct Watched {
     height: Option<u16>,
     keeps: Preference,
     paused: bool,
+    tried: bool,
 }
 
 impl Shard {
@@ -172,10 +173,16 @@ impl Shard {
                         _ => Preference::Motion,
                     },
                     paused: filling.is_paused(),
+                    tried: false,
                 })
             })
             .collect();
         watched.sort_by_key(|watched| (watched.rank, watched.slot));
+        if let (Some(first), Some(estimate)) = (watched.first_mut(), estimate)
+            && let Some(filling) = &mut peer.outlets[first.slot].filling
+        {
+            first.tried = filling.trial.look(now, first.paused, estimate);
+        }
         let demands: Vec<Demand> = watched
             .iter()
             .map(|watched| Demand {
@@ -186,6 +193,7 @@ impl Shard {
                 height: watched.height,
                 keeps: watched.keeps,
                 paused: watched.paused,
+                tried: watched.tried,
             })
             .collect();
         let chosen = allocate(estimate, &demands);

@@ -16,7 +16,7 @@ use str0m::{
 use super::track::TrackKey;
 use crate::{
     DropReason,
-    layer::LayerGate,
+    layer::{LayerGate, Trial},
     negotiation::NegotiatedSlot,
     packet::Packet,
     rewrite::{
@@ -67,6 +67,7 @@ pub(crate) struct Filling {
     /// The sizes are streams of their own.
     is_simulcast: bool,
     pub(crate) gate: LayerGate,
+    pub(crate) trial: Trial,
     /// The payload type last met and what it is for this subscriber.
     translation: Option<(Pt, Option<Pt>)>,
 }
@@ -127,6 +128,7 @@ impl Filling {
             }),
             is_simulcast,
             gate: LayerGate::default(),
+            trial: Trial::default(),
             translation: None,
         }
     }
