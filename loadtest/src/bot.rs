@@ -33,6 +33,7 @@ use self::{
     seal::Frames,
 };
 
+pub mod early;
 pub mod peer;
 pub mod plain;
 pub mod publish;
@@ -118,6 +119,15 @@ pub enum BotEvent {
     KeyFrameAsked,
     /// By the server's word, nothing comes in a stream for now, or something else.
     Interrupted(u32),
+}
+
+impl From<Result<Opened, OpenError>> for BotEvent {
+    fn from(frame: Result<Opened, OpenError>) -> Self {
+        match frame {
+            Ok(opened) => Self::Opened(opened),
+            Err(error) => Self::Unopened(error),
+        }
+    }
 }
 
 /// What comes out of a bot.
@@ -427,6 +437,13 @@ impl Bot {
                     self.config.ring.put(*epoch, base_key);
                 }
                 self.frames.change(&change);
+                if let KeyChange::Install { .. } = change {
+                    for leg in self.legs.values_mut() {
+                        let opened = leg.receiver.retry(now, &mut self.frames);
+                        let events = opened.into_iter().map(BotEvent::from);
+                        self.output.extend(events.map(BotOutput::Event));
+                    }
+                }
             }
             Action::Note(note) => {
                 if let Note::Roster(roster) = &note {
@@ -502,10 +519,8 @@ impl Bot {
                 if let Some(roster) = self.frames.take_news() {
                     self.event(BotEvent::Note(Note::Roster(roster)));
                 }
-                match received.frame {
-                    Some(Ok(opened)) => self.event(BotEvent::Opened(opened)),
-                    Some(Err(error)) => self.event(BotEvent::Unopened(error)),
-                    None => {}
+                for frame in received.frames {
+                    self.event(frame.into());
                 }
             }
             PeerOutput::KeyFrameWanted(source, _) => {

@@ -1,10 +1,14 @@
 //! Turns received packets into opened frames, and knows which pictures could be shown.
 
-use std::{collections::HashMap, time::Instant};
+use std::{borrow::Cow, collections::HashMap, time::Instant};
 
 use conclave_e2ee::{Codec, OpenError};
 
-use super::{peer::IncomingPacket, seal::Frames};
+use super::{
+    early::{EarlyFrames, SealedFrame},
+    peer::IncomingPacket,
+    seal::Frames,
+};
 use crate::{
     measure::{
         decoding::{Decoding, Picture, Shown},
@@ -34,18 +38,20 @@ impl Sequence {
 
 #[derive(Debug)]
 struct Stream {
+    slot: u32,
     is_video: bool,
     sequence: Sequence,
     assembler: Assembler,
+    early: EarlyFrames,
     decoding: Decoding,
 }
 
-/// What a packet led to.
+/// What a packet or a key led to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// The frame that it completes, or why that was not opened.
-    pub frame: Option<Result<Opened, OpenError>>,
-    /// Whether the sender of its stream is to be asked for a key frame.
+    /// Frames that could be opened, and why others could not.
+    pub frames: Vec<Result<Opened, OpenError>>,
+    /// Whether the sender of the stream is to be asked for a key frame.
     pub wants_key_frame: bool,
 }
 
@@ -66,6 +72,7 @@ impl Receiver {
         let number = packet.sequence;
         let slot = packet.stream;
         let stream = self.streams.entry(slot).or_insert_with(|| Stream {
+            slot,
             is_video: packet.is_video(),
             sequence: Sequence {
                 first: number,
@@ -73,31 +80,32 @@ impl Receiver {
                 received: 0,
             },
             assembler: Assembler::default(),
+            early: EarlyFrames::default(),
             decoding: Decoding::new(now, number),
         });
         stream.sequence.first = stream.sequence.first.min(number);
         stream.sequence.last = stream.sequence.last.max(number);
         stream.sequence.received += 1;
-
-        if !packet.is_video() {
-            let opened = frames.open(Codec::Opus, &packet.payload);
-            return Received {
-                frame: Some(opened.map(|opened| Opened {
-                    stream: key(&opened),
-                    counter: opened.counter,
-                    is_key_frame: false,
-                    stamp: stamp::read(&opened.frame),
-                    slot,
-                    shown: Shown::default(),
-                })),
-                wants_key_frame: false,
-            };
+        if stream.is_video {
+            stream.decoding.packet(now, number);
         }
-        stream.decoding.packet(now, number);
+        let mut received = Vec::new();
+        // Those who are no members are not told when a key comes.
+        stream.retry(now, frames, &mut received);
+        stream.take(now, packet, frames, &mut received);
         Received {
-            frame: stream.picture(now, packet, frames),
-            wants_key_frame: stream.decoding.ask(now),
+            frames: received,
+            wants_key_frame: stream.is_video && stream.decoding.ask(now),
         }
+    }
+
+    /// Opens what waited for a key that has come.
+    pub fn retry(&mut self, now: Instant, frames: &mut Frames) -> Vec<Result<Opened, OpenError>> {
+        let mut received = Vec::new();
+        for stream in self.streams.values_mut() {
+            stream.retry(now, frames, &mut received);
+        }
+        received
     }
 
     /// Packets that never came, sent again or not, by the gaps in the sequence numbers.
@@ -116,19 +124,38 @@ impl Receiver {
 }
 
 impl Stream {
-    fn picture(
+    fn retry(
+        &mut self,
+        now: Instant,
+        frames: &mut Frames,
+        received: &mut Vec<Result<Opened, OpenError>>,
+    ) {
+        for (since, frame) in self.early.take() {
+            self.open(now, since, frame, frames, received);
+        }
+    }
+
+    fn take(
         &mut self,
         now: Instant,
         packet: IncomingPacket,
         frames: &mut Frames,
-    ) -> Option<Result<Opened, OpenError>> {
-        let number = packet.sequence;
+        received: &mut Vec<Result<Opened, OpenError>>,
+    ) {
+        let (number, codec) = (packet.sequence, packet.codec);
+        if !self.is_video {
+            let frame = SealedFrame {
+                codec,
+                first: number,
+                last: number,
+                bytes: Cow::Borrowed(&packet.payload),
+            };
+            return self.open(now, now, frame, frames, received);
+        }
         // Padding that probes for bandwidth, or what stands for a packet left out.
         if packet.payload.is_empty() {
-            self.decoding.filler(number);
-            return None;
+            return self.decoding.filler(number);
         }
-        let (slot, codec) = (packet.stream, packet.codec);
         let whole = self.assembler.insert(Packet {
             codec,
             sequence: number,
@@ -137,40 +164,84 @@ impl Stream {
             begins: packet.begins,
             payload: packet.payload,
         });
-        let Ok(whole) = whole else {
-            self.decoding.unopened(now, number);
-            return Some(Err(OpenError::Malformed));
-        };
-        let WholeFrame { first, last, bytes } = whole?;
-        let opened = match frames.open(codec, &bytes) {
+        match whole {
+            Ok(None) => {}
+            Ok(Some(WholeFrame { first, last, bytes })) => {
+                let frame = SealedFrame {
+                    codec,
+                    first,
+                    last,
+                    bytes: Cow::Owned(bytes),
+                };
+                self.open(now, now, frame, frames, received);
+            }
+            Err(_) => {
+                self.decoding.unopened(now, number);
+                received.push(Err(OpenError::Malformed));
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        sealed: SealedFrame<'_>,
+        frames: &mut Frames,
+        received: &mut Vec<Result<Opened, OpenError>>,
+    ) {
+        let SealedFrame {
+            codec, first, last, ..
+        } = sealed;
+        let opened = match frames.open(codec, &sealed.bytes) {
             Ok(opened) => opened,
+            Err(OpenError::UnknownEpoch) => {
+                let gone = self.early.keep(now, since, sealed);
+                return self.give_up(now, gone, received);
+            }
             Err(error) => {
                 // The other errors are of frames that a decoder is done with, or of none.
-                if matches!(
-                    error,
-                    OpenError::Forged | OpenError::Malformed | OpenError::UnknownEpoch
-                ) {
+                if matches!(error, OpenError::Forged | OpenError::Malformed) {
                     self.decoding.unopened(now, last);
                 }
-                return Some(Err(error));
+                return received.push(Err(error));
             }
         };
+        // Nobody goes back to an older key: what still waits is of before this bot's time.
+        let gone = self.early.take().into_iter().map(|(_, frame)| frame);
+        self.give_up(now, gone.collect(), received);
         let stream = key(&opened);
-        let is_key_frame = is_key_frame(codec, &opened.frame);
+        let is_key_frame = self.is_video && is_key_frame(codec, &opened.frame);
         let picture = Picture {
             first,
             last,
             content: (stream.leaf, stream.context),
             is_key_frame,
         };
-        Some(Ok(Opened {
+        let shown = match self.is_video {
+            true => self.decoding.picture(now, &picture),
+            false => Shown::default(),
+        };
+        received.push(Ok(Opened {
             stream,
             counter: opened.counter,
             is_key_frame,
             stamp: stamp::read(&opened.frame),
-            slot,
-            shown: self.decoding.picture(now, &picture),
-        }))
+            slot: self.slot,
+            shown,
+        }));
+    }
+
+    fn give_up(
+        &mut self,
+        now: Instant,
+        gone: Vec<SealedFrame<'static>>,
+        received: &mut Vec<Result<Opened, OpenError>>,
+    ) {
+        for frame in gone {
+            self.decoding.unopened(now, frame.last);
+            received.push(Err(OpenError::UnknownEpoch));
+        }
     }
 }
 
@@ -247,7 +318,7 @@ mod tests {
 
         fn receive(&mut self, packet: IncomingPacket) -> Option<Result<Opened, OpenError>> {
             let received = self.receiver.handle(self.start, packet, &mut self.frames);
-            received.frame
+            received.frames.into_iter().next()
         }
     }
 
@@ -310,7 +381,7 @@ mod tests {
         let asks = |rig: &mut Rig, frame: &[u8]| {
             let packet = rig.packets(frame).remove(0);
             let received = rig.receiver.handle(later, packet, &mut rig.frames);
-            let opened = received.frame.unwrap().unwrap();
+            let opened = received.frames[0].unwrap();
             (received.wants_key_frame, opened.shown.pictures)
         };
         assert_eq!(asks(&mut rig, &[0x11; 100]), (true, 0));
@@ -328,5 +399,54 @@ mod tests {
         assert_eq!(rig.receive(padding), None);
         let next = rig.packets(&[0x11; 100]).remove(0);
         assert_eq!(rig.receive(next).unwrap().unwrap().shown.pictures, 1);
+    }
+
+    #[test]
+    fn what_comes_before_its_key_is_opened_when_the_key_is_there() {
+        let mut rig = rig();
+        let next = Epoch::new(3);
+        let install = |frames: &mut Frames, base_key| {
+            frames.change(&KeyChange::Install {
+                epoch: next,
+                leaf: LeafIndex::new(1).unwrap(),
+                base_key,
+            });
+        };
+        let mut sender = Frames::sealed();
+        install(&mut sender, BaseKey::new([4; 16]));
+        sender.change(&KeyChange::SealWith(next));
+        let own = std::mem::replace(&mut rig.frames, sender);
+        let packets = [rig.packets(&[0x10; 100]), rig.packets(&[0x11; 100])].concat();
+        rig.frames = own;
+        for packet in packets {
+            assert_eq!(rig.receive(packet), None);
+        }
+        let now = rig.start + Duration::from_millis(20);
+        assert_eq!(rig.receiver.retry(now, &mut rig.frames), []);
+        install(&mut rig.frames, BaseKey::new([4; 16]));
+        let opened = rig.receiver.retry(now, &mut rig.frames);
+        let counters: Vec<_> = opened.into_iter().map(|it| it.unwrap().counter).collect();
+        assert_eq!(counters, [0, 1]);
+    }
+
+    #[test]
+    fn what_is_of_before_ones_time_is_told_when_something_else_opens() {
+        let mut rig = rig();
+        let mut stranger = self::rig();
+        stranger.frames = Frames::sealed();
+        let old = Epoch::new(1);
+        stranger.frames.change(&KeyChange::Install {
+            epoch: old,
+            leaf: LeafIndex::new(1).unwrap(),
+            base_key: BaseKey::new([4; 16]),
+        });
+        stranger.frames.change(&KeyChange::SealWith(old));
+        let early = stranger.packets(&[0x10; 100]).remove(0);
+        rig.sequence += 1;
+        assert_eq!(rig.receive(early), None);
+        let packet = rig.packets(&[0x10; 100]).remove(0);
+        let received = rig.receiver.handle(rig.start, packet, &mut rig.frames);
+        let told: Vec<_> = received.frames.iter().map(Result::is_ok).collect();
+        assert_eq!(told, [false, true]);
     }
 }

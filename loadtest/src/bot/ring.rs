@@ -17,8 +17,8 @@ use std::{
 use conclave_e2ee::{BaseKey, Codec, FrameOpener, Member, OpenError, OpenedFrame};
 use conclave_protocol::Epoch;
 
-/// As many epochs as frames can tell apart.
-const MOST_EPOCHS: usize = 16;
+/// More epochs than pass while frames are on their way, however many come at once.
+const MOST_EPOCHS: usize = 64;
 
 #[derive(Default)]
 struct Known {
@@ -81,6 +81,7 @@ pub struct Guest {
     ring: Arc<KeyRing>,
     seen: u64,
     opener: FrameOpener,
+    installed: Vec<Epoch>,
     news: Option<Vec<Member>>,
 }
 
@@ -112,8 +113,14 @@ impl Guest {
         self.seen = version;
         let known = self.ring.known.lock();
         let known = known.unwrap_or_else(PoisonError::into_inner);
+        for epoch in self.installed.drain(..) {
+            if !known.keys.contains_key(&epoch) {
+                self.opener.forget(epoch);
+            }
+        }
         for (epoch, key) in &known.keys {
             self.opener.install(*epoch, key);
+            self.installed.push(*epoch);
         }
         self.news = Some(known.roster.clone());
     }

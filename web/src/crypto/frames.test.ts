@@ -108,17 +108,56 @@ describe("an incoming frame", () => {
     expect(slot.open(frame([1]), payloadTypes, opener(1, 1), 0).askForKeyFrame).toBe(false);
   });
 
-  it("leads to a request for a key frame once the missing key has come", () => {
-    const slot = new IncomingSlot("camera");
-    const early = slot.open(frame([1], { type: "key" }), payloadTypes, failing("unknown_epoch"), 0);
-    expect(early.askForKeyFrame).toBe(false);
-    const at = (now: number, type: "key" | "delta") =>
-      slot.open(frame([1], { type }), payloadTypes, opener(1, 1), now).askForKeyFrame;
-    expect(at(100, "delta")).toBe(true);
-    expect(at(200, "delta")).toBe(false);
-    expect(at(700, "delta")).toBe(true);
-    expect(at(800, "key")).toBe(false);
-    expect(at(5000, "delta")).toBe(false);
+  describe("that comes before its key", () => {
+    const early = failing("unknown_epoch");
+    /** What is delivered when the key comes. */
+    const retry = (slot: IncomingSlot, opener: Opener, now: number): number[][] => {
+      const delivered: number[][] = [];
+      slot.retry(payloadTypes, opener, now, (opened, verdict) => {
+        if (verdict.deliver) delivered.push(bytesOf(opened));
+      });
+      return delivered;
+    };
+
+    it("waits for it, and keeps its place", () => {
+      const slot = new IncomingSlot("camera");
+      for (const number of [1, 2, 3]) {
+        const verdict = slot.open(frame([0, number]), payloadTypes, early, number);
+        expect(verdict).toEqual({ deliver: false, askForKeyFrame: false });
+      }
+      expect(retry(slot, early, 20)).toEqual([]);
+      expect(retry(slot, opener(1, 1), 30)).toEqual([[1], [2], [3]]);
+      expect(slot.dropped).toEqual({});
+      expect(retry(slot, opener(1, 1), 40)).toEqual([]);
+    });
+
+    it("waits for a second, and not with more than a second of others", () => {
+      const slot = new IncomingSlot("camera");
+      slot.open(frame([0, 1]), payloadTypes, early, 0);
+      slot.open(frame([0, 2]), payloadTypes, early, 999);
+      expect(slot.dropped).toEqual({});
+      slot.open(frame([0, 3]), payloadTypes, early, 1000);
+      expect(slot.dropped).toEqual({ unknown_epoch: 1 });
+      expect(retry(slot, opener(1, 1), 1001)).toEqual([[2], [3]]);
+      for (let number = 0; number < 66; number += 1) {
+        slot.open(frame([0, number]), payloadTypes, early, 2000);
+      }
+      expect(slot.dropped).toEqual({ unknown_epoch: 3 });
+      expect(retry(slot, opener(1, 1), 2001).slice(0, 2)).toEqual([[2], [3]]);
+    });
+
+    it("is of before our time when a later one opens, and a key frame is asked for", () => {
+      const slot = new IncomingSlot("camera");
+      slot.open(frame([1], { type: "key" }), payloadTypes, early, 0);
+      const at = (now: number, type: "key" | "delta") =>
+        slot.open(frame([1], { type }), payloadTypes, opener(1, 1), now).askForKeyFrame;
+      expect(at(100, "delta")).toBe(true);
+      expect(slot.dropped).toEqual({ unknown_epoch: 1 });
+      expect(at(200, "delta")).toBe(false);
+      expect(at(700, "delta")).toBe(true);
+      expect(at(800, "key")).toBe(false);
+      expect(at(5000, "delta")).toBe(false);
+    });
   });
 
   it("never makes an audio slot ask for key frames", () => {

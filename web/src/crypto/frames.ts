@@ -82,6 +82,13 @@ export class OutgoingTrack {
 
 /** Not failures: probe padding and retransmissions that the browser hands us as frames. */
 const QUIET = new Set(["duplicate", "empty"]);
+/**
+ * How long a frame whose key has not come yet waits for it. Media and keys go different ways,
+ * and after a removal others seal with the next key at once.
+ */
+const PATIENCE_MS = 1_000;
+/** As many frames wait in one slot: more than a second of video. */
+const MOST_EARLY = 64;
 /** The soonest that one slot asks for a key frame again. */
 const KEY_FRAME_INTERVAL_MS = 500;
 
@@ -94,6 +101,12 @@ export interface Verdict {
   readonly newLeaf?: number;
 }
 
+/** A frame whose key has not come yet, and since when it waits. */
+interface EarlyFrame {
+  readonly frame: EncodedFrame;
+  readonly since: number;
+}
+
 /** Frames that arrive in one of our receiving slots. */
 export class IncomingSlot {
   opened = 0;
@@ -101,6 +114,7 @@ export class IncomingSlot {
   lastOpened = Number.NEGATIVE_INFINITY;
   /** Frames dropped, by reason; `duplicate` and `empty` are no failures. */
   readonly dropped: Tally = {};
+  #early: EarlyFrame[] = [];
   #leaf: number | undefined;
   #missing = false;
   #lastAsked = Number.NEGATIVE_INFINITY;
@@ -117,23 +131,50 @@ export class IncomingSlot {
     this.#leaf = undefined;
   }
 
-  /** Opens the frame in place. */
+  /** Opens the frame in place. One that comes before its key is kept: see {@link retry}. */
   open(
     frame: EncodedFrame,
     payloadTypes: PayloadTypes,
     opener: Opener | undefined,
     now: number,
   ): Verdict {
+    return this.#open({ frame, since: now }, payloadTypes, opener, now);
+  }
+
+  /** A key has come: opens the frames that waited for it, and gives the verdict on each. */
+  retry(
+    payloadTypes: PayloadTypes,
+    opener: Opener | undefined,
+    now: number,
+    then: (frame: EncodedFrame, verdict: Verdict) => void,
+  ): void {
+    const early = this.#early;
+    this.#early = [];
+    for (const waiting of early) {
+      then(waiting.frame, this.#open(waiting, payloadTypes, opener, now));
+    }
+  }
+
+  #open(
+    arrival: EarlyFrame,
+    payloadTypes: PayloadTypes,
+    opener: Opener | undefined,
+    now: number,
+  ): Verdict {
+    const { frame } = arrival;
     if (frame.data.byteLength === 0) return this.#drop("empty", now);
     const codec = codecOf(frame.getMetadata(), payloadTypes);
     if (!codec) return this.#drop("unknown_codec", now);
-    if (!opener) return this.#drop("unknown_epoch", now);
+    if (!opener) return this.#wait(arrival, now);
     let opened: Opened;
     try {
       opened = opener.open(codec, new Uint8Array(frame.data));
     } catch (error) {
-      return this.#drop(codeOf(error), now);
+      const code = codeOf(error);
+      return code === "unknown_epoch" ? this.#wait(arrival, now) : this.#drop(code, now);
     }
+    // Nobody goes back to an older key: what still waits is of before our time.
+    this.#giveUp(this.#early.length);
     const source = sourceOfContext(opened.context);
     if (!source || !fits(source, this.accepts)) return this.#drop("misplaced", now);
 
@@ -147,14 +188,28 @@ export class IncomingSlot {
     return { deliver: true, askForKeyFrame, newLeaf: opened.leaf };
   }
 
+  #wait(arrival: EarlyFrame, now: number): Verdict {
+    this.#early.push(arrival);
+    const fresh = this.#early.findIndex(({ since }) => now - since < PATIENCE_MS);
+    const stale = fresh < 0 ? this.#early.length : fresh;
+    this.#giveUp(Math.max(stale, this.#early.length - MOST_EARLY));
+    return { deliver: false, askForKeyFrame: false };
+  }
+
+  /** Drops the frames that have waited longest. */
+  #giveUp(frames: number): void {
+    for (const _ of this.#early.splice(0, frames)) {
+      count(this.dropped, "unknown_epoch");
+      this.#missing = this.accepts !== "microphone";
+    }
+  }
+
   #drop(reason: string, now: number): Verdict {
     count(this.dropped, reason);
     if (QUIET.has(reason) || reason === "misplaced")
       return { deliver: false, askForKeyFrame: false };
     this.#missing = this.accepts !== "microphone";
-    // With the key still missing, a key frame would be lost like the others: ask once one opens.
-    const useful = reason !== "unknown_epoch" && this.#missing;
-    return { deliver: false, askForKeyFrame: useful && this.#mayAsk(now) };
+    return { deliver: false, askForKeyFrame: this.#missing && this.#mayAsk(now) };
   }
 
   #mayAsk(now: number): boolean {

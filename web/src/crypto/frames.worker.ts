@@ -3,7 +3,7 @@
  * opened on its way in. It gets its keys from the session worker, never from the page.
  */
 import type { PayloadTypes } from "./codec";
-import { type EncodedFrame, IncomingSlot, OutgoingTrack } from "./frames";
+import { type EncodedFrame, IncomingSlot, OutgoingTrack, type Verdict } from "./frames";
 import type {
   FramesCommand,
   FramesEvent,
@@ -30,6 +30,8 @@ let peer = 0;
 let payloadTypes: PayloadTypes = {};
 let outgoing: OutgoingTrack[] = [];
 let incoming = new Map<string, IncomingSlot>();
+/** Opens what waits for a key, by slot. */
+let retries = new Map<string, () => void>();
 
 const tell = (event: FramesEvent): void => self.postMessage(event);
 
@@ -48,6 +50,7 @@ function take(message: KeyMessage): void {
       sealer.install(message.epoch, message.leaf, message.key);
       opener.install(message.epoch, message.key);
       message.key.fill(0);
+      for (const retry of retries.values()) retry();
       break;
     case "seal_with":
       sealer?.sealWith(message.epoch);
@@ -68,34 +71,41 @@ function enter(number: number): void {
   payloadTypes = {};
   outgoing = [];
   incoming = new Map();
+  retries = new Map();
 }
 
-/** Changes a frame in place and says whether it may go on. */
-type Step = (frame: EncodedFrame) => boolean;
+type Gate = TransformStreamDefaultController<EncodedFrame>;
 
-function seal(track: OutgoingTrack): Step {
-  return (frame) => track.seal(frame, payloadTypes, sealing === undefined ? undefined : sealer);
+function seal(track: OutgoingTrack, frame: EncodedFrame, gate: Gate): void {
+  const keys = sealing === undefined ? undefined : sealer;
+  if (track.seal(frame, payloadTypes, keys)) gate.enqueue(frame);
 }
 
-function open(slot: IncomingSlot, name: string, transformer: Transformer): Step {
-  return (frame) => {
-    const verdict = slot.open(frame, payloadTypes, opener, performance.now());
-    if (verdict.newLeaf !== undefined) {
-      tell({ type: "bound", peer, slot: name, leaf: verdict.newLeaf });
-    }
+/** What is done with a frame of a slot once it is opened, or is known not to open. */
+function settle(slot: string, transformer: Transformer, gate: Gate) {
+  return (frame: EncodedFrame, verdict: Verdict): void => {
+    if (verdict.newLeaf !== undefined) tell({ type: "bound", peer, slot, leaf: verdict.newLeaf });
     if (verdict.askForKeyFrame) {
       // Refused while the receiver is not running; the next frame asks again.
       transformer.sendKeyFrameRequest?.().catch(() => undefined);
     }
-    return verdict.deliver;
+    if (verdict.deliver) gate.enqueue(frame);
   };
 }
 
-function run({ readable, writable, options }: Transformer, step: Step): void {
+/** `begin` gives what is done with each frame, once there is a gate for them to go through. */
+function run(
+  { readable, writable, options }: Transformer,
+  begin: (gate: Gate) => (frame: EncodedFrame) => void,
+): void {
+  let pass: (frame: EncodedFrame) => void;
   const gate = new TransformStream<EncodedFrame, EncodedFrame>({
-    transform(frame, controller) {
+    start(controller) {
+      pass = begin(controller);
+    },
+    transform(frame) {
       // Frames of a connection that has been replaced go nowhere.
-      if (options.peer === peer && step(frame)) controller.enqueue(frame);
+      if (options.peer === peer) pass(frame);
     },
   });
   // Ends with an error when the connection is closed; there is nothing left to do then.
@@ -112,11 +122,15 @@ self.addEventListener("rtctransform", (event) => {
   if (options.side === "send") {
     const track = new OutgoingTrack(options.source);
     outgoing.push(track);
-    run(transformer, seal(track));
+    run(transformer, (gate) => (frame) => seal(track, frame, gate));
   } else {
     const slot = new IncomingSlot(options.accepts);
     incoming.set(options.slot, slot);
-    run(transformer, open(slot, options.slot, transformer));
+    run(transformer, (gate) => {
+      const then = settle(options.slot, transformer, gate);
+      retries.set(options.slot, () => slot.retry(payloadTypes, opener, performance.now(), then));
+      return (frame) => then(frame, slot.open(frame, payloadTypes, opener, performance.now()));
+    });
   }
 });
 
