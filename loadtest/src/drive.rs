@@ -49,8 +49,9 @@ mod sockets;
 const BURST: usize = 64;
 
 /// Members go over to the keys of a newcomer's epoch about a second after they have seen
-/// it; until then the newcomer gets frames of an epoch from before its time.
-const NEWCOMER: Duration = Duration::from_secs(3);
+/// it; until then the newcomer gets frames of an epoch from before its time. In a storm of
+/// newcomers it takes a few, and such a frame is kept for one more before it is given up.
+const NEWCOMER: Duration = Duration::from_secs(4);
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

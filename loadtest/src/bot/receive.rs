@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, time::Instant};
 
-use conclave_e2ee::{Codec, OpenError};
+use conclave_e2ee::OpenError;
 
 use super::{
     early::{EarlyFrames, SealedFrame},
@@ -257,7 +257,7 @@ fn key(opened: &conclave_e2ee::OpenedFrame) -> StreamKey {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use conclave_e2ee::{BaseKey, LeafIndex, StreamContext};
+    use conclave_e2ee::{BaseKey, Codec, LeafIndex, StreamContext};
     use conclave_protocol::Epoch;
 
     use super::*;
@@ -416,7 +416,8 @@ mod tests {
         install(&mut sender, BaseKey::new([4; 16]));
         sender.change(&KeyChange::SealWith(next));
         let own = std::mem::replace(&mut rig.frames, sender);
-        let packets = [rig.packets(&[0x10; 100]), rig.packets(&[0x11; 100])].concat();
+        let mut packets = rig.packets(&[0x10; 100]);
+        packets.extend(rig.packets(&[0x11; 100]));
         rig.frames = own;
         for packet in packets {
             assert_eq!(rig.receive(packet), None);
