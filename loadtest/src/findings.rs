@@ -292,7 +292,7 @@ impl Findings<'_> {
             .filter(|(_, time)| !time.is_zero())
             .map(|(bits, time)| bits / time.as_secs_f64())
             .collect();
-        let unlimited = || Known::no("no link was limited");
+        let unlimited = || Known::no("use of a limited link is not measured yet");
         let delivered: u64 = self.receivers().map(|tally| tally.payload_bytes).sum();
         Bandwidth {
             delivered_bits_per_second: delivered as f64 * 8.0 / self.seconds(),
@@ -300,7 +300,7 @@ impl Findings<'_> {
                 Spread::of(rates.iter().copied()),
                 "there was no receiver",
             ),
-            utilisation_ratio: Known::no("no link was limited"),
+            utilisation_ratio: Known::no("use of a limited link is not measured yet"),
             time_to_80_percent: unlimited(),
             time_to_90_percent: unlimited(),
             standing_queue: unlimited(),
