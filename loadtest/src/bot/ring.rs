@@ -165,9 +165,24 @@ mod tests {
             ring.put(Epoch::new(5), &BaseKey::new(key));
             assert!(guest.open(Codec::Opus, &sealed(5, key)).is_ok());
         }
-        // Sixteen epochs later the number in a frame is the same.
-        ring.put(Epoch::new(21), &BaseKey::new([3; 16]));
-        assert!(guest.open(Codec::Opus, &sealed(21, [3; 16])).is_ok());
+        // 256 epochs later the number in a frame is the same.
+        ring.put(Epoch::new(261), &BaseKey::new([3; 16]));
+        assert!(guest.open(Codec::Opus, &sealed(261, [3; 16])).is_ok());
+    }
+
+    #[test]
+    fn a_guest_forgets_what_has_left_the_ring() {
+        let ring = Arc::new(KeyRing::default());
+        let mut guest = Guest::new(ring.clone());
+        let key = [1; 16];
+        ring.put(Epoch::new(1), &BaseKey::new(key));
+        guest.look();
+        for epoch in 2..=1 + MOST_EPOCHS as u64 {
+            ring.put(Epoch::new(epoch), &BaseKey::new(key));
+        }
+        let opened = guest.open(Codec::Opus, &sealed(1, key));
+        assert_eq!(opened, Err(OpenError::UnknownEpoch));
+        assert!(guest.open(Codec::Opus, &sealed(2, key)).is_ok());
     }
 
     #[test]

@@ -144,6 +144,30 @@ fn without_a_page_the_kernel_and_the_receivers_tell() {
 }
 
 #[test]
+fn named_processes_are_compared_by_what_receivers_got_though_there_is_a_page() {
+    let start = Instant::now();
+    let page = Page::parse(PAGE);
+    let later = Page {
+        packets_out: Some(100_270.0),
+        ..page
+    };
+    let mut begin = sample(start, Ok(page));
+    begin.used = Ok(used(100, 20));
+    let mut end = sample(start + Duration::from_secs(10), Ok(later));
+    end.used = Ok(used(200, 50));
+    let observer = observer(&[17]);
+    let span = Span {
+        before: &begin,
+        begin: &begin,
+        end: &end,
+        observer: &observer,
+    };
+    let server = span.report(work(40_000)).yes().cloned().unwrap();
+    assert_eq!(server.packets_counted_by, PacketCounter::Receivers);
+    assert_eq!(server.packets_forwarded, 40_000);
+}
+
+#[test]
 fn who_tells_of_nothing_is_named() {
     let now = Instant::now();
     let begin = sample(now, Ok(Page::default()));
