@@ -235,6 +235,7 @@ impl Driver {
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
             let now = Instant::now();
+            self.links.end_window(now);
             self.outcome.leaves(now);
             self.bot.leave(now)?;
             self.flush().await?;
@@ -260,6 +261,7 @@ impl Driver {
         }
         outcome.uplink = links.counts(Way::Up);
         outcome.downlink = links.counts(Way::Down);
+        outcome.downlink_use = links.downlink_use();
         outcome.roamed_into_silence = roamed.is_some();
         outcome
     }
@@ -322,7 +324,10 @@ impl Driver {
             }
         };
         tokio::select! {
-            _ = phase.changed() => self.links.begin_window(),
+            _ = phase.changed() => match *phase.borrow_and_update() {
+                Phase::Gather | Phase::Measure => self.links.begin_window(),
+                Phase::Settle | Phase::Leave => self.links.end_window(Instant::now()),
+            },
             Some(direction) = directions.recv() => return self.follow(direction),
             () = timeout => {
                 self.carry()?;
@@ -409,6 +414,7 @@ impl Driver {
         self.wire
             .datagram(now, datagram, |payload_type| bot.meaning(leg, payload_type));
         if RtpHeader::read(datagram).is_some() {
+            self.links.media_begins(now);
             let gap = self.roamed.take().map(|roamed| now - roamed);
             self.outcome.roam_gaps.extend(gap);
         }

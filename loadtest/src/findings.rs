@@ -22,14 +22,14 @@ use crate::{
         totals::{Ages, Measurement, Totals},
     },
     report::{
-        self, Bandwidth, BuildProfile, Distribution, Encryption, Fanout, FrameLatency, Freezes,
-        Generator, Join, Known, Loss, Machine, RekeysBySize, Report, Run, Spread, Times, Verdict,
-        Video,
+        self, BuildProfile, Distribution, Encryption, Fanout, FrameLatency, Freezes, Generator,
+        Join, Known, Loss, Machine, RekeysBySize, Report, Run, Spread, Times, Verdict, Video,
     },
     run::{Mark, Plan, Stay},
     scenario::group::Group,
 };
 
+mod bandwidth;
 mod faults;
 mod soak;
 
@@ -281,31 +281,6 @@ impl Findings<'_> {
                 "no picture was watched for a second or longer",
             ),
         })
-    }
-
-    fn bandwidth(&self) -> Bandwidth {
-        // Who came late got as much a second, not less.
-        let window = &self.measurement.window;
-        let rates: Vec<f64> = self
-            .of(Group::receives)
-            .map(|it| (it.tally.payload_bytes as f64 * 8.0, it.time_in(window)))
-            .filter(|(_, time)| !time.is_zero())
-            .map(|(bits, time)| bits / time.as_secs_f64())
-            .collect();
-        let unlimited = || Known::no("use of a limited link is not measured yet");
-        let delivered: u64 = self.receivers().map(|tally| tally.payload_bytes).sum();
-        Bandwidth {
-            delivered_bits_per_second: delivered as f64 * 8.0 / self.seconds(),
-            per_receiver_bits_per_second: Known::of(
-                Spread::of(rates.iter().copied()),
-                "there was no receiver",
-            ),
-            utilisation_ratio: Known::no("use of a limited link is not measured yet"),
-            time_to_80_percent: unlimited(),
-            time_to_90_percent: unlimited(),
-            standing_queue: unlimited(),
-            fairness_ratio: Known::of(report::fairness(&rates), "nobody received anything"),
-        }
     }
 
     fn encryption(&self, totals: &Totals) -> Encryption {

@@ -18,6 +18,7 @@
 //!        behind=20ms          … for so long
 //!        duplicate=0.5%       packets that arrive twice
 //!        rate=2mbit           what passes in a second, IP headers included
+//!        then=500kbit@20s/2mbit@40s   … and another rate so long after the window began
 //!        queue=200ms          … what more comes waits at most so long, or is dropped
 //!        blackout=3s@10s      nothing passes for 3 s, 10 s after the window began
 //!        every=30s            … and again every 30 s
@@ -35,7 +36,9 @@ pub mod paths;
 pub mod roam;
 pub mod rules;
 pub mod spec;
+pub mod steps;
 pub mod units;
+pub mod usage;
 pub mod whom;
 
 pub use link::{Link, LinkCounts, wire_len};
@@ -43,4 +46,5 @@ pub use paths::{Path, Paths};
 pub use roam::Roam;
 pub use rules::{LinkPair, Rule, Rules};
 pub use spec::{Impairment, SpecError};
+pub use usage::Usage;
 pub use whom::{BotPlace, Bots, Way, Whom, WhomError};

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use crate::{
-    impair::{Impairment, Link, LinkCounts, Way, paths::Path, wire_len},
+    impair::{Impairment, Link, LinkCounts, Way, paths::Path, usage::Use, wire_len},
     target::LegId,
 };
 
@@ -45,6 +45,25 @@ impl Links {
                 link.begin_window(*window);
             }
         }
+    }
+
+    /// The first media came through.
+    pub(super) fn media_begins(&mut self, now: Instant) {
+        if let Some(link) = &mut self.down {
+            link.media_begins(now);
+        }
+    }
+
+    /// The measured window is over, or the bot leaves.
+    pub(super) fn end_window(&mut self, now: Instant) {
+        for link in self.up.iter_mut().chain(&mut self.down) {
+            link.end_window(now);
+        }
+    }
+
+    /// How a limit on the way down was used.
+    pub(super) fn downlink_use(&self) -> Option<Use> {
+        self.down.as_ref()?.limit_use().cloned()
     }
 
     /// True if there is a link in this direction.

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite;
 use super::{Live, http::HttpError};
 use crate::{
     bot::BotFailure,
-    impair::LinkCounts,
+    impair::{LinkCounts, usage::Use},
     measure::{join::JoinTimes, tally::Tally, window::Window, wire::WireSummary},
 };
 
@@ -75,6 +75,8 @@ pub struct Outcome {
     pub uplink: Option<LinkCounts>,
     /// … and on the way down.
     pub downlink: Option<LinkCounts>,
+    /// How a limit on the way down was used; none where there was none.
+    pub downlink_use: Option<Use>,
     /// Times that its address changed.
     pub roams: u64,
     /// From a change of its address to the next RTP packet that came.
@@ -100,6 +102,7 @@ impl Outcome {
             wire: WireSummary::default(),
             uplink: None,
             downlink: None,
+            downlink_use: None,
             roams: 0,
             roam_gaps: Vec::new(),
             roamed_into_silence: false,

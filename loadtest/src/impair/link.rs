@@ -15,7 +15,7 @@ use std::{
 
 use fastrand::Rng;
 
-use super::{Impairment, spec::Bottleneck};
+use super::{Impairment, Usage, usage::Use};
 
 /// The length of a UDP datagram on the wire with the headers of IP and UDP, in bytes.
 pub fn wire_len(peer: SocketAddr, payload: usize) -> usize {
@@ -190,6 +190,8 @@ pub struct Link<T> {
     chances: Chances,
     loss: LossModel,
     window: Option<Instant>,
+    /// Of the bottleneck, if there is one.
+    usage: Option<Usage>,
     /// When the bottleneck has sent on all that waits before it.
     bottleneck_free: Option<Instant>,
     under_way: BinaryHeap<Reverse<UnderWay<T>>>,
@@ -207,6 +209,7 @@ impl<T: Clone> Link<T> {
             loss: LossModel::new(&impairment, &mut chances.loss),
             chances,
             window: None,
+            usage: impairment.bottleneck.map(Usage::new),
             bottleneck_free: None,
             under_way: BinaryHeap::new(),
             number: 0,
@@ -215,9 +218,31 @@ impl<T: Clone> Link<T> {
         }
     }
 
-    /// The measured window begins: blackouts count from here.
+    /// The measured window begins: blackouts and steps of the rate count from here.
     pub fn begin_window(&mut self, now: Instant) {
         self.window = Some(now);
+        if let Some(usage) = &mut self.usage {
+            usage.begin_window(now);
+        }
+    }
+
+    /// The first media came through: what the limit allows can be used from now on.
+    pub fn media_begins(&mut self, now: Instant) {
+        if let Some(usage) = &mut self.usage {
+            usage.media_begins(now);
+        }
+    }
+
+    /// The measured window is over, or the bot leaves.
+    pub fn end_window(&mut self, now: Instant) {
+        if let Some(usage) = &mut self.usage {
+            usage.end(now);
+        }
+    }
+
+    /// How the limit was used; none where there was none.
+    pub fn limit_use(&self) -> Option<&Use> {
+        self.usage.as_ref().map(Usage::total)
     }
 
     /// Takes a datagram that sets out, of a length on the wire ([`wire_len`]).
@@ -277,11 +302,7 @@ impl<T: Clone> Link<T> {
     }
 
     fn send(&mut self, now: Instant, datagram: T, bytes: usize) {
-        let departs = match self.impairment.bottleneck {
-            None => Some(now),
-            Some(bottleneck) => self.squeeze(now, bottleneck, bytes),
-        };
-        let Some(departs) = departs else {
+        let Some(departs) = self.squeeze(now, bytes) else {
             self.counts.queue_dropped += 1;
             return;
         };
@@ -296,12 +317,17 @@ impl<T: Clone> Link<T> {
     }
 
     /// When a packet has passed the bottleneck; none when the queue has no room for it.
-    fn squeeze(&mut self, now: Instant, bottleneck: Bottleneck, bytes: usize) -> Option<Instant> {
+    fn squeeze(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        let (Some(bottleneck), Some(usage)) = (self.impairment.bottleneck, &mut self.usage) else {
+            return Some(now);
+        };
         let begins = self.bottleneck_free.map_or(now, |free| free.max(now));
-        if begins - now > bottleneck.queue {
+        let waited = begins - now;
+        if waited > bottleneck.queue {
             return None;
         }
-        let passed = begins + bottleneck.rate.time_for(bytes);
+        let passed = begins + usage.rate(now).time_for(bytes);
+        usage.pass(now, waited, passed, bytes);
         self.bottleneck_free = Some(passed);
         Some(passed)
     }

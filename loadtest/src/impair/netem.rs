@@ -4,6 +4,7 @@
 use super::{
     Impairment,
     spec::{Bottleneck, Delay, Reorder},
+    steps::RateSteps,
 };
 
 /// More packets than any delay keeps under way.
@@ -23,6 +24,11 @@ pub enum NetemError {
          use --impair, which impairs in process"
     )]
     DelayAndReorder,
+    /// A discipline has one rate.
+    #[error(
+        "the kernel's limit has one rate: leave out then, or use --impair, which impairs in process"
+    )]
+    Steps,
 }
 
 /// The arguments of `tc` for one end of a link, without the device: one line for each
@@ -34,7 +40,10 @@ pub fn disciplines(impairment: &Impairment) -> Result<Vec<String>, NetemError> {
         let netem = netem.join(" ");
         lines.push(format!("root handle 1: netem limit {UNDER_WAY} {netem}"));
     }
-    if let Some(Bottleneck { rate, queue }) = impairment.bottleneck {
+    if let Some(Bottleneck { rate, then, queue }) = impairment.bottleneck {
+        if then != RateSteps::default() {
+            return Err(NetemError::Steps);
+        }
         let place = if lines.is_empty() {
             "root handle 2:"
         } else {
@@ -133,5 +142,7 @@ mod tests {
     fn what_netem_cannot_do_is_refused() {
         let spec = "delay=50ms,reorder=1%".parse().unwrap();
         assert_eq!(disciplines(&spec), Err(NetemError::DelayAndReorder));
+        let spec = "rate=2mbit,then=1mbit@5s".parse().unwrap();
+        assert_eq!(disciplines(&spec), Err(NetemError::Steps));
     }
 }

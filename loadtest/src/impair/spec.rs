@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::units::{Bitrate, Probability, UnitError, duration, duration_text, number};
+use super::{
+    steps::RateSteps,
+    units::{Bitrate, Probability, UnitError, duration, duration_text, number},
+};
 
 /// How long packets are held back when nobody says.
 const BEHIND: Duration = Duration::from_millis(20);
@@ -17,7 +20,7 @@ const BEHIND: Duration = Duration::from_millis(20);
 const QUEUE: Duration = Duration::from_millis(200);
 
 /// The keys, in the order in which they are written.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "loss",
     "burst",
     "delay",
@@ -26,6 +29,7 @@ const KEYS: [&str; 11] = [
     "behind",
     "duplicate",
     "rate",
+    "then",
     "queue",
     "blackout",
     "every",
@@ -93,8 +97,10 @@ pub struct Reorder {
 /// The narrowest place of a path, with a queue before it that drops at its tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bottleneck {
-    /// What passes, IP headers included.
+    /// What passes at first, IP headers included.
     pub rate: Bitrate,
+    /// What passes later.
+    pub then: RateSteps,
     /// What would have to wait longer is dropped.
     pub queue: Duration,
 }
@@ -295,11 +301,16 @@ impl<'a> Pairs<'a> {
 
     fn bottleneck(&mut self) -> Result<Option<Bottleneck>, SpecError> {
         let Some(rate) = self.take("rate", str::parse::<Bitrate>)? else {
-            self.none_of(&["queue"], "rate")?;
+            self.none_of(&["then", "queue"], "rate")?;
             return Ok(None);
         };
+        let then = self.take("then", str::parse::<RateSteps>)?;
         let queue = self.time("queue")?.unwrap_or(QUEUE);
-        Ok(Some(Bottleneck { rate, queue }))
+        Ok(Some(Bottleneck {
+            rate,
+            then: then.unwrap_or_default(),
+            queue,
+        }))
     }
 
     fn blackout(&mut self) -> Result<Option<Blackout>, SpecError> {
@@ -380,8 +391,11 @@ impl Display for Impairment {
         if !self.duplicate.is_never() {
             pair("duplicate", &self.duplicate);
         }
-        if let Some(Bottleneck { rate, queue }) = self.bottleneck {
+        if let Some(Bottleneck { rate, then, queue }) = self.bottleneck {
             pair("rate", &rate);
+            if then != RateSteps::default() {
+                pair("then", &then);
+            }
             pair("queue", &duration_text(queue));
         }
         if let Some(Blackout { length, at, every }) = self.blackout {

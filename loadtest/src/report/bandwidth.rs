@@ -12,13 +12,18 @@ pub struct Bandwidth {
     pub delivered_bits_per_second: f64,
     /// RTP payload that one receiver received.
     pub per_receiver_bits_per_second: Known<Spread>,
-    /// What was received by what the limited link would have carried.
+    /// What passed the limited links on the way to receivers by what they would have carried
+    /// in the measured window, IP headers included.
     pub utilisation_ratio: Known<f64>,
-    /// From a change of the limit to the use of 80 % of it.
+    /// Limits that there were to be used: that of each link, and each step of its rate.
+    pub limits: u64,
+    /// From the first media, or from a step of the limit, until 80 % of it were used for a
+    /// second. Counts those limits of which they ever were, so 800 ms is the least.
     pub time_to_80_percent: Known<Times>,
-    /// From a change of the limit to the use of 90 % of it.
+    /// … and 90 %.
     pub time_to_90_percent: Known<Times>,
-    /// How long packets waited before the limited link.
+    /// The shortest time that a packet waited before a limited link, for each tenth of a
+    /// second of the measured window (RFC 8289 §3.2).
     pub standing_queue: Known<Times>,
     /// Jain's index of what receivers with the same link received: 1 when all got the
     /// same, 1/n when one got everything.

@@ -60,7 +60,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON. It rises when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A run's findings. Counts are of the measured window where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

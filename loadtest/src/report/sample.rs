@@ -212,6 +212,7 @@ pub(crate) fn report() -> Report {
             delivered_bits_per_second: 20.1e6,
             per_receiver_bits_per_second: Known::of(Spread::of([0.99e6, 1.0e6, 1.02e6]), "none"),
             utilisation_ratio: Known::Yes(0.92),
+            limits: 20,
             time_to_80_percent: times(900.0, 20),
             time_to_90_percent: times(1_900.0, 20),
             standing_queue: times(18.0, 2_000),

@@ -241,8 +241,20 @@ fn bandwidth(table: &mut Table, bandwidth: &Bandwidth) {
         &bandwidth.utilisation_ratio,
         ratio,
     );
-    table.figure(GROUP, "time to 80 %", &bandwidth.time_to_80_percent, brief);
-    table.figure(GROUP, "time to 90 %", &bandwidth.time_to_90_percent, brief);
+    let limits = bandwidth.limits;
+    let reached = |times: &Times| format!("{} of {limits} limits", brief(times));
+    table.figure(
+        GROUP,
+        "time to 80 %",
+        &bandwidth.time_to_80_percent,
+        reached,
+    );
+    table.figure(
+        GROUP,
+        "time to 90 %",
+        &bandwidth.time_to_90_percent,
+        reached,
+    );
     table.figure(GROUP, "standing queue", &bandwidth.standing_queue, brief);
     let fairness = |index: &f64| format!("{index:.4} (Jain)");
     table.figure(GROUP, "fairness", &bandwidth.fairness_ratio, fairness);
