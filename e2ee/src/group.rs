@@ -2,32 +2,31 @@
 //!
 //! Nothing here decides whether a commit is welcome: [`crate::policy`] does.
 
-use std::collections::HashMap;
-
-use conclave_protocol::{Epoch, RoomId};
+use conclave_protocol::{Epoch, ParticipantId, RoomId};
 use openmls::{
     prelude::{
         BasicCredential, Capabilities, ContentType, Credential, CredentialType, CredentialWithKey,
-        LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
-        MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider, PreSharedKeyProposal,
-        ProcessedMessageContent, Sender, SenderRatchetConfiguration, StagedCommit,
-        tls_codec::{DeserializeBytes as _, Serialize as _},
+        JoinBuilder, KeyPackage, LeafNodeIndex, LeafNodeParameters, Lifetime, MlsGroup,
+        MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
+        OpenMlsCrypto as _, OpenMlsProvider, PreSharedKeyProposal, ProcessedMessageContent,
+        ProcessedWelcome, Proposal, ProtocolVersion, Sender, SenderRatchetConfiguration,
+        StagedCommit, tls_codec::DeserializeBytes as _,
     },
-    schedule::PreSharedKeyId,
+    schedule::{PreSharedKeyId, Psk},
 };
-use openmls_libcrux_crypto::Provider;
 use openmls_traits::{
     random::OpenMlsRand as _,
     signatures::{Signer, SignerError},
     types::{Ciphersuite, SignatureScheme},
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     frame::BaseKey,
     identity::Identity,
     link::DerivedKey,
     member::{LeafIndex, Member},
+    storage::{Provider, Snapshot},
 };
 
 /// X-Wing, AES-256-GCM, SHA-384, Ed25519: a hybrid of ML-KEM-768 and X25519. The code
@@ -74,7 +73,7 @@ struct Device {
     provider: Provider,
     key: Zeroizing<Vec<u8>>,
     credential: CredentialWithKey,
-    psk: PreSharedKeyId,
+    psk_id: Vec<u8>,
 }
 
 impl Device {
@@ -89,20 +88,24 @@ impl Device {
             credential: BasicCredential::new(encoded).into(),
             signature_key: public.into(),
         };
-        let nonce = provider
-            .rand()
-            .random_vec(SUITE.hash_length())
-            .map_err(failed("drawing a nonce"))?;
-        let psk_proposal = PreSharedKeyId::external(psk_id(room), nonce);
-        psk_proposal
-            .store(&provider, psk.as_bytes())
-            .map_err(failed("storing the link's key"))?;
-        Ok(Self {
+        let device = Self {
             provider,
             key: Zeroizing::new(key),
             credential,
-            psk: psk_proposal,
-        })
+            psk_id: psk_id(room),
+        };
+        device
+            .link_key()?
+            .store(&device.provider, psk.as_bytes())
+            .map_err(failed("storing the link's key"))?;
+        Ok(device)
+    }
+
+    /// What names the link's key in one commit (RFC 9420 §8.4).
+    fn link_key(&self) -> Result<PreSharedKeyId, GroupError> {
+        let nonce = self.provider.rand().random_vec(SUITE.hash_length());
+        let nonce = nonce.map_err(failed("drawing a nonce"))?;
+        Ok(PreSharedKeyId::external(self.psk_id.clone(), nonce))
     }
 }
 
@@ -129,10 +132,21 @@ fn capabilities() -> Capabilities {
     )
 }
 
+fn join_config() -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .padding_size(PADDING)
+        .max_past_epochs(PAST_EPOCHS)
+        .use_ratchet_tree_extension(true)
+        .sender_ratchet_configuration(SenderRatchetConfiguration::default())
+        .build()
+}
+
 /// A commit and the group that it makes, as bytes for the server's log.
 pub(crate) struct NewEpoch {
     pub(crate) commit: Vec<u8>,
     pub(crate) group_info: Vec<u8>,
+    /// For those whom the commit brings in.
+    pub(crate) welcome: Option<Vec<u8>>,
 }
 
 /// A commit that MLS holds valid and nobody has agreed to yet.
@@ -148,12 +162,62 @@ pub(crate) struct Application {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The whole state of a group at one moment, to return to it when a commit is annulled.
-pub(crate) struct Snapshot(HashMap<Vec<u8>, Vec<u8>>);
+/// Someone whom a member may bring in.
+pub(crate) struct Newcomer {
+    pub(crate) participant: ParticipantId,
+    key_package: KeyPackage,
+}
 
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.0.values_mut().for_each(Zeroize::zeroize);
+/// A stay that waits before the door to be brought in.
+pub(crate) struct Guest {
+    device: Device,
+}
+
+impl Guest {
+    /// Makes a KeyPackage by which a member can bring this client in.
+    pub(crate) fn knock(
+        psk: &DerivedKey,
+        room: &RoomId,
+        identity: &Identity,
+    ) -> Result<(Self, Vec<u8>), GroupError> {
+        let what = "knocking";
+        let device = Device::new(psk, room, identity)?;
+        let bundle = KeyPackage::builder()
+            .leaf_node_capabilities(capabilities())
+            // A call is shorter than any lifetime, and clocks differ.
+            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .build(SUITE, &device.provider, &device, device.credential.clone())
+            .map_err(failed(what))?;
+        let message = MlsMessageOut::from(bundle.into_key_package());
+        let bytes = message.to_bytes().map_err(failed(what))?;
+        Ok((Self { device }, bytes))
+    }
+
+    /// Enters by a Welcome, if it was made with the link's pre-shared key and no other.
+    pub(crate) fn enter(self, welcome: &[u8]) -> Result<Group, GroupError> {
+        let what = "reading the welcome";
+        let Self { device } = self;
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome).map_err(failed(what))?;
+        let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
+            return Err(impossible(what, "it is another kind of message"));
+        };
+        let provider = &device.provider;
+        let processed = ProcessedWelcome::new_from_welcome(provider, &join_config(), welcome)
+            .map_err(failed(what))?;
+        let is_ours = |id: &Psk| matches!(id, Psk::External(id) if id.psk_id() == device.psk_id);
+        if !matches!(processed.psks(), [id] if is_ours(id.psk())) {
+            return Err(impossible(what, "it does not contain the link's key"));
+        }
+        let mls = JoinBuilder::new(provider, processed)
+            .skip_lifetime_validation()
+            .build()
+            .map_err(failed(what))?
+            .into_group(provider)
+            .map_err(failed(what))?;
+        if mls.ciphersuite() != SUITE {
+            return Err(impossible(what, "the group has another cipher suite"));
+        }
+        Ok(Group { device, mls })
     }
 }
 
@@ -202,23 +266,17 @@ impl Group {
         if info.ciphersuite() != SUITE {
             return Err(impossible(what, "the group has another cipher suite"));
         }
-        let config = MlsGroupJoinConfig::builder()
-            .padding_size(PADDING)
-            .max_past_epochs(PAST_EPOCHS)
-            .use_ratchet_tree_extension(true)
-            .sender_ratchet_configuration(SenderRatchetConfiguration::default())
-            .build();
         let leaf = LeafNodeParameters::builder()
             .with_capabilities(capabilities())
             .build();
         let provider = &device.provider;
         let (mls, bundle) = MlsGroup::external_commit_builder()
-            .with_config(config)
+            .with_config(join_config())
             // A call is shorter than any lifetime, and clocks differ.
             .skip_lifetime_validation()
             .build_group(provider, info, device.credential.clone())
             .map_err(failed(what))?
-            .add_psk_proposal(PreSharedKeyProposal::new(device.psk.clone()))
+            .add_psk_proposal(PreSharedKeyProposal::new(device.link_key()?))
             .leaf_node_parameters(leaf)
             .load_psks(provider.storage())
             .map_err(failed(what))?
@@ -229,7 +287,15 @@ impl Group {
         let commit = bundle.commit().to_bytes().map_err(failed(what))?;
         let group = Self { device, mls };
         let group_info = group.group_info()?;
-        Ok((group, NewEpoch { commit, group_info }))
+        let welcome = None;
+        Ok((
+            group,
+            NewEpoch {
+                commit,
+                group_info,
+                welcome,
+            },
+        ))
     }
 
     /// GroupInfo with the tree and the key for external commits.
@@ -312,16 +378,51 @@ impl Group {
             .map_err(failed("applying the commit"))
     }
 
-    /// Makes a commit that takes these members out. It is pending until it is merged or
-    /// discarded.
-    pub(crate) fn remove(&mut self, leaves: &[LeafIndex]) -> Result<NewEpoch, GroupError> {
-        let what = "removing a member";
+    /// Checks a KeyPackage as far as MLS does.
+    pub(crate) fn newcomer(&self, key_package: &[u8]) -> Result<Newcomer, GroupError> {
+        let what = "reading a KeyPackage";
+        let message =
+            MlsMessageIn::tls_deserialize_exact_bytes(key_package).map_err(failed(what))?;
+        let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else {
+            return Err(impossible(what, "it is another kind of message"));
+        };
+        let key_package = key_package
+            .validate(self.device.provider.crypto(), ProtocolVersion::Mls10)
+            .map_err(failed(what))?;
+        if key_package.ciphersuite() != SUITE {
+            return Err(impossible(what, "it is for another cipher suite"));
+        }
+        let identity = identity(key_package.leaf_node().credential())?;
+        Ok(Newcomer {
+            participant: identity.participant,
+            key_package,
+        })
+    }
+
+    /// Makes a commit that brings these people in, with the link's pre-shared key, and takes
+    /// those members out. It is pending until it is merged or discarded.
+    pub(crate) fn change<'a>(
+        &mut self,
+        newcomers: impl IntoIterator<Item = &'a Newcomer>,
+        gone: &[LeafIndex],
+    ) -> Result<NewEpoch, GroupError> {
+        let what = "changing who is in the group";
+        let removed = gone.iter().map(|leaf| LeafNodeIndex::new(leaf.get()));
+        let added: Vec<KeyPackage> = newcomers
+            .into_iter()
+            .map(|newcomer| newcomer.key_package.clone())
+            .collect();
+        let link_key = match added.is_empty() {
+            true => None,
+            false => Some(PreSharedKeyProposal::new(self.device.link_key()?)),
+        };
         let provider = &self.device.provider;
-        let removed = leaves.iter().map(|leaf| LeafNodeIndex::new(leaf.get()));
-        let (commit, _, group_info) = self
+        let (commit, welcome, group_info) = self
             .mls
             .commit_builder()
             .propose_removals(removed)
+            .propose_adds(added)
+            .add_proposals(link_key.map(|key| Proposal::PreSharedKey(Box::new(key))))
             .load_psks(provider.storage())
             .map_err(failed(what))?
             .use_ratchet_tree_extension(true)
@@ -331,9 +432,11 @@ impl Group {
             .map_err(failed(what))?
             .into_messages();
         let group_info = group_info.ok_or_else(|| impossible(what, "there is no GroupInfo"))?;
+        let bytes = |message: MlsMessageOut| message.to_bytes().map_err(failed(what));
         Ok(NewEpoch {
-            commit: commit.to_bytes().map_err(failed(what))?,
-            group_info: group_info.tls_serialize_detached().map_err(failed(what))?,
+            commit: bytes(commit)?,
+            group_info: bytes(group_info)?,
+            welcome: welcome.map(bytes).transpose()?,
         })
     }
 
@@ -390,24 +493,16 @@ impl Group {
         })
     }
 
-    pub(crate) fn snapshot(&self) -> Result<Snapshot, GroupError> {
-        self.device
-            .provider
-            .storage()
-            .values
-            .read()
-            .map(|values| Snapshot(values.clone()))
-            .map_err(failed("keeping the group's state"))
+    /// The group's state, to return to it when a commit is annulled.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.device.provider.storage().snapshot()
     }
 
     /// Returns to an earlier state of this group.
-    pub(crate) fn roll_back(&mut self, mut snapshot: Snapshot) -> Result<(), GroupError> {
+    pub(crate) fn roll_back(&mut self, snapshot: Snapshot) -> Result<(), GroupError> {
         let what = "returning to the group's earlier state";
         let storage = self.device.provider.storage();
-        let mut values = storage.values.write().map_err(failed(what))?;
-        values.values_mut().for_each(Zeroize::zeroize);
-        *values = std::mem::take(&mut snapshot.0);
-        drop(values);
+        storage.restore(snapshot);
         self.mls = MlsGroup::load(storage, self.mls.group_id())
             .map_err(failed(what))?
             .ok_or_else(|| impossible(what, "it is incomplete"))?;

@@ -19,6 +19,7 @@ mod member;
 mod membership;
 mod output;
 mod policy;
+mod storage;
 mod time;
 mod timeline;
 #[cfg(target_arch = "wasm32")]

@@ -1,14 +1,16 @@
 //! Which commits a member agrees to. MLS itself would accept all of those refused here.
 //!
-//! There is one way in: an external commit with the link's pre-shared key. There is one
-//! way out: removal, once the server says that the participant has left the room.
+//! There are two ways in: an external commit of the newcomer's, or a commit by which a
+//! member brings in some who knocked. Both have to contain the link's pre-shared key, so
+//! that only who has the link can follow into the new epoch. There is one way out: removal,
+//! once the server says that the participant has left the room.
 
 use std::collections::BTreeSet;
 
 use conclave_protocol::ParticipantId;
 use openmls::{
     prelude::{
-        LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender, StagedCommit,
+        KeyPackage, LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender, StagedCommit,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
     schedule::{PreSharedKeyId, Psk},
@@ -22,7 +24,7 @@ use crate::{
 /// Why a commit that MLS holds valid is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyViolation {
-    /// It adds a member by Add proposal, past the link.
+    /// It adds a member without the link's pre-shared key, whom the link did not let in.
     #[error("it adds someone who did not show that they have the link")]
     Added,
     /// An external commit without the link's pre-shared key.
@@ -100,10 +102,7 @@ impl Judge<'_> {
                 _ => return Err(PolicyViolation::UnknownChange),
             }
         }
-        let mut keys = commit.psk_proposals();
-        if !keys.all(|queued| self.is_link_key(queued.psk_proposal())) {
-            return Err(PolicyViolation::ForeignKey);
-        }
+        self.examine_keys(commit)?;
         match link_keys {
             0 => return Err(PolicyViolation::NoLinkKey),
             1 => {}
@@ -118,10 +117,7 @@ impl Judge<'_> {
         if newcomer.participant != self.author {
             return Err(PolicyViolation::AuthorMismatch);
         }
-        let known = self.group.members().any(|member| {
-            identity(&member.credential).is_ok_and(|known| known.participant == self.author)
-        });
-        if known {
+        if self.knows(self.author) {
             return Err(PolicyViolation::DuplicateParticipant);
         }
         self.group
@@ -131,6 +127,23 @@ impl Judge<'_> {
             .ok_or(PolicyViolation::Full)?;
         Ok(Change {
             removed: Vec::new(),
+        })
+    }
+
+    /// No pre-shared key but the link's.
+    fn examine_keys(&self, commit: &StagedCommit) -> Result<(), PolicyViolation> {
+        let mut keys = commit.psk_proposals();
+        if keys.all(|queued| self.is_link_key(queued.psk_proposal())) {
+            Ok(())
+        } else {
+            Err(PolicyViolation::ForeignKey)
+        }
+    }
+
+    fn knows(&self, participant: ParticipantId) -> bool {
+        let mut members = self.group.members();
+        members.any(|member| {
+            identity(&member.credential).is_ok_and(|known| known.participant == participant)
         })
     }
 
@@ -164,15 +177,40 @@ impl Judge<'_> {
             return Err(PolicyViolation::IdentityChanged);
         }
         let mut removed = Vec::new();
+        let mut added = BTreeSet::new();
+        let mut link_keys = 0;
         for queued in commit.queued_proposals() {
             match queued.proposal() {
                 Proposal::Remove(remove) => removed.push(self.examine_removal(remove.removed())?),
-                Proposal::Add(_) => return Err(PolicyViolation::Added),
-                Proposal::PreSharedKey(_) => return Err(PolicyViolation::ForeignKey),
+                Proposal::Add(add) => {
+                    if !added.insert(self.examine_addition(add.key_package())?) {
+                        return Err(PolicyViolation::DuplicateParticipant);
+                    }
+                }
+                Proposal::PreSharedKey(_) => link_keys += 1,
                 _ => return Err(PolicyViolation::UnknownChange),
             }
         }
+        self.examine_keys(commit)?;
+        match (added.is_empty(), link_keys) {
+            (true, 0) | (false, 1) => {}
+            (false, 0) => return Err(PolicyViolation::Added),
+            _ => return Err(PolicyViolation::ForeignKey),
+        }
+        let places = LeafIndex::LIMIT as usize;
+        if self.group.members().count() + added.len() > places + removed.len() {
+            return Err(PolicyViolation::Full);
+        }
         Ok(Change { removed })
+    }
+
+    fn examine_addition(&self, newcomer: &KeyPackage) -> Result<ParticipantId, PolicyViolation> {
+        let newcomer = identity(newcomer.leaf_node().credential())
+            .map_err(|_| PolicyViolation::UnreadableCredential)?;
+        if self.knows(newcomer.participant) {
+            return Err(PolicyViolation::DuplicateParticipant);
+        }
+        Ok(newcomer.participant)
     }
 
     fn examine_removal(&self, leaf: LeafNodeIndex) -> Result<LeafIndex, PolicyViolation> {

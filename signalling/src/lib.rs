@@ -9,6 +9,7 @@
 //! * [`room`] is what happens in a room, as a state machine without sockets or clocks;
 //! * the rest are the tasks around it: one for each connection, one for each room.
 
+mod admission;
 mod answer;
 mod door;
 mod group;

@@ -214,7 +214,7 @@ impl RawMember {
         RawCommit { commit, group_info }
     }
 
-    /// Brings in someone by KeyPackage and Welcome.
+    /// Brings in someone by a KeyPackage, without the link.
     pub(crate) fn add(&mut self, service: &Service, id: ParticipantId, name: &str) -> RawCommit {
         let ghost = Key::new();
         let identity = Identity {
