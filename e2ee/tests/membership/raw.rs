@@ -6,13 +6,16 @@ use conclave_e2ee::{
     envelope::{Envelope, Kind},
     group::{SUITE, psk_id},
 };
-use conclave_protocol::{Opaque, ParticipantId, signal::GroupState};
+use conclave_protocol::{
+    Opaque, ParticipantId,
+    signal::{GroupState, Knock},
+};
 use openmls::{
     prelude::{
         BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, Extensions,
         ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
         MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider as _, PreSharedKeyProposal,
-        ProcessedMessageContent, tls_codec::DeserializeBytes as _,
+        ProcessedMessageContent, ProtocolVersion, tls_codec::DeserializeBytes as _,
     },
     schedule::PreSharedKeyId,
 };
@@ -214,19 +217,61 @@ impl RawMember {
         RawCommit { commit, group_info }
     }
 
-    /// Brings in someone by a KeyPackage, without the link.
-    pub(crate) fn add(&mut self, service: &Service, id: ParticipantId, name: &str) -> RawCommit {
-        let ghost = Key::new();
+    /// Brings in someone by a KeyPackage, with these pre-shared keys. What the newcomer
+    /// would get comes too.
+    pub(crate) fn admit(
+        &mut self,
+        service: &Service,
+        key_packages: Vec<KeyPackage>,
+        keys: ClaimedKeys,
+    ) -> (RawCommit, Opaque) {
+        let group_info = self.group_info(service);
+        let provider = &self.key.provider;
+        let proposals: Vec<_> = keys
+            .into_iter()
+            .map(|(psk_id, psk)| {
+                let nonce = provider.rand().random_vec(SUITE.hash_length()).unwrap();
+                let id = PreSharedKeyId::external(psk_id, nonce);
+                id.store(provider, &psk).unwrap();
+                psk_proposal(id)
+            })
+            .collect();
+        let (commit, welcome, _) = self
+            .group
+            .commit_builder()
+            .propose_adds(key_packages)
+            .add_proposals(proposals)
+            .load_psks(provider.storage())
+            .unwrap()
+            .use_ratchet_tree_extension(true)
+            .build(provider.rand(), provider.crypto(), &self.key, |_| true)
+            .unwrap()
+            .stage_commit(provider)
+            .unwrap()
+            .into_messages();
+        let seal = |kind, message: openmls::prelude::MlsMessageOut| {
+            let bytes = message.to_bytes().unwrap();
+            envelope(service).seal(kind, &bytes).unwrap()
+        };
+        let commit = seal(Kind::Commit, commit);
+        let welcome = seal(Kind::Welcome, welcome.expect("somebody is brought in"));
+        (RawCommit { commit, group_info }, welcome)
+    }
+
+    /// Founds a group of its own, in the same room and with whatever keys.
+    pub(crate) fn found_apart(service: &mut Service, name: &str) -> Self {
+        let id = service.announce();
+        let key = Key::new();
         let identity = Identity {
             participant: id,
             name: name.parse().unwrap(),
         };
-        let package = KeyPackage::builder()
-            .leaf_node_capabilities(capabilities())
-            .build(SUITE, &ghost.provider, &ghost, ghost.credential(&identity))
+        let group = MlsGroup::builder()
+            .ciphersuite(SUITE)
+            .with_capabilities(capabilities())
+            .build(&key.provider, &key, key.credential(&identity))
             .unwrap();
-        let package = package.key_package().clone();
-        self.commit_with(service, |builder, _| builder.propose_adds([package]))
+        Self { key, id, group }
     }
 
     pub(crate) fn remove(&mut self, service: &Service, leaf: u32) -> RawCommit {
@@ -303,6 +348,35 @@ impl RawMember {
                 )
             })
     }
+}
+
+/// The KeyPackage of someone without a client of ours.
+pub(crate) fn ghost(id: ParticipantId, name: &str) -> KeyPackage {
+    let ghost = Key::new();
+    let identity = Identity {
+        participant: id,
+        name: name.parse().unwrap(),
+    };
+    let package = KeyPackage::builder()
+        .leaf_node_capabilities(capabilities())
+        .build(SUITE, &ghost.provider, &ghost, ghost.credential(&identity))
+        .unwrap();
+    package.key_package().clone()
+}
+
+/// What someone who knocks has sealed.
+pub(crate) fn knocked(service: &Service, knock: &Knock) -> KeyPackage {
+    let bytes = envelope(service)
+        .open(Kind::KeyPackage, &knock.key_package)
+        .unwrap();
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes).unwrap();
+    let MlsMessageBodyIn::KeyPackage(package) = message.extract() else {
+        panic!("not a KeyPackage");
+    };
+    let crypto = Provider::new().unwrap();
+    package
+        .validate(crypto.crypto(), ProtocolVersion::Mls10)
+        .unwrap()
 }
 
 type Builder<'a> = openmls::group::CommitBuilder<'a, openmls::group::Initial, &'a mut MlsGroup>;
