@@ -22,7 +22,7 @@ use conclave_loadtest::{
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId,
     control::CHANNEL_LABEL,
-    signal::{ClientMessage, ErrorCode, GroupState, OfferedSlot, ServerMessage, Source},
+    signal::{ClientMessage, ErrorCode, GroupDoor, GroupState, OfferedSlot, ServerMessage, Source},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use openmls::{
@@ -247,7 +247,7 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
     ghost.say(&join).await;
     let Some(ServerMessage::Joined {
         participant,
-        group: Some(state),
+        group: Some(GroupDoor::Commit { group: state }),
         ..
     }) = ghost.hear().await
     else {
@@ -280,7 +280,7 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
     let opened = ghost.sounds.iter().map(|sound| {
         // The forged epoch's key under every number that a frame could name.
         let mut opener = FrameOpener::new();
-        (0..16).for_each(|epoch| opener.install(Epoch::new(epoch), &base_key));
+        (0..256).for_each(|epoch| opener.install(Epoch::new(epoch), &base_key));
         opener.open(Codec::Opus, &sound.payload).map(|_| ())
     });
     Haunting {
