@@ -2,23 +2,17 @@
 //!
 //! Nothing here decides whether a commit is welcome: [`crate::policy`] does.
 
-use conclave_protocol::{Epoch, ParticipantId, RoomId};
-use openmls::{
-    prelude::{
-        BasicCredential, Capabilities, ContentType, Credential, CredentialType, CredentialWithKey,
-        JoinBuilder, KeyPackage, LeafNodeIndex, LeafNodeParameters, Lifetime, MlsGroup,
-        MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
-        OpenMlsCrypto as _, OpenMlsProvider, PreSharedKeyProposal, ProcessedMessageContent,
-        ProcessedWelcome, Proposal, ProtocolVersion, Sender, SenderRatchetConfiguration,
-        StagedCommit, tls_codec::DeserializeBytes as _,
-    },
-    schedule::{PreSharedKeyId, Psk},
+mod guest;
+mod stay;
+
+use conclave_protocol::{Epoch, RoomId};
+use openmls::prelude::{
+    BasicCredential, ContentType, Credential, KeyPackage, LeafNodeIndex, LeafNodeParameters,
+    MlsGroup, MlsGroupCreateConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
+    OpenMlsProvider as _, PreSharedKeyProposal, ProcessedMessageContent, Proposal, Sender,
+    StagedCommit, tls_codec::DeserializeBytes as _,
 };
-use openmls_traits::{
-    random::OpenMlsRand as _,
-    signatures::{Signer, SignerError},
-    types::{Ciphersuite, SignatureScheme},
-};
+use openmls_traits::types::Ciphersuite;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -26,8 +20,11 @@ use crate::{
     identity::Identity,
     link::DerivedKey,
     member::{LeafIndex, Member},
-    storage::{Provider, Snapshot},
+    storage::Snapshot,
 };
+
+pub(crate) use guest::{Guest, Newcomer};
+use stay::{Stay, capabilities, join_config};
 
 /// X-Wing, AES-256-GCM, SHA-384, Ed25519: a hybrid of ML-KEM-768 and X25519. The code
 /// point is provisional (draft-ietf-mls-pq-ciphersuites), so a change of it is a change
@@ -67,80 +64,6 @@ pub fn psk_id(room: &RoomId) -> Vec<u8> {
     ["conclave 1 link ", room.as_str()].concat().into_bytes()
 }
 
-/// What one stay in a group is made of before there is a group: storage and a signature
-/// key of its own.
-struct Device {
-    provider: Provider,
-    key: Zeroizing<Vec<u8>>,
-    credential: CredentialWithKey,
-    psk_id: Vec<u8>,
-}
-
-impl Device {
-    fn new(psk: &DerivedKey, room: &RoomId, identity: &Identity) -> Result<Self, GroupError> {
-        let provider = Provider::new().map_err(failed("starting the cryptography"))?;
-        let (key, public) = provider
-            .crypto()
-            .signature_key_gen(SignatureScheme::ED25519)
-            .map_err(failed("making a signature key"))?;
-        let encoded = serde_json::to_vec(identity).map_err(failed("writing the credential"))?;
-        let credential = CredentialWithKey {
-            credential: BasicCredential::new(encoded).into(),
-            signature_key: public.into(),
-        };
-        let device = Self {
-            provider,
-            key: Zeroizing::new(key),
-            credential,
-            psk_id: psk_id(room),
-        };
-        device
-            .link_key()?
-            .store(&device.provider, psk.as_bytes())
-            .map_err(failed("storing the link's key"))?;
-        Ok(device)
-    }
-
-    /// What names the link's key in one commit (RFC 9420 §8.4).
-    fn link_key(&self) -> Result<PreSharedKeyId, GroupError> {
-        let nonce = self.provider.rand().random_vec(SUITE.hash_length());
-        let nonce = nonce.map_err(failed("drawing a nonce"))?;
-        Ok(PreSharedKeyId::external(self.psk_id.clone(), nonce))
-    }
-}
-
-impl Signer for Device {
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.provider
-            .crypto()
-            .sign(SignatureScheme::ED25519, payload, &self.key)
-            .map_err(SignerError::CryptoError)
-    }
-
-    fn signature_scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
-    }
-}
-
-fn capabilities() -> Capabilities {
-    Capabilities::new(
-        None,
-        Some(&[SUITE]),
-        None,
-        None,
-        Some(&[CredentialType::Basic]),
-    )
-}
-
-fn join_config() -> MlsGroupJoinConfig {
-    MlsGroupJoinConfig::builder()
-        .padding_size(PADDING)
-        .max_past_epochs(PAST_EPOCHS)
-        .use_ratchet_tree_extension(true)
-        .sender_ratchet_configuration(SenderRatchetConfiguration::default())
-        .build()
-}
-
 /// A commit and the group that it makes, as bytes for the server's log.
 pub(crate) struct NewEpoch {
     pub(crate) commit: Vec<u8>,
@@ -162,68 +85,9 @@ pub(crate) struct Application {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Someone whom a member may bring in.
-pub(crate) struct Newcomer {
-    pub(crate) participant: ParticipantId,
-    key_package: KeyPackage,
-}
-
-/// A stay that waits before the door to be brought in.
-pub(crate) struct Guest {
-    device: Device,
-}
-
-impl Guest {
-    /// Makes a KeyPackage by which a member can bring this client in.
-    pub(crate) fn knock(
-        psk: &DerivedKey,
-        room: &RoomId,
-        identity: &Identity,
-    ) -> Result<(Self, Vec<u8>), GroupError> {
-        let what = "knocking";
-        let device = Device::new(psk, room, identity)?;
-        let bundle = KeyPackage::builder()
-            .leaf_node_capabilities(capabilities())
-            // A call is shorter than any lifetime, and clocks differ.
-            .key_package_lifetime(Lifetime::init(0, u64::MAX))
-            .build(SUITE, &device.provider, &device, device.credential.clone())
-            .map_err(failed(what))?;
-        let message = MlsMessageOut::from(bundle.into_key_package());
-        let bytes = message.to_bytes().map_err(failed(what))?;
-        Ok((Self { device }, bytes))
-    }
-
-    /// Enters by a Welcome, if it was made with the link's pre-shared key and no other.
-    pub(crate) fn enter(self, welcome: &[u8]) -> Result<Group, GroupError> {
-        let what = "reading the welcome";
-        let Self { device } = self;
-        let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome).map_err(failed(what))?;
-        let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
-            return Err(impossible(what, "it is another kind of message"));
-        };
-        let provider = &device.provider;
-        let processed = ProcessedWelcome::new_from_welcome(provider, &join_config(), welcome)
-            .map_err(failed(what))?;
-        let is_ours = |id: &Psk| matches!(id, Psk::External(id) if id.psk_id() == device.psk_id);
-        if !matches!(processed.psks(), [id] if is_ours(id.psk())) {
-            return Err(impossible(what, "it does not contain the link's key"));
-        }
-        let mls = JoinBuilder::new(provider, processed)
-            .skip_lifetime_validation()
-            .build()
-            .map_err(failed(what))?
-            .into_group(provider)
-            .map_err(failed(what))?;
-        if mls.ciphersuite() != SUITE {
-            return Err(impossible(what, "the group has another cipher suite"));
-        }
-        Ok(Group { device, mls })
-    }
-}
-
 /// This client's stay in a group.
 pub(crate) struct Group {
-    device: Device,
+    stay: Stay,
     mls: MlsGroup,
 }
 
@@ -234,7 +98,7 @@ impl Group {
         room: &RoomId,
         identity: &Identity,
     ) -> Result<Self, GroupError> {
-        let device = Device::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, identity)?;
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .capabilities(capabilities())
@@ -242,10 +106,10 @@ impl Group {
             .max_past_epochs(PAST_EPOCHS)
             .use_ratchet_tree_extension(true)
             .build();
-        let credential = device.credential.clone();
-        let mls = MlsGroup::new(&device.provider, &device, &config, credential)
+        let credential = stay.credential.clone();
+        let mls = MlsGroup::new(&stay.provider, &stay, &config, credential)
             .map_err(failed("founding the group"))?;
-        Ok(Self { device, mls })
+        Ok(Self { stay, mls })
     }
 
     /// Joins by an external commit with the link's pre-shared key (RFC 9420 §12.4.3.2).
@@ -257,7 +121,7 @@ impl Group {
         group_info: &[u8],
     ) -> Result<(Self, NewEpoch), GroupError> {
         let what = "joining the group";
-        let device = Device::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, identity)?;
         let message =
             MlsMessageIn::tls_deserialize_exact_bytes(group_info).map_err(failed(what))?;
         let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
@@ -269,23 +133,23 @@ impl Group {
         let leaf = LeafNodeParameters::builder()
             .with_capabilities(capabilities())
             .build();
-        let provider = &device.provider;
+        let provider = &stay.provider;
         let (mls, bundle) = MlsGroup::external_commit_builder()
             .with_config(join_config())
             // A call is shorter than any lifetime, and clocks differ.
             .skip_lifetime_validation()
-            .build_group(provider, info, device.credential.clone())
+            .build_group(provider, info, stay.credential.clone())
             .map_err(failed(what))?
-            .add_psk_proposal(PreSharedKeyProposal::new(device.link_key()?))
+            .add_psk_proposal(PreSharedKeyProposal::new(stay.link_key()?))
             .leaf_node_parameters(leaf)
             .load_psks(provider.storage())
             .map_err(failed(what))?
-            .build(provider.rand(), provider.crypto(), &device, |_| true)
+            .build(provider.rand(), provider.crypto(), &stay, |_| true)
             .map_err(failed(what))?
             .finalize(provider)
             .map_err(failed(what))?;
         let commit = bundle.commit().to_bytes().map_err(failed(what))?;
-        let group = Self { device, mls };
+        let group = Self { stay, mls };
         let group_info = group.group_info()?;
         let welcome = None;
         Ok((
@@ -302,7 +166,7 @@ impl Group {
     pub(crate) fn group_info(&self) -> Result<Vec<u8>, GroupError> {
         let what = "writing the group's state";
         self.mls
-            .export_group_info(self.device.provider.crypto(), &self.device, true)
+            .export_group_info(self.stay.provider.crypto(), &self.stay, true)
             .map_err(failed(what))?
             .to_bytes()
             .map_err(failed(what))
@@ -326,7 +190,7 @@ impl Group {
         let exported = self
             .mls
             .export_secret(
-                self.device.provider.crypto(),
+                self.stay.provider.crypto(),
                 BASE_KEY_LABEL,
                 &[],
                 BaseKey::LENGTH,
@@ -362,7 +226,7 @@ impl Group {
             .map_err(failed(what))?;
         let processed = self
             .mls
-            .process_message(&self.device.provider, message)
+            .process_message(&self.stay.provider, message)
             .map_err(failed(what))?;
         let sender = processed.sender().clone();
         match processed.into_content() {
@@ -374,29 +238,13 @@ impl Group {
     /// Applies a commit.
     pub(crate) fn merge(&mut self, staged: Staged) -> Result<(), GroupError> {
         self.mls
-            .merge_staged_commit(&self.device.provider, *staged.commit)
+            .merge_staged_commit(&self.stay.provider, *staged.commit)
             .map_err(failed("applying the commit"))
     }
 
     /// Checks a KeyPackage as far as MLS does.
     pub(crate) fn newcomer(&self, key_package: &[u8]) -> Result<Newcomer, GroupError> {
-        let what = "reading a KeyPackage";
-        let message =
-            MlsMessageIn::tls_deserialize_exact_bytes(key_package).map_err(failed(what))?;
-        let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else {
-            return Err(impossible(what, "it is another kind of message"));
-        };
-        let key_package = key_package
-            .validate(self.device.provider.crypto(), ProtocolVersion::Mls10)
-            .map_err(failed(what))?;
-        if key_package.ciphersuite() != SUITE {
-            return Err(impossible(what, "it is for another cipher suite"));
-        }
-        let identity = identity(key_package.leaf_node().credential())?;
-        Ok(Newcomer {
-            participant: identity.participant,
-            key_package,
-        })
+        Newcomer::read(self.stay.provider.crypto(), key_package)
     }
 
     /// Makes a commit that brings these people in, with the link's pre-shared key, and takes
@@ -414,9 +262,9 @@ impl Group {
             .collect();
         let link_key = match added.is_empty() {
             true => None,
-            false => Some(PreSharedKeyProposal::new(self.device.link_key()?)),
+            false => Some(PreSharedKeyProposal::new(self.stay.link_key()?)),
         };
-        let provider = &self.device.provider;
+        let provider = &self.stay.provider;
         let (commit, welcome, group_info) = self
             .mls
             .commit_builder()
@@ -426,7 +274,7 @@ impl Group {
             .load_psks(provider.storage())
             .map_err(failed(what))?
             .use_ratchet_tree_extension(true)
-            .build(provider.rand(), provider.crypto(), &self.device, |_| true)
+            .build(provider.rand(), provider.crypto(), &self.stay, |_| true)
             .map_err(failed(what))?
             .stage_commit(provider)
             .map_err(failed(what))?
@@ -443,14 +291,14 @@ impl Group {
     /// Applies the own pending commit.
     pub(crate) fn merge_pending(&mut self) -> Result<(), GroupError> {
         self.mls
-            .merge_pending_commit(&self.device.provider)
+            .merge_pending_commit(&self.stay.provider)
             .map_err(failed("applying the own commit"))
     }
 
     /// Forgets the own pending commit.
     pub(crate) fn discard_pending(&mut self) -> Result<(), GroupError> {
         self.mls
-            .clear_pending_commit(self.device.provider.storage())
+            .clear_pending_commit(self.stay.provider.storage())
             .map_err(failed("discarding the own commit"))
     }
 
@@ -458,7 +306,7 @@ impl Group {
     pub(crate) fn encrypt(&mut self, bytes: &[u8]) -> Result<Vec<u8>, GroupError> {
         let what = "encrypting a message";
         self.mls
-            .create_message(&self.device.provider, &self.device, bytes)
+            .create_message(&self.stay.provider, &self.stay, bytes)
             .map_err(failed(what))?
             .to_bytes()
             .map_err(failed(what))
@@ -477,7 +325,7 @@ impl Group {
         }
         let processed = self
             .mls
-            .process_message(&self.device.provider, message)
+            .process_message(&self.stay.provider, message)
             .map_err(failed(what))?;
         let Sender::Member(leaf) = *processed.sender() else {
             return Err(impossible(what, "its sender is not a member"));
@@ -495,13 +343,13 @@ impl Group {
 
     /// The group's state, to return to it when a commit is annulled.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.device.provider.storage().snapshot()
+        self.stay.provider.storage().snapshot()
     }
 
     /// Returns to an earlier state of this group.
     pub(crate) fn roll_back(&mut self, snapshot: Snapshot) -> Result<(), GroupError> {
         let what = "returning to the group's earlier state";
-        let storage = self.device.provider.storage();
+        let storage = self.stay.provider.storage();
         storage.restore(snapshot);
         self.mls = MlsGroup::load(storage, self.mls.group_id())
             .map_err(failed(what))?
