@@ -16,6 +16,8 @@ use openmls_traits::types::Ciphersuite;
 use zeroize::Zeroizing;
 
 use crate::{
+    device::StayKey,
+    digits::Digits,
     frame::BaseKey,
     identity::Identity,
     link::DerivedKey,
@@ -96,9 +98,10 @@ impl Group {
     pub(crate) fn found(
         psk: &DerivedKey,
         room: &RoomId,
+        key: &StayKey,
         identity: &Identity,
     ) -> Result<Self, GroupError> {
-        let stay = Stay::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, key, identity)?;
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .capabilities(capabilities())
@@ -117,11 +120,12 @@ impl Group {
     pub(crate) fn join(
         psk: &DerivedKey,
         room: &RoomId,
+        key: &StayKey,
         identity: &Identity,
         group_info: &[u8],
     ) -> Result<(Self, NewEpoch), GroupError> {
         let what = "joining the group";
-        let stay = Stay::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, key, identity)?;
         let message =
             MlsMessageIn::tls_deserialize_exact_bytes(group_info).map_err(failed(what))?;
         let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
@@ -200,21 +204,45 @@ impl Group {
         BaseKey::from_slice(&exported).ok_or_else(|| impossible(what, "it has a wrong length"))
     }
 
+    /// Digits that everyone in this epoch has, and nobody else can know or choose.
+    pub(crate) fn call_code(&self) -> Digits {
+        Digits::from_secret(self.mls.epoch_authenticator().as_slice(), "call")
+    }
+
     /// Everyone in the group, by leaf.
     pub(crate) fn members(&self) -> Result<Vec<Member>, GroupError> {
         let own = self.mls.own_leaf_index();
-        self.mls
-            .members()
-            .map(|member| {
-                let identity = identity(&member.credential)?;
-                Ok(Member {
-                    leaf: leaf_index(member.index)?,
-                    participant: identity.participant,
-                    name: identity.name.into(),
-                    is_self: member.index == own,
-                })
+        let own_device = self.stay.device;
+        let members = self.mls.members();
+        let members = members.map(|member| {
+            let identity = identity(&member.credential)?;
+            let is_self = member.index == own;
+            Ok(Member {
+                leaf: leaf_index(member.index)?,
+                participant: identity.participant,
+                name: identity.name.into(),
+                is_self,
+                device: identity.device.key,
+                pair_code: (!is_self).then(|| own_device.pair_code(&identity.device.key)),
             })
-            .collect()
+        });
+        members.collect()
+    }
+
+    /// Fails if someone's device does not vouch for them. To be asked by whoever comes in;
+    /// later comers are looked at one by one.
+    pub(crate) fn examine_devices(&self) -> Result<(), GroupError> {
+        let what = "looking at who is in the group";
+        for member in self.mls.members() {
+            let identity = identity(&member.credential)?;
+            if !identity
+                .device
+                .holds_for(&self.stay.room, &member.signature_key)
+            {
+                return Err(impossible(what, "a device does not vouch for its member"));
+            }
+        }
+        Ok(())
     }
 
     /// Checks a commit as far as MLS does, without applying it.

@@ -10,6 +10,8 @@
 
 mod chat;
 mod departures;
+mod device;
+mod digits;
 pub mod envelope;
 pub mod frame;
 pub mod group;
@@ -26,10 +28,12 @@ mod timeline;
 pub mod wasm;
 
 pub use chat::ChatError;
+pub use device::{Device, DeviceError, DeviceKey, DeviceProof, DeviceSignature, StayKey};
+pub use digits::Digits;
 pub use frame::{
     BaseKey, Codec, FrameOpener, FrameSealer, OpenError, OpenedFrame, SealError, StreamContext,
 };
-pub use identity::{DisplayName, Identity, InvalidName};
+pub use identity::{DisplayName, Identity, InvalidName, Persona};
 pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
 pub use member::{LeafIndex, Member};
 pub use membership::Membership;

@@ -21,7 +21,7 @@ use crate::{
     departures::Departures,
     envelope::{Envelope, Kind},
     group::psk_id,
-    identity::{DisplayName, Identity},
+    identity::{Identity, Persona},
     link::{LinkSecret, RoomKeys},
     member::Member,
     output::Output,
@@ -72,7 +72,7 @@ const OWN_LINES: usize = 64;
 /// seconds and only as long as no further commit was merged.
 pub struct Membership {
     room: RoomId,
-    name: DisplayName,
+    persona: Persona,
     keys: RoomKeys,
     envelope: Envelope,
     psk_id: Vec<u8>,
@@ -92,14 +92,14 @@ pub struct Membership {
 
 impl Membership {
     /// A membership that has not begun.
-    pub fn new(room: RoomId, secret: &LinkSecret, name: DisplayName) -> Self {
+    pub fn new(room: RoomId, secret: &LinkSecret, persona: Persona) -> Self {
         let keys = secret.keys(&room);
         Self {
             envelope: Envelope::new(&keys, room.clone()),
             psk_id: psk_id(&room),
             keys,
             room,
-            name,
+            persona,
             participant: None,
             present: BTreeSet::new(),
             stage: Stage::Outside,
@@ -308,10 +308,7 @@ impl Membership {
 
     fn identity(&self) -> Result<Identity, End> {
         let participant = self.participant.ok_or(End::NotOurs)?;
-        Ok(Identity {
-            participant,
-            name: self.name.clone(),
-        })
+        Ok(self.persona.identity(participant))
     }
 
     /// The group has come to a new epoch.
@@ -342,6 +339,7 @@ impl Membership {
             .retain(|newcomer| !is_in(newcomer.participant));
         self.outputs.push_back(Output::Roster {
             members: self.roster.clone(),
+            call_code: inside.group.call_code(),
         });
         self.update_departures(now);
         Ok(())
@@ -369,7 +367,7 @@ impl Membership {
             leaf.zip(self.participant)
                 .zip(line)
                 .map(|((leaf, participant), line)| {
-                    line.into_output(leaf, participant, self.name.as_str(), sequence)
+                    line.into_output(leaf, participant, self.persona.name.as_str(), sequence)
                 })
         } else if self.participant == Some(author) {
             None
@@ -380,7 +378,9 @@ impl Membership {
                 .and_then(|bytes| inside.group.decrypt(&bytes).ok())
                 .and_then(|message| {
                     let line = Line::decode(&message.bytes)?;
-                    let Identity { participant, name } = message.identity;
+                    let Identity {
+                        participant, name, ..
+                    } = message.identity;
                     Some(line.into_output(message.leaf, participant, name.as_str(), sequence))
                 })
         };

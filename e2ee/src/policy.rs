@@ -7,10 +7,11 @@
 
 use std::collections::BTreeSet;
 
-use conclave_protocol::ParticipantId;
+use conclave_protocol::{ParticipantId, RoomId};
 use openmls::{
     prelude::{
-        KeyPackage, LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender, StagedCommit,
+        KeyPackage, LeafNode, LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender,
+        StagedCommit,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
     schedule::{PreSharedKeyId, Psk},
@@ -18,6 +19,7 @@ use openmls::{
 
 use crate::{
     group::{identity, leaf_index},
+    identity::Identity,
     member::LeafIndex,
 };
 
@@ -43,7 +45,10 @@ pub enum PolicyViolation {
     /// The newcomer's participant id is a member's already.
     #[error("someone tried to come in as a participant who is here already")]
     DuplicateParticipant,
-    /// A member changed the name or id in their own credential.
+    /// The newcomer's device does not vouch for them.
+    #[error("someone tried to come in with a device that is not theirs")]
+    UnprovenDevice,
+    /// A member changed the name, id or keys in their own leaf.
     #[error("a member tried to become someone else")]
     IdentityChanged,
     /// The credential is not one of ours.
@@ -69,6 +74,7 @@ pub(crate) struct Change {
 /// What the rules need to know besides the commit.
 pub(crate) struct Judge<'a> {
     pub(crate) group: &'a MlsGroup,
+    pub(crate) room: &'a RoomId,
     /// The id of the link's pre-shared key.
     pub(crate) psk_id: &'a [u8],
     /// Who is in the room, by the server's word, this client included.
@@ -111,9 +117,7 @@ impl Judge<'_> {
         let newcomer = commit
             .update_path_leaf_node()
             .ok_or(PolicyViolation::UnreadableCredential)
-            .and_then(|leaf| {
-                identity(leaf.credential()).map_err(|_| PolicyViolation::UnreadableCredential)
-            })?;
+            .and_then(|leaf| self.examine_leaf(leaf))?;
         if newcomer.participant != self.author {
             return Err(PolicyViolation::AuthorMismatch);
         }
@@ -128,6 +132,17 @@ impl Judge<'_> {
         Ok(Change {
             removed: Vec::new(),
         })
+    }
+
+    /// Who a newcomer is, if their device says so too.
+    fn examine_leaf(&self, leaf: &LeafNode) -> Result<Identity, PolicyViolation> {
+        let newcomer =
+            identity(leaf.credential()).map_err(|_| PolicyViolation::UnreadableCredential)?;
+        let key = leaf.signature_key().as_slice();
+        if !newcomer.device.holds_for(self.room, key) {
+            return Err(PolicyViolation::UnprovenDevice);
+        }
+        Ok(newcomer)
     }
 
     /// No pre-shared key but the link's.
@@ -162,18 +177,19 @@ impl Judge<'_> {
         sender: LeafNodeIndex,
         commit: &StagedCommit,
     ) -> Result<Change, PolicyViolation> {
-        let credential = self
+        let member = self
             .group
-            .member(sender)
+            .member_at(sender)
             .ok_or(PolicyViolation::UnreadableCredential)?;
-        let author = identity(credential).map_err(|_| PolicyViolation::UnreadableCredential)?;
+        let author =
+            identity(&member.credential).map_err(|_| PolicyViolation::UnreadableCredential)?;
         if author.participant != self.author {
             return Err(PolicyViolation::AuthorMismatch);
         }
-        if commit
-            .update_path_leaf_node()
-            .is_some_and(|leaf| leaf.credential() != credential)
-        {
+        if commit.update_path_leaf_node().is_some_and(|leaf| {
+            *leaf.credential() != member.credential
+                || leaf.signature_key().as_slice() != member.signature_key
+        }) {
             return Err(PolicyViolation::IdentityChanged);
         }
         let mut removed = Vec::new();
@@ -205,8 +221,7 @@ impl Judge<'_> {
     }
 
     fn examine_addition(&self, newcomer: &KeyPackage) -> Result<ParticipantId, PolicyViolation> {
-        let newcomer = identity(newcomer.leaf_node().credential())
-            .map_err(|_| PolicyViolation::UnreadableCredential)?;
+        let newcomer = self.examine_leaf(newcomer.leaf_node())?;
         if self.knows(newcomer.participant) {
             return Err(PolicyViolation::DuplicateParticipant);
         }

@@ -13,7 +13,7 @@ use super::{
     Group, GroupError, SUITE, failed, identity, impossible,
     stay::{Stay, capabilities, join_config},
 };
-use crate::{identity::Identity, link::DerivedKey};
+use crate::{device::StayKey, identity::Identity, link::DerivedKey};
 
 /// Someone whom a member may bring in.
 pub(crate) struct Newcomer {
@@ -57,10 +57,11 @@ impl Guest {
     pub(crate) fn knock(
         psk: &DerivedKey,
         room: &RoomId,
+        key: &StayKey,
         identity: &Identity,
     ) -> Result<(Self, Vec<u8>), GroupError> {
         let what = "knocking";
-        let stay = Stay::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, key, identity)?;
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities())
             // A call is shorter than any lifetime, and clocks differ.

@@ -13,40 +13,45 @@ use openmls_traits::{
     signatures::{Signer, SignerError},
     types::SignatureScheme,
 };
-use zeroize::Zeroizing;
 
 use super::{GroupError, PADDING, PAST_EPOCHS, SUITE, failed, psk_id};
-use crate::{identity::Identity, link::DerivedKey, storage::Provider};
+use crate::{
+    device::{DeviceKey, StayKey},
+    identity::Identity,
+    link::DerivedKey,
+    storage::Provider,
+};
 
 /// Storage and a signature key of one stay.
 pub(super) struct Stay {
     pub(super) provider: Provider,
-    key: Zeroizing<Vec<u8>>,
+    key: StayKey,
     pub(super) credential: CredentialWithKey,
     pub(super) psk_id: Vec<u8>,
+    pub(super) room: RoomId,
+    pub(super) device: DeviceKey,
 }
 
 impl Stay {
     pub(super) fn new(
         psk: &DerivedKey,
         room: &RoomId,
+        key: &StayKey,
         identity: &Identity,
     ) -> Result<Self, GroupError> {
         let provider = Provider::new().map_err(failed("starting the cryptography"))?;
-        let (key, public) = provider
-            .crypto()
-            .signature_key_gen(SignatureScheme::ED25519)
-            .map_err(failed("making a signature key"))?;
         let encoded = serde_json::to_vec(identity).map_err(failed("writing the credential"))?;
         let credential = CredentialWithKey {
             credential: BasicCredential::new(encoded).into(),
-            signature_key: public.into(),
+            signature_key: key.public.clone().into(),
         };
         let stay = Self {
             provider,
-            key: Zeroizing::new(key),
+            key: key.clone(),
             credential,
             psk_id: psk_id(room),
+            room: room.clone(),
+            device: identity.device.key,
         };
         stay.link_key()?
             .store(&stay.provider, psk.as_bytes())
@@ -66,7 +71,7 @@ impl Signer for Stay {
     fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
         self.provider
             .crypto()
-            .sign(SignatureScheme::ED25519, payload, &self.key)
+            .sign(SignatureScheme::ED25519, payload, &self.key.secret)
             .map_err(SignerError::CryptoError)
     }
 

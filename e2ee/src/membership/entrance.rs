@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Membership {
     pub(super) fn found(&mut self) -> Result<(), End> {
-        let group = Group::found(&self.keys.psk, &self.room, &self.identity()?)?;
+        let group = Group::found(
+            &self.keys.psk,
+            &self.room,
+            &self.persona.stay,
+            &self.identity()?,
+        )?;
         let group_info = self.envelope.seal(Kind::GroupInfo, &group.group_info()?)?;
         self.stage = Stage::Founding(Box::new(group));
         self.send(ClientMessage::CreateGroup { group_info });
@@ -37,7 +42,12 @@ impl Membership {
     }
 
     fn knock(&mut self, now: Instant) -> Result<(), End> {
-        let (guest, key_package) = Guest::knock(&self.keys.psk, &self.room, &self.identity()?)?;
+        let (guest, key_package) = Guest::knock(
+            &self.keys.psk,
+            &self.room,
+            &self.persona.stay,
+            &self.identity()?,
+        )?;
         let key_package = self.envelope.seal(Kind::KeyPackage, &key_package)?;
         self.stage = Stage::Knocking(Box::new(guest), now + PATIENCE);
         self.send(ClientMessage::Knock { key_package });
@@ -52,7 +62,14 @@ impl Membership {
     ) -> Result<(), End> {
         let group_info = self.envelope.open(Kind::GroupInfo, &state.group_info)?;
         let identity = self.identity()?;
-        let (group, new) = Group::join(&self.keys.psk, &self.room, &identity, &group_info)?;
+        let (group, new) = Group::join(
+            &self.keys.psk,
+            &self.room,
+            &self.persona.stay,
+            &identity,
+            &group_info,
+        )?;
+        group.examine_devices()?;
         if group.epoch() != state.epoch.next() {
             return Err(End::NotOurs);
         }
@@ -128,6 +145,7 @@ impl Membership {
             }
         };
         let group = guest.enter(&self.envelope.open(Kind::Welcome, welcome)?)?;
+        group.examine_devices()?;
         let own = self.identity()?.participant;
         let members = group.members()?;
         let is_us = |member: &crate::Member| member.is_self == (member.participant == own);

@@ -79,6 +79,7 @@ impl Membership {
         let Staged { sender, commit } = group.stage(&self.envelope.open(Kind::Commit, commit)?)?;
         let judge = Judge {
             group: group.mls(),
+            room: &self.room,
             psk_id: &self.psk_id,
             present: &self.present,
             author,

@@ -29,7 +29,7 @@ fn nobody_is_brought_in_without_the_links_key() {
     let (mut service, _) = Service::with(&["Ada", "Grace"]);
     let mut insider = RawMember::join(&mut service, "Mallory");
     let id = service.announce();
-    let (raw, _) = insider.admit(&service, vec![ghost(id, "Ghost")], vec![]);
+    let (raw, _) = insider.admit(&service, vec![ghost(&service, id, "Ghost")], vec![]);
     let why = violation(&PolicyViolation::Added);
     assert_refused(service, insider.id, raw, &why);
 }
@@ -40,7 +40,7 @@ fn nobody_is_brought_in_with_another_key_besides() {
     let mut insider = RawMember::join(&mut service, "Mallory");
     let id = service.announce();
     let keys = vec![link_key(&service), link_key(&service)];
-    let (raw, _) = insider.admit(&service, vec![ghost(id, "Ghost")], keys);
+    let (raw, _) = insider.admit(&service, vec![ghost(&service, id, "Ghost")], keys);
     let why = violation(&PolicyViolation::ForeignKey);
     assert_refused(service, insider.id, raw, &why);
 }
@@ -51,7 +51,11 @@ fn nobody_is_brought_in_with_a_wrong_key_under_the_links_name() {
     let mut insider = RawMember::join(&mut service, "Mallory");
     let id = service.announce();
     let (label, _) = link_key(&service);
-    let (raw, _) = insider.admit(&service, vec![ghost(id, "Ghost")], vec![(label, [9; 32])]);
+    let (raw, _) = insider.admit(
+        &service,
+        vec![ghost(&service, id, "Ghost")],
+        vec![(label, [9; 32])],
+    );
     assert_refused(service, insider.id, raw, "reading the commit");
 }
 
@@ -60,7 +64,7 @@ fn nobody_is_brought_in_as_somebody_who_is_here() {
     let (mut service, ids) = Service::with(&["Ada", "Grace"]);
     let mut insider = RawMember::join(&mut service, "Mallory");
     let keys = vec![link_key(&service)];
-    let (raw, _) = insider.admit(&service, vec![ghost(ids[0], "Ada")], keys);
+    let (raw, _) = insider.admit(&service, vec![ghost(&service, ids[0], "Ada")], keys);
     let why = violation(&PolicyViolation::DuplicateParticipant);
     assert_refused(service, insider.id, raw, &why);
 }
@@ -70,7 +74,7 @@ fn nobody_is_brought_in_twice_at_once() {
     let (mut service, _) = Service::with(&["Ada", "Grace"]);
     let mut insider = RawMember::join(&mut service, "Mallory");
     let id = service.announce();
-    let ghosts = vec![ghost(id, "Ghost"), ghost(id, "Other")];
+    let ghosts = vec![ghost(&service, id, "Ghost"), ghost(&service, id, "Other")];
     let (raw, _) = insider.admit(&service, ghosts, vec![link_key(&service)]);
     let why = violation(&PolicyViolation::DuplicateParticipant);
     assert_refused(service, insider.id, raw, &why);
@@ -194,7 +198,10 @@ fn an_admission_that_a_member_refuses_is_taken_back_and_the_newcomer_told() {
     let (mut service, ids, mut insider, edsger) = at_the_door();
     let before = service.client(ids[0]).newest_key();
     // With Edsger, Mallory brings in a ghost in Ada's name.
-    let packages = vec![knocked(&service, &service.knocks[0]), ghost(ids[0], "Ada")];
+    let packages = vec![
+        knocked(&service, &service.knocks[0]),
+        ghost(&service, ids[0], "Ada"),
+    ];
     let (raw, welcome) = insider.admit(&service, packages, vec![link_key(&service)]);
     let admission = Admission {
         admitted: vec![edsger],

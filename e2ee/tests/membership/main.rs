@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 mod crowd;
+mod devices;
 mod ghosts;
 mod honest;
 mod malicious;

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use conclave_e2ee::{BaseKey, DisplayName, Instant, LinkSecret, Member, Membership, Output};
+use conclave_e2ee::{
+    BaseKey, Device, Digits, DisplayName, Instant, LinkSecret, Member, Membership, Output, Persona,
+};
 use conclave_protocol::{
     Epoch, Opaque, ParticipantId, RoomId, Sequence,
     signal::{Admission, ClientMessage, ErrorCode, GroupDoor, GroupState, Knock, ServerMessage},
@@ -24,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) refused: Vec<(ParticipantId, String)>,
     pub(crate) strangers: u32,
     pub(crate) failed: Option<String>,
+    pub(crate) call_code: Option<Digits>,
 }
 
 pub(crate) struct Client {
@@ -57,7 +60,7 @@ impl Client {
                 }
                 Output::StrangerRefused => self.seen.strangers += 1,
                 Output::Failed { reason } => self.seen.failed = Some(reason),
-                Output::Roster { .. } => {}
+                Output::Roster { call_code, .. } => self.seen.call_code = Some(call_code),
             }
         }
     }
@@ -189,10 +192,22 @@ impl Service {
 
     /// Someone comes through the door, which does not look at the secret.
     pub(crate) fn arrive_with(&mut self, name: &str, secret: &LinkSecret) -> ParticipantId {
+        let device = Device::generate().unwrap();
+        self.arrive_on(&device, name, secret)
+    }
+
+    /// The same, on a device that one may know.
+    pub(crate) fn arrive_on(
+        &mut self,
+        device: &Device,
+        name: &str,
+        secret: &LinkSecret,
+    ) -> ParticipantId {
         let id = self.fresh_id();
         let name: DisplayName = name.parse().unwrap();
+        let persona = Persona::on(device, &self.room, name).unwrap();
         let mut client = Client {
-            membership: Membership::new(self.room.clone(), secret, name),
+            membership: Membership::new(self.room.clone(), secret, persona),
             seen: Seen::default(),
             outbox: VecDeque::new(),
             inbox: VecDeque::new(),
