@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use conclave_e2ee::{DisplayName, LinkSecret, Membership, Output};
+use conclave_e2ee::{Device, DisplayName, LinkSecret, Membership, Output, Persona};
 use conclave_protocol::{
     Opaque, ParticipantId, RoomId, Sequence,
     signal::{ClientMessage, GroupDoor, GroupState, Knock, ServerMessage},
@@ -104,9 +104,10 @@ struct Hall {
 
 fn client(room: &RoomId, secret: &LinkSecret, id: u64) -> Result<Client> {
     let name: DisplayName = format!("Participant {id}").parse()?;
+    let persona = Persona::on(&Device::generate()?, room, name)?;
     Ok(Client {
         id: ParticipantId::new(id),
-        membership: Membership::new(room.clone(), secret, name),
+        membership: Membership::new(room.clone(), secret, persona),
     })
 }
 
