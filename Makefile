@@ -95,6 +95,9 @@ test-rust: $(PAGE) $(MEDIA) $(LAYERS)
 test-web: $(MODULES) $(WASM)
 	cd web && npm test
 
+test-reproducible: $(PAGE)
+	scripts/reproducible.sh
+
 test-browsers: debug-binaries
 	scripts/netns.sh npm --prefix web run e2e
 
@@ -134,4 +137,4 @@ $(LAYERS): scripts/layers.sh
 	@touch $@
 
 .PHONY: run test bench bench-sfu bench-peers bench-join sim-sweep fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
-	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-peers test-nat
+	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-load test-peers test-nat
