@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, relative, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
 import { canonical, LIST_PATH } from "./src/page/list.ts";
@@ -35,12 +35,13 @@ export function integrity(): Plugin {
  */
 export function seal(): Plugin {
   let folder: string;
+  let isWritten = false;
   return {
     name: "conclave-seal",
     apply: "build",
     enforce: "post",
     configResolved({ build, root }) {
-      folder = join(root, build.outDir);
+      folder = resolve(root, build.outDir);
     },
     generateBundle(_, bundle) {
       // No browser holds a script to a hash that another script imports it by.
@@ -49,7 +50,12 @@ export function seal(): Plugin {
         this.error(`${part.fileName} would be loaded unchecked: keep the page to one script`);
       }
     },
+    writeBundle() {
+      isWritten = true;
+    },
     closeBundle() {
+      // Comes after failed builds, too.
+      if (!isWritten) return;
       const page = join(folder, "index.html");
       writeFileSync(page, pinned(readFileSync(page, "utf8"), folder));
       const list = listOf(folder);
