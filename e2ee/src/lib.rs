@@ -14,6 +14,8 @@ mod device;
 mod digits;
 pub mod envelope;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod group;
 mod identity;
 mod link;
