@@ -63,6 +63,9 @@ image: ## Lint the Dockerfile and build the image, with docker or buildah
 screenshot: debug-binaries ## Take docs/screenshot.png from a real call
 	scripts/netns.sh env CONCLAVE_E2E=screenshot npm --prefix web run --silent e2e
 
+icons: $(MODULES) ## Draw the icons of the installed client from its mark
+	scripts/netns.sh env CONCLAVE_E2E=icons npm --prefix web run --silent e2e
+
 clean: ## Remove everything that was built
 	cargo clean
 	rm -rf web/dist web/src/wasm web/node_modules
@@ -94,6 +97,9 @@ test-rust: $(PAGE) $(MEDIA) $(LAYERS)
 
 test-web: $(MODULES) $(WASM)
 	cd web && npm test
+
+test-reproducible: $(PAGE)
+	scripts/reproducible.sh
 
 test-browsers: debug-binaries
 	scripts/netns.sh npm --prefix web run e2e
@@ -133,5 +139,5 @@ $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-peers bench-join sim-sweep fuzz lint fmt web wasm image screenshot clean help setup debug-binaries \
-	lint-rust lint-web lint-house test-rust test-web test-browsers test-load test-peers test-nat
+.PHONY: run test bench bench-sfu bench-peers bench-join sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
+	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-load test-peers test-nat

@@ -13,6 +13,7 @@ steps=(
   "lint-rust 20"
   "test-rust 25"
   "test-web 5"
+  "test-reproducible 15"
   "test-browsers 15"
   "test-load 10"
   "test-peers 5"
@@ -28,7 +29,7 @@ for step in "${steps[@]}"; do
   status=0
   timeout --kill-after=20 "${minutes}m" make --no-print-directory "$name" </dev/null || status=$?
   took=$((SECONDS - start))
-  summary+=("$(printf '%-14s %4d s' "$name" "$took")")
+  summary+=("$(printf '%-17s %4d s' "$name" "$took")")
   if [ "$status" -ne 0 ]; then
     printf '\n%s\n' "${summary[@]}"
     if [ "$status" -eq 124 ]; then echo "$name did not end within $minutes minutes"; fi
@@ -39,4 +40,4 @@ done
 
 printf '\n'
 printf '%s\n' "${summary[@]}"
-printf '%-14s %4d s\n' together $((SECONDS - began))
+printf '%-17s %4d s\n' together $((SECONDS - began))

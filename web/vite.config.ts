@@ -1,5 +1,5 @@
 import { defineConfig } from "vite";
-import { compress } from "./compress";
+import { integrity, seal } from "./seal.ts";
 
 /** Where `npm run dev` finds a running server for the WebSocket. */
 const server = process.env.CONCLAVE_SERVER ?? "http://localhost:8080";
@@ -13,7 +13,7 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: true,
   },
-  plugins: [compress()],
-  worker: { format: "es" },
+  plugins: [integrity(), seal()],
+  worker: { format: "es", plugins: () => [integrity()] },
   server: { proxy: { "/ws": { target: server, ws: true } } },
 });

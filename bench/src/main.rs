@@ -6,6 +6,7 @@ mod clients;
 mod clock;
 mod figures;
 mod floor;
+mod group;
 mod in_process;
 mod load;
 mod machine;
@@ -58,6 +59,15 @@ enum Task {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// Measures what groups of some sizes cost their members.
+    Group {
+        /// How many members.
+        #[arg(default_values_t = [10, 50, 150, 500])]
+        sizes: Vec<usize>,
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
     /// Plays the clients of a call, at the other end of pipes.
     #[command(hide = true)]
     Clients { scenario: String },
@@ -72,6 +82,7 @@ fn main() -> Result<()> {
         Task::Peers { folder, page } => {
             page::put(page.as_deref(), "peers", &peers::table(&folder)?)
         }
+        Task::Group { sizes, page } => page::put(page.as_deref(), "group", &group::table(&sizes)?),
         Task::Clients { scenario } => clients::run(serde_json::from_str(&scenario)?),
     }
 }

@@ -1,7 +1,7 @@
 //! What hides the group's own messages from the server.
 //!
-//! MLS leaves a newcomer's commit and the GroupInfo readable, names included (RFC 9420
-//! §16.4). So all MLS bytes that pass the server are sealed once more, with a key that
+//! MLS leaves a newcomer's commit, KeyPackages and the GroupInfo readable, names included
+//! (RFC 9420 §16.4). So all MLS bytes that pass the server are sealed once more, with a key that
 //! everyone with the link has: AES-256-GCM, a random nonce before the ciphertext.
 
 use aes_gcm::{
@@ -24,6 +24,10 @@ pub enum Kind {
     Commit,
     /// An application message.
     Message,
+    /// The KeyPackage of someone who knocks.
+    KeyPackage,
+    /// A Welcome.
+    Welcome,
 }
 
 impl Kind {
@@ -32,6 +36,8 @@ impl Kind {
             Self::GroupInfo => "group-info",
             Self::Commit => "commit",
             Self::Message => "message",
+            Self::KeyPackage => "key-package",
+            Self::Welcome => "welcome",
         }
     }
 }

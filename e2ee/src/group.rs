@@ -2,33 +2,31 @@
 //!
 //! Nothing here decides whether a commit is welcome: [`crate::policy`] does.
 
-use std::collections::HashMap;
+mod guest;
+mod stay;
 
 use conclave_protocol::{Epoch, RoomId};
-use openmls::{
-    prelude::{
-        BasicCredential, Capabilities, ContentType, Credential, CredentialType, CredentialWithKey,
-        LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
-        MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider, PreSharedKeyProposal,
-        ProcessedMessageContent, Sender, SenderRatchetConfiguration, StagedCommit,
-        tls_codec::{DeserializeBytes as _, Serialize as _},
-    },
-    schedule::PreSharedKeyId,
+use openmls::prelude::{
+    BasicCredential, ContentType, Credential, KeyPackage, LeafNodeIndex, LeafNodeParameters,
+    MlsGroup, MlsGroupCreateConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
+    OpenMlsProvider as _, PreSharedKeyProposal, ProcessedMessageContent, Proposal, Sender,
+    StagedCommit, tls_codec::DeserializeBytes as _,
 };
-use openmls_libcrux_crypto::Provider;
-use openmls_traits::{
-    random::OpenMlsRand as _,
-    signatures::{Signer, SignerError},
-    types::{Ciphersuite, SignatureScheme},
-};
-use zeroize::{Zeroize, Zeroizing};
+use openmls_traits::types::Ciphersuite;
+use zeroize::Zeroizing;
 
 use crate::{
+    device::StayKey,
+    digits::Digits,
     frame::BaseKey,
     identity::Identity,
     link::DerivedKey,
     member::{LeafIndex, Member},
+    storage::Snapshot,
 };
+
+pub(crate) use guest::{Guest, Newcomer};
+use stay::{Stay, capabilities, join_config};
 
 /// X-Wing, AES-256-GCM, SHA-384, Ed25519: a hybrid of ML-KEM-768 and X25519. The code
 /// point is provisional (draft-ietf-mls-pq-ciphersuites), so a change of it is a change
@@ -68,71 +66,12 @@ pub fn psk_id(room: &RoomId) -> Vec<u8> {
     ["conclave 1 link ", room.as_str()].concat().into_bytes()
 }
 
-/// What one stay in a group is made of before there is a group: storage and a signature
-/// key of its own.
-struct Device {
-    provider: Provider,
-    key: Zeroizing<Vec<u8>>,
-    credential: CredentialWithKey,
-    psk: PreSharedKeyId,
-}
-
-impl Device {
-    fn new(psk: &DerivedKey, room: &RoomId, identity: &Identity) -> Result<Self, GroupError> {
-        let provider = Provider::new().map_err(failed("starting the cryptography"))?;
-        let (key, public) = provider
-            .crypto()
-            .signature_key_gen(SignatureScheme::ED25519)
-            .map_err(failed("making a signature key"))?;
-        let encoded = serde_json::to_vec(identity).map_err(failed("writing the credential"))?;
-        let credential = CredentialWithKey {
-            credential: BasicCredential::new(encoded).into(),
-            signature_key: public.into(),
-        };
-        let nonce = provider
-            .rand()
-            .random_vec(SUITE.hash_length())
-            .map_err(failed("drawing a nonce"))?;
-        let psk_proposal = PreSharedKeyId::external(psk_id(room), nonce);
-        psk_proposal
-            .store(&provider, psk.as_bytes())
-            .map_err(failed("storing the link's key"))?;
-        Ok(Self {
-            provider,
-            key: Zeroizing::new(key),
-            credential,
-            psk: psk_proposal,
-        })
-    }
-}
-
-impl Signer for Device {
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.provider
-            .crypto()
-            .sign(SignatureScheme::ED25519, payload, &self.key)
-            .map_err(SignerError::CryptoError)
-    }
-
-    fn signature_scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
-    }
-}
-
-fn capabilities() -> Capabilities {
-    Capabilities::new(
-        None,
-        Some(&[SUITE]),
-        None,
-        None,
-        Some(&[CredentialType::Basic]),
-    )
-}
-
 /// A commit and the group that it makes, as bytes for the server's log.
 pub(crate) struct NewEpoch {
     pub(crate) commit: Vec<u8>,
     pub(crate) group_info: Vec<u8>,
+    /// For those whom the commit brings in.
+    pub(crate) welcome: Option<Vec<u8>>,
 }
 
 /// A commit that MLS holds valid and nobody has agreed to yet.
@@ -148,18 +87,9 @@ pub(crate) struct Application {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The whole state of a group at one moment, to return to it when a commit is annulled.
-pub(crate) struct Snapshot(HashMap<Vec<u8>, Vec<u8>>);
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.0.values_mut().for_each(Zeroize::zeroize);
-    }
-}
-
 /// This client's stay in a group.
 pub(crate) struct Group {
-    device: Device,
+    stay: Stay,
     mls: MlsGroup,
 }
 
@@ -168,9 +98,10 @@ impl Group {
     pub(crate) fn found(
         psk: &DerivedKey,
         room: &RoomId,
+        key: &StayKey,
         identity: &Identity,
     ) -> Result<Self, GroupError> {
-        let device = Device::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, key, identity)?;
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .capabilities(capabilities())
@@ -178,10 +109,10 @@ impl Group {
             .max_past_epochs(PAST_EPOCHS)
             .use_ratchet_tree_extension(true)
             .build();
-        let credential = device.credential.clone();
-        let mls = MlsGroup::new(&device.provider, &device, &config, credential)
+        let credential = stay.credential.clone();
+        let mls = MlsGroup::new(&stay.provider, &stay, &config, credential)
             .map_err(failed("founding the group"))?;
-        Ok(Self { device, mls })
+        Ok(Self { stay, mls })
     }
 
     /// Joins by an external commit with the link's pre-shared key (RFC 9420 §12.4.3.2).
@@ -189,11 +120,12 @@ impl Group {
     pub(crate) fn join(
         psk: &DerivedKey,
         room: &RoomId,
+        key: &StayKey,
         identity: &Identity,
         group_info: &[u8],
     ) -> Result<(Self, NewEpoch), GroupError> {
         let what = "joining the group";
-        let device = Device::new(psk, room, identity)?;
+        let stay = Stay::new(psk, room, key, identity)?;
         let message =
             MlsMessageIn::tls_deserialize_exact_bytes(group_info).map_err(failed(what))?;
         let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
@@ -202,41 +134,43 @@ impl Group {
         if info.ciphersuite() != SUITE {
             return Err(impossible(what, "the group has another cipher suite"));
         }
-        let config = MlsGroupJoinConfig::builder()
-            .padding_size(PADDING)
-            .max_past_epochs(PAST_EPOCHS)
-            .use_ratchet_tree_extension(true)
-            .sender_ratchet_configuration(SenderRatchetConfiguration::default())
-            .build();
         let leaf = LeafNodeParameters::builder()
             .with_capabilities(capabilities())
             .build();
-        let provider = &device.provider;
+        let provider = &stay.provider;
         let (mls, bundle) = MlsGroup::external_commit_builder()
-            .with_config(config)
+            .with_config(join_config())
             // A call is shorter than any lifetime, and clocks differ.
             .skip_lifetime_validation()
-            .build_group(provider, info, device.credential.clone())
+            .build_group(provider, info, stay.credential.clone())
             .map_err(failed(what))?
-            .add_psk_proposal(PreSharedKeyProposal::new(device.psk.clone()))
+            .add_psk_proposal(PreSharedKeyProposal::new(stay.link_key()?))
             .leaf_node_parameters(leaf)
             .load_psks(provider.storage())
             .map_err(failed(what))?
-            .build(provider.rand(), provider.crypto(), &device, |_| true)
+            .build(provider.rand(), provider.crypto(), &stay, |_| true)
             .map_err(failed(what))?
             .finalize(provider)
             .map_err(failed(what))?;
         let commit = bundle.commit().to_bytes().map_err(failed(what))?;
-        let group = Self { device, mls };
+        let group = Self { stay, mls };
         let group_info = group.group_info()?;
-        Ok((group, NewEpoch { commit, group_info }))
+        let welcome = None;
+        Ok((
+            group,
+            NewEpoch {
+                commit,
+                group_info,
+                welcome,
+            },
+        ))
     }
 
     /// GroupInfo with the tree and the key for external commits.
     pub(crate) fn group_info(&self) -> Result<Vec<u8>, GroupError> {
         let what = "writing the group's state";
         self.mls
-            .export_group_info(self.device.provider.crypto(), &self.device, true)
+            .export_group_info(self.stay.provider.crypto(), &self.stay, true)
             .map_err(failed(what))?
             .to_bytes()
             .map_err(failed(what))
@@ -260,7 +194,7 @@ impl Group {
         let exported = self
             .mls
             .export_secret(
-                self.device.provider.crypto(),
+                self.stay.provider.crypto(),
                 BASE_KEY_LABEL,
                 &[],
                 BaseKey::LENGTH,
@@ -270,21 +204,45 @@ impl Group {
         BaseKey::from_slice(&exported).ok_or_else(|| impossible(what, "it has a wrong length"))
     }
 
+    /// Digits that everyone in this epoch has, and nobody else can know or choose.
+    pub(crate) fn call_code(&self) -> Digits {
+        Digits::from_secret(self.mls.epoch_authenticator().as_slice(), "call")
+    }
+
     /// Everyone in the group, by leaf.
     pub(crate) fn members(&self) -> Result<Vec<Member>, GroupError> {
         let own = self.mls.own_leaf_index();
-        self.mls
-            .members()
-            .map(|member| {
-                let identity = identity(&member.credential)?;
-                Ok(Member {
-                    leaf: leaf_index(member.index)?,
-                    participant: identity.participant,
-                    name: identity.name.into(),
-                    is_self: member.index == own,
-                })
+        let own_device = self.stay.device;
+        let members = self.mls.members();
+        let members = members.map(|member| {
+            let identity = identity(&member.credential)?;
+            let is_self = member.index == own;
+            Ok(Member {
+                leaf: leaf_index(member.index)?,
+                participant: identity.participant,
+                name: identity.name.into(),
+                is_self,
+                device: identity.device.key,
+                pair_code: (!is_self).then(|| own_device.pair_code(&identity.device.key)),
             })
-            .collect()
+        });
+        members.collect()
+    }
+
+    /// Fails if someone's device does not vouch for them. To be asked by whoever comes in;
+    /// later comers are looked at one by one.
+    pub(crate) fn examine_devices(&self) -> Result<(), GroupError> {
+        let what = "looking at who is in the group";
+        for member in self.mls.members() {
+            let identity = identity(&member.credential)?;
+            if !identity
+                .device
+                .holds_for(&self.stay.room, &member.signature_key)
+            {
+                return Err(impossible(what, "a device does not vouch for its member"));
+            }
+        }
+        Ok(())
     }
 
     /// Checks a commit as far as MLS does, without applying it.
@@ -296,7 +254,7 @@ impl Group {
             .map_err(failed(what))?;
         let processed = self
             .mls
-            .process_message(&self.device.provider, message)
+            .process_message(&self.stay.provider, message)
             .map_err(failed(what))?;
         let sender = processed.sender().clone();
         match processed.into_content() {
@@ -308,46 +266,67 @@ impl Group {
     /// Applies a commit.
     pub(crate) fn merge(&mut self, staged: Staged) -> Result<(), GroupError> {
         self.mls
-            .merge_staged_commit(&self.device.provider, *staged.commit)
+            .merge_staged_commit(&self.stay.provider, *staged.commit)
             .map_err(failed("applying the commit"))
     }
 
-    /// Makes a commit that takes these members out. It is pending until it is merged or
-    /// discarded.
-    pub(crate) fn remove(&mut self, leaves: &[LeafIndex]) -> Result<NewEpoch, GroupError> {
-        let what = "removing a member";
-        let provider = &self.device.provider;
-        let removed = leaves.iter().map(|leaf| LeafNodeIndex::new(leaf.get()));
-        let (commit, _, group_info) = self
+    /// Checks a KeyPackage as far as MLS does.
+    pub(crate) fn newcomer(&self, key_package: &[u8]) -> Result<Newcomer, GroupError> {
+        Newcomer::read(self.stay.provider.crypto(), key_package)
+    }
+
+    /// Makes a commit that brings these people in, with the link's pre-shared key, and takes
+    /// those members out. It is pending until it is merged or discarded.
+    pub(crate) fn change<'a>(
+        &mut self,
+        newcomers: impl IntoIterator<Item = &'a Newcomer>,
+        gone: &[LeafIndex],
+    ) -> Result<NewEpoch, GroupError> {
+        let what = "changing who is in the group";
+        let removed = gone.iter().map(|leaf| LeafNodeIndex::new(leaf.get()));
+        let added: Vec<KeyPackage> = newcomers
+            .into_iter()
+            .map(|newcomer| newcomer.key_package.clone())
+            .collect();
+        let link_key = match added.is_empty() {
+            true => None,
+            false => Some(PreSharedKeyProposal::new(self.stay.link_key()?)),
+        };
+        let provider = &self.stay.provider;
+        let (commit, welcome, group_info) = self
             .mls
             .commit_builder()
             .propose_removals(removed)
+            .propose_adds(added)
+            .add_proposals(link_key.map(|key| Proposal::PreSharedKey(Box::new(key))))
             .load_psks(provider.storage())
             .map_err(failed(what))?
             .use_ratchet_tree_extension(true)
-            .build(provider.rand(), provider.crypto(), &self.device, |_| true)
+            .build(provider.rand(), provider.crypto(), &self.stay, |_| true)
             .map_err(failed(what))?
             .stage_commit(provider)
             .map_err(failed(what))?
             .into_messages();
         let group_info = group_info.ok_or_else(|| impossible(what, "there is no GroupInfo"))?;
+        let bytes = |message: MlsMessageOut| message.to_bytes().map_err(failed(what));
         Ok(NewEpoch {
-            commit: commit.to_bytes().map_err(failed(what))?,
-            group_info: group_info.tls_serialize_detached().map_err(failed(what))?,
+            commit: bytes(commit)?,
+            group_info: bytes(group_info)?,
+            welcome: welcome.map(bytes).transpose()?,
         })
     }
 
     /// Applies the own pending commit.
     pub(crate) fn merge_pending(&mut self) -> Result<(), GroupError> {
         self.mls
-            .merge_pending_commit(&self.device.provider)
+            .merge_pending_commit(&self.stay.provider)
             .map_err(failed("applying the own commit"))
     }
 
     /// Forgets the own pending commit.
     pub(crate) fn discard_pending(&mut self) -> Result<(), GroupError> {
         self.mls
-            .clear_pending_commit(self.device.provider.storage())
+            .clear_pending_commit(self.stay.provider.storage())
             .map_err(failed("discarding the own commit"))
     }
 
@@ -355,7 +334,7 @@ impl Group {
     pub(crate) fn encrypt(&mut self, bytes: &[u8]) -> Result<Vec<u8>, GroupError> {
         let what = "encrypting a message";
         self.mls
-            .create_message(&self.device.provider, &self.device, bytes)
+            .create_message(&self.stay.provider, &self.stay, bytes)
             .map_err(failed(what))?
             .to_bytes()
             .map_err(failed(what))
@@ -374,7 +353,7 @@ impl Group {
         }
         let processed = self
             .mls
-            .process_message(&self.device.provider, message)
+            .process_message(&self.stay.provider, message)
             .map_err(failed(what))?;
         let Sender::Member(leaf) = *processed.sender() else {
             return Err(impossible(what, "its sender is not a member"));
@@ -390,24 +369,16 @@ impl Group {
         })
     }
 
-    pub(crate) fn snapshot(&self) -> Result<Snapshot, GroupError> {
-        self.device
-            .provider
-            .storage()
-            .values
-            .read()
-            .map(|values| Snapshot(values.clone()))
-            .map_err(failed("keeping the group's state"))
+    /// The group's state, to return to it when a commit is annulled.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.stay.provider.storage().snapshot()
     }
 
     /// Returns to an earlier state of this group.
-    pub(crate) fn roll_back(&mut self, mut snapshot: Snapshot) -> Result<(), GroupError> {
+    pub(crate) fn roll_back(&mut self, snapshot: Snapshot) -> Result<(), GroupError> {
         let what = "returning to the group's earlier state";
-        let storage = self.device.provider.storage();
-        let mut values = storage.values.write().map_err(failed(what))?;
-        values.values_mut().for_each(Zeroize::zeroize);
-        *values = std::mem::take(&mut snapshot.0);
-        drop(values);
+        let storage = self.stay.provider.storage();
+        storage.restore(snapshot);
         self.mls = MlsGroup::load(storage, self.mls.group_id())
             .map_err(failed(what))?
             .ok_or_else(|| impossible(what, "it is incomplete"))?;

@@ -2,8 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use conclave_protocol::ParticipantId;
+use conclave_protocol::{ParticipantId, RoomId};
 use serde::{Deserialize, Serialize};
+
+use crate::device::{Device, DeviceError, DeviceProof, StayKey};
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 64;
@@ -78,6 +80,52 @@ impl fmt::Debug for DisplayName {
     }
 }
 
+/// How this client appears in a call.
+#[derive(Debug, Clone)]
+pub struct Persona {
+    pub(crate) name: DisplayName,
+    pub(crate) stay: StayKey,
+    pub(crate) device: DeviceProof,
+}
+
+impl Persona {
+    /// With a stay's key for which a device has vouched elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it has not.
+    pub fn new(
+        room: &RoomId,
+        name: DisplayName,
+        stay: StayKey,
+        device: DeviceProof,
+    ) -> Result<Self, DeviceError> {
+        if !device.holds_for(room, &stay.public) {
+            return Err(DeviceError::Unproven);
+        }
+        Ok(Self { name, stay, device })
+    }
+
+    /// With a new stay's key, on a device whose key is in this process.
+    ///
+    /// # Errors
+    ///
+    /// Fails where no keys can be made.
+    pub fn on(device: &Device, room: &RoomId, name: DisplayName) -> Result<Self, DeviceError> {
+        let stay = StayKey::generate()?;
+        let device = device.vouch(room, &stay)?;
+        Ok(Self { name, stay, device })
+    }
+
+    pub(crate) fn identity(&self, participant: ParticipantId) -> Identity {
+        Identity {
+            participant,
+            name: self.name.clone(),
+            device: self.device.clone(),
+        }
+    }
+}
+
 /// What a member's credential says, as JSON in a basic credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +134,8 @@ pub struct Identity {
     pub participant: ParticipantId,
     /// The name that the others show.
     pub name: DisplayName,
+    /// The device, which vouches for the signature key in the leaf.
+    pub device: DeviceProof,
 }
 
 #[cfg(test)]
@@ -108,7 +158,15 @@ mod tests {
 
     #[test]
     fn an_unclean_name_in_a_credential_is_refused() {
-        let json = r#"{"participant":"00000000000000aa","name":"Ada\u202e"}"#;
-        assert!(serde_json::from_str::<Identity>(json).is_err());
+        let with = |name: &str| {
+            let (key, signature) = ("0".repeat(64), "0".repeat(128));
+            let device = format!(r#"{{"key":"{key}","signature":"{signature}"}}"#);
+            let json = format!(
+                r#"{{"participant":"00000000000000aa","name":"{name}","device":{device}}}"#
+            );
+            serde_json::from_str::<Identity>(&json)
+        };
+        assert!(with("Ada").is_ok());
+        assert!(with("Ada\u{202e}").is_err());
     }
 }

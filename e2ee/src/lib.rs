@@ -10,8 +10,12 @@
 
 mod chat;
 mod departures;
+mod device;
+mod digits;
 pub mod envelope;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod group;
 mod identity;
 mod link;
@@ -19,16 +23,19 @@ mod member;
 mod membership;
 mod output;
 mod policy;
+mod storage;
 mod time;
 mod timeline;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
 pub use chat::ChatError;
+pub use device::{Device, DeviceError, DeviceKey, DeviceProof, DeviceSignature, StayKey};
+pub use digits::Digits;
 pub use frame::{
     BaseKey, Codec, FrameOpener, FrameSealer, OpenError, OpenedFrame, SealError, StreamContext,
 };
-pub use identity::{DisplayName, Identity, InvalidName};
+pub use identity::{DisplayName, Identity, InvalidName, Persona};
 pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
 pub use member::{LeafIndex, Member};
 pub use membership::Membership;

@@ -4,6 +4,8 @@ use conclave_protocol::ParticipantId;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::{device::DeviceKey, digits::Digits};
+
 /// A member's place in the group's tree (RFC 9420 §4.1.1): the sender in every frame's
 /// key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -43,4 +45,11 @@ pub struct Member {
     pub name: String,
     /// True for this client's own member.
     pub is_self: bool,
+    /// The device that they take part with.
+    #[ts(type = "string")]
+    pub device: DeviceKey,
+    /// Digits that are the same on both sides, as long as both keep their devices; none for
+    /// oneself.
+    #[ts(type = "string | null")]
+    pub pair_code: Option<Digits>,
 }

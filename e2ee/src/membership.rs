@@ -1,6 +1,9 @@
 //! A client's membership in a room's group, from the door to the last key.
 
+mod changes;
+mod entrance;
 mod failure;
+mod merging;
 mod stage;
 
 use std::{
@@ -10,26 +13,24 @@ use std::{
 
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId, Sequence,
-    signal::{ClientMessage, GroupState, ServerMessage},
+    signal::{ClientMessage, ServerMessage},
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     chat::{ChatError, Line},
     departures::Departures,
     envelope::{Envelope, Kind},
-    group::{Group, NewEpoch, Staged, psk_id},
-    identity::{DisplayName, Identity},
+    group::psk_id,
+    identity::{Identity, Persona},
     link::{LinkSecret, RoomKeys},
     member::Member,
     output::Output,
-    policy::{Change, Judge},
     time::Instant,
     timeline::{KeyStep, Timeline},
 };
 
 use failure::{End, Refusal, ends_membership};
-use stage::{Inside, Request, Stage, Undo};
+use stage::{Inside, Stage};
 
 /// After this long without an answer, a commit is sent again as it is.
 const RESEND_AFTER: Duration = Duration::from_secs(5);
@@ -46,6 +47,13 @@ const OWN_LINES: usize = 64;
 /// [`Membership::handle`], what is to be done comes out of [`Membership::poll`], and
 /// [`Membership::handle_timeout`] is to be called at [`Membership::poll_timeout`]. Browsers
 /// and bots run this same code, so they follow the same rules.
+///
+/// # How newcomers come in
+///
+/// Into a small group by an external commit of their own, which is the quickest; into a
+/// larger one by knocking: the server collects KeyPackages and asks one member at a time to
+/// bring in all who wait. If nothing happens for five seconds, whoever knocks makes an
+/// external commit after all, so that a group in which nobody answers is not closed.
 ///
 /// # How commits are merged
 ///
@@ -64,7 +72,7 @@ const OWN_LINES: usize = 64;
 /// seconds and only as long as no further commit was merged.
 pub struct Membership {
     room: RoomId,
-    name: DisplayName,
+    persona: Persona,
     keys: RoomKeys,
     envelope: Envelope,
     psk_id: Vec<u8>,
@@ -84,14 +92,14 @@ pub struct Membership {
 
 impl Membership {
     /// A membership that has not begun.
-    pub fn new(room: RoomId, secret: &LinkSecret, name: DisplayName) -> Self {
+    pub fn new(room: RoomId, secret: &LinkSecret, persona: Persona) -> Self {
         let keys = secret.keys(&room);
         Self {
             envelope: Envelope::new(&keys, room.clone()),
             psk_id: psk_id(&room),
             keys,
             room,
-            name,
+            persona,
             participant: None,
             present: BTreeSet::new(),
             stage: Stage::Outside,
@@ -150,7 +158,8 @@ impl Membership {
     /// When something will be due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let request = match &self.stage {
-            Stage::Joining(_, request) => Some(request.resend_at),
+            Stage::Knocking(_, ask_at) => Some(*ask_at),
+            Stage::Joining(joining) => Some(joining.request.resend_at),
             Stage::Inside(inside) => match &inside.pending {
                 Some(request) => Some(request.resend_at),
                 None => self.departures.deadline(),
@@ -217,7 +226,7 @@ impl Membership {
                 self.participant = Some(participant);
                 self.present = others.into_iter().chain([participant]).collect();
                 match group {
-                    Some(group) => self.join(now, &group),
+                    Some(door) => self.approach(now, &door),
                     None => self.found(),
                 }
             }
@@ -234,7 +243,17 @@ impl Membership {
                 self.timeline.end();
                 self.found()
             }
-            ServerMessage::Stale { group } => self.on_stale(now, &group),
+            ServerMessage::Stale { epoch, group } => self.on_stale(now, epoch, group.as_ref()),
+            ServerMessage::Group { group } => self.on_group(now, &group),
+            ServerMessage::Welcomed {
+                sequence,
+                epoch,
+                welcome,
+            } if self.is_news(sequence) => self.on_welcomed(now, epoch, &welcome),
+            ServerMessage::Admit { knocks } => {
+                self.on_admit(&knocks);
+                Ok(())
+            }
             ServerMessage::Committed {
                 sequence,
                 author,
@@ -273,6 +292,7 @@ impl Membership {
             }
             // An old entry of the log again, or nothing that concerns the group.
             ServerMessage::Committed { .. }
+            | ServerMessage::Welcomed { .. }
             | ServerMessage::Delivered { .. }
             | ServerMessage::Answer { .. }
             | ServerMessage::Error { .. } => Ok(()),
@@ -288,60 +308,7 @@ impl Membership {
 
     fn identity(&self) -> Result<Identity, End> {
         let participant = self.participant.ok_or(End::NotOurs)?;
-        Ok(Identity {
-            participant,
-            name: self.name.clone(),
-        })
-    }
-
-    fn found(&mut self) -> Result<(), End> {
-        let group = Group::found(&self.keys.psk, &self.room, &self.identity()?)?;
-        let group_info = self.envelope.seal(Kind::GroupInfo, &group.group_info()?)?;
-        self.stage = Stage::Founding(Box::new(group));
-        self.send(ClientMessage::CreateGroup { group_info });
-        Ok(())
-    }
-
-    fn join(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
-        let group_info = self.envelope.open(Kind::GroupInfo, &state.group_info)?;
-        let identity = self.identity()?;
-        let (group, new) = Group::join(&self.keys.psk, &self.room, &identity, &group_info)?;
-        if group.epoch() != state.epoch.next() {
-            return Err(End::NotOurs);
-        }
-        let request = self.request(now, state.epoch, &new)?;
-        self.stage = Stage::Joining(Box::new(group), request);
-        Ok(())
-    }
-
-    /// Sends a commit of our own.
-    fn request(&mut self, now: Instant, epoch: Epoch, new: &NewEpoch) -> Result<Request, End> {
-        let commit = self.envelope.seal(Kind::Commit, &new.commit)?;
-        let message = ClientMessage::Commit {
-            epoch,
-            commit: commit.clone(),
-            group_info: self.envelope.seal(Kind::GroupInfo, &new.group_info)?,
-        };
-        self.send(message.clone());
-        Ok(Request {
-            epoch,
-            commit,
-            message,
-            resend_at: now + RESEND_AFTER,
-        })
-    }
-
-    fn enter(&mut self, now: Instant, group: Group) -> Result<(), End> {
-        let inside = Inside {
-            group,
-            pending: None,
-            undo: None,
-            own_lines: VecDeque::new(),
-        };
-        self.stage = Stage::Inside(Box::new(inside));
-        self.arrive(now, false)?;
-        self.outputs.push_back(Output::Joined);
-        Ok(())
+        Ok(self.persona.identity(participant))
     }
 
     /// The group has come to a new epoch.
@@ -361,12 +328,18 @@ impl Membership {
     }
 
     fn update_roster(&mut self, now: Instant) -> Result<(), End> {
-        let Stage::Inside(inside) = &self.stage else {
+        let Stage::Inside(inside) = &mut self.stage else {
             return Ok(());
         };
         self.roster = inside.group.members()?;
+        let roster = &self.roster;
+        let is_in = |participant| roster.iter().any(|it| it.participant == participant);
+        inside
+            .newcomers
+            .retain(|newcomer| !is_in(newcomer.participant));
         self.outputs.push_back(Output::Roster {
             members: self.roster.clone(),
+            call_code: inside.group.call_code(),
         });
         self.update_departures(now);
         Ok(())
@@ -377,131 +350,6 @@ impl Membership {
         self.departures.update(now, &self.roster, |participant| {
             present.contains(&participant)
         });
-    }
-
-    fn on_stale(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
-        match &mut self.stage {
-            Stage::Founding(_) => self.join(now, state),
-            Stage::Joining(_, request) if request.epoch != state.epoch => self.join(now, state),
-            Stage::Inside(inside) => {
-                if inside
-                    .pending
-                    .as_ref()
-                    .is_some_and(|own| own.epoch < state.epoch)
-                {
-                    inside.pending = None;
-                    inside.group.discard_pending()?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn on_committed(
-        &mut self,
-        now: Instant,
-        sequence: Sequence,
-        author: ParticipantId,
-        epoch: Epoch,
-        commit: &Opaque,
-    ) -> Result<(), End> {
-        let ours = self.participant == Some(author);
-        match std::mem::replace(&mut self.stage, Stage::Between) {
-            Stage::Joining(group, request) if ours => {
-                if request.commit != *commit || request.epoch.next() != epoch {
-                    return Err(End::NotOurs);
-                }
-                self.enter(now, *group)
-            }
-            Stage::Inside(mut inside) => {
-                let next = inside.group.epoch().next();
-                if epoch > next {
-                    return Err(End::LeftBehind);
-                }
-                let result = if epoch < next {
-                    Err(Refusal::WrongEpoch)
-                } else if ours {
-                    inside.merge_own(commit)
-                } else {
-                    self.merge(now, &mut inside, author, commit)
-                };
-                self.stage = Stage::Inside(inside);
-                match result {
-                    Ok(change) => self.arrive(now, !change.removed.is_empty()),
-                    Err(refusal) => {
-                        self.outputs.push_back(Output::CommitRefused {
-                            author,
-                            reason: refusal.to_string(),
-                        });
-                        self.send(ClientMessage::CommitRefused { sequence });
-                        Ok(())
-                    }
-                }
-            }
-            other => {
-                self.stage = other;
-                Ok(())
-            }
-        }
-    }
-
-    /// Merges another member's or a newcomer's commit, if it keeps to the rules.
-    fn merge(
-        &self,
-        now: Instant,
-        inside: &mut Inside,
-        author: ParticipantId,
-        commit: &Opaque,
-    ) -> Result<Change, Refusal> {
-        let hash = Sha256::digest(commit.as_bytes()).into();
-        if self.annulled.contains(&hash) {
-            return Err(Refusal::Annulled);
-        }
-        let group = &mut inside.group;
-        let Staged { sender, commit } = group.stage(&self.envelope.open(Kind::Commit, commit)?)?;
-        let judge = Judge {
-            group: group.mls(),
-            psk_id: &self.psk_id,
-            present: &self.present,
-            author,
-        };
-        let change = judge.examine(&sender, &commit)?;
-        let snapshot = group.snapshot()?;
-        group.merge(Staged { sender, commit })?;
-        inside.pending = None;
-        inside.undo = Some(Undo {
-            snapshot,
-            author,
-            commit: hash,
-            until: now + UNDO_WITHIN,
-        });
-        Ok(change)
-    }
-
-    fn on_annulled(
-        &mut self,
-        now: Instant,
-        author: ParticipantId,
-        epoch: Epoch,
-    ) -> Result<(), End> {
-        match &mut self.stage {
-            // A newcomer's commit that was made on the annulled one comes back as stale.
-            Stage::Inside(inside) if inside.group.epoch() != epoch => {
-                let undo = inside.undo.take().ok_or(End::NoWayBack)?;
-                let current = inside.group.epoch();
-                if undo.author != author || current != epoch.next() {
-                    return Err(End::NoWayBack);
-                }
-                inside.group.roll_back(undo.snapshot)?;
-                inside.group.discard_pending()?;
-                inside.pending = None;
-                self.annulled.insert(undo.commit);
-                self.timeline.retract(current, epoch);
-                self.update_roster(now)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Lines that cannot be opened are dropped: most are older than this membership.
@@ -519,7 +367,7 @@ impl Membership {
             leaf.zip(self.participant)
                 .zip(line)
                 .map(|((leaf, participant), line)| {
-                    line.into_output(leaf, participant, self.name.as_str(), sequence)
+                    line.into_output(leaf, participant, self.persona.name.as_str(), sequence)
                 })
         } else if self.participant == Some(author) {
             None
@@ -530,7 +378,9 @@ impl Membership {
                 .and_then(|bytes| inside.group.decrypt(&bytes).ok())
                 .and_then(|message| {
                     let line = Line::decode(&message.bytes)?;
-                    let Identity { participant, name } = message.identity;
+                    let Identity {
+                        participant, name, ..
+                    } = message.identity;
                     Some(line.into_output(message.leaf, participant, name.as_str(), sequence))
                 })
         };
@@ -540,7 +390,14 @@ impl Membership {
     /// Does what is due at this time.
     fn act(&mut self, now: Instant) -> Result<(), End> {
         let request = match &mut self.stage {
-            Stage::Joining(_, request) => Some(request),
+            Stage::Knocking(_, ask_at) => {
+                if *ask_at <= now {
+                    *ask_at = now + RESEND_AFTER;
+                    self.send(ClientMessage::AskGroup {});
+                }
+                return Ok(());
+            }
+            Stage::Joining(joining) => Some(&mut joining.request),
             Stage::Inside(inside) => {
                 inside.undo.take_if(|undo| undo.until <= now);
                 inside.pending.as_mut()
@@ -554,20 +411,8 @@ impl Membership {
                 self.send(message);
                 Ok(())
             }
-            None if self.departures.deadline().is_some_and(|due| due <= now) => {
-                self.remove_departed(now)
-            }
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.change_group(now),
         }
-    }
-
-    fn remove_departed(&mut self, now: Instant) -> Result<(), End> {
-        let Stage::Inside(mut inside) = std::mem::replace(&mut self.stage, Stage::Between) else {
-            return Ok(());
-        };
-        let new = inside.group.remove(self.departures.gone())?;
-        inside.pending = Some(self.request(now, inside.group.epoch(), &new)?);
-        self.stage = Stage::Inside(inside);
-        Ok(())
     }
 }

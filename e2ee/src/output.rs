@@ -5,6 +5,7 @@ use serde::Serialize;
 use ts_rs::TS;
 
 use crate::{
+    digits::Digits,
     frame::BaseKey,
     member::{LeafIndex, Member},
 };
@@ -44,6 +45,10 @@ pub enum Output {
     Roster {
         /// Everyone.
         members: Vec<Member>,
+        /// Digits that are the same for everyone in this epoch of the group: whoever sits in
+        /// between two halves of a call cannot make theirs alike.
+        #[ts(type = "string")]
+        call_code: Digits,
     },
     /// A line of chat, this client's own included.
     Chat {

@@ -1,14 +1,17 @@
 //! Which commits a member agrees to. MLS itself would accept all of those refused here.
 //!
-//! There is one way in: an external commit with the link's pre-shared key. There is one
-//! way out: removal, once the server says that the participant has left the room.
+//! There are two ways in: an external commit of the newcomer's, or a commit by which a
+//! member brings in some who knocked. Both have to contain the link's pre-shared key, so
+//! that only who has the link can follow into the new epoch. There is one way out: removal,
+//! once the server says that the participant has left the room.
 
 use std::collections::BTreeSet;
 
-use conclave_protocol::ParticipantId;
+use conclave_protocol::{ParticipantId, RoomId};
 use openmls::{
     prelude::{
-        LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender, StagedCommit,
+        KeyPackage, LeafNode, LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender,
+        StagedCommit,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
     schedule::{PreSharedKeyId, Psk},
@@ -16,13 +19,14 @@ use openmls::{
 
 use crate::{
     group::{identity, leaf_index},
+    identity::Identity,
     member::LeafIndex,
 };
 
 /// Why a commit that MLS holds valid is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyViolation {
-    /// It adds a member by Add proposal, past the link.
+    /// It adds a member without the link's pre-shared key, whom the link did not let in.
     #[error("it adds someone who did not show that they have the link")]
     Added,
     /// An external commit without the link's pre-shared key.
@@ -41,7 +45,10 @@ pub enum PolicyViolation {
     /// The newcomer's participant id is a member's already.
     #[error("someone tried to come in as a participant who is here already")]
     DuplicateParticipant,
-    /// A member changed the name or id in their own credential.
+    /// The newcomer's device does not vouch for them.
+    #[error("someone tried to come in with a device that is not theirs")]
+    UnprovenDevice,
+    /// A member changed the name, id or keys in their own leaf.
     #[error("a member tried to become someone else")]
     IdentityChanged,
     /// The credential is not one of ours.
@@ -67,6 +74,7 @@ pub(crate) struct Change {
 /// What the rules need to know besides the commit.
 pub(crate) struct Judge<'a> {
     pub(crate) group: &'a MlsGroup,
+    pub(crate) room: &'a RoomId,
     /// The id of the link's pre-shared key.
     pub(crate) psk_id: &'a [u8],
     /// Who is in the room, by the server's word, this client included.
@@ -100,10 +108,7 @@ impl Judge<'_> {
                 _ => return Err(PolicyViolation::UnknownChange),
             }
         }
-        let mut keys = commit.psk_proposals();
-        if !keys.all(|queued| self.is_link_key(queued.psk_proposal())) {
-            return Err(PolicyViolation::ForeignKey);
-        }
+        self.examine_keys(commit)?;
         match link_keys {
             0 => return Err(PolicyViolation::NoLinkKey),
             1 => {}
@@ -112,16 +117,11 @@ impl Judge<'_> {
         let newcomer = commit
             .update_path_leaf_node()
             .ok_or(PolicyViolation::UnreadableCredential)
-            .and_then(|leaf| {
-                identity(leaf.credential()).map_err(|_| PolicyViolation::UnreadableCredential)
-            })?;
+            .and_then(|leaf| self.examine_leaf(leaf))?;
         if newcomer.participant != self.author {
             return Err(PolicyViolation::AuthorMismatch);
         }
-        let known = self.group.members().any(|member| {
-            identity(&member.credential).is_ok_and(|known| known.participant == self.author)
-        });
-        if known {
+        if self.knows(self.author) {
             return Err(PolicyViolation::DuplicateParticipant);
         }
         self.group
@@ -131,6 +131,34 @@ impl Judge<'_> {
             .ok_or(PolicyViolation::Full)?;
         Ok(Change {
             removed: Vec::new(),
+        })
+    }
+
+    /// Who a newcomer is, if their device says so too.
+    fn examine_leaf(&self, leaf: &LeafNode) -> Result<Identity, PolicyViolation> {
+        let newcomer =
+            identity(leaf.credential()).map_err(|_| PolicyViolation::UnreadableCredential)?;
+        let key = leaf.signature_key().as_slice();
+        if !newcomer.device.holds_for(self.room, key) {
+            return Err(PolicyViolation::UnprovenDevice);
+        }
+        Ok(newcomer)
+    }
+
+    /// No pre-shared key but the link's.
+    fn examine_keys(&self, commit: &StagedCommit) -> Result<(), PolicyViolation> {
+        let mut keys = commit.psk_proposals();
+        if keys.all(|queued| self.is_link_key(queued.psk_proposal())) {
+            Ok(())
+        } else {
+            Err(PolicyViolation::ForeignKey)
+        }
+    }
+
+    fn knows(&self, participant: ParticipantId) -> bool {
+        let mut members = self.group.members();
+        members.any(|member| {
+            identity(&member.credential).is_ok_and(|known| known.participant == participant)
         })
     }
 
@@ -149,30 +177,55 @@ impl Judge<'_> {
         sender: LeafNodeIndex,
         commit: &StagedCommit,
     ) -> Result<Change, PolicyViolation> {
-        let credential = self
+        let member = self
             .group
-            .member(sender)
+            .member_at(sender)
             .ok_or(PolicyViolation::UnreadableCredential)?;
-        let author = identity(credential).map_err(|_| PolicyViolation::UnreadableCredential)?;
+        let author =
+            identity(&member.credential).map_err(|_| PolicyViolation::UnreadableCredential)?;
         if author.participant != self.author {
             return Err(PolicyViolation::AuthorMismatch);
         }
-        if commit
-            .update_path_leaf_node()
-            .is_some_and(|leaf| leaf.credential() != credential)
-        {
+        if commit.update_path_leaf_node().is_some_and(|leaf| {
+            *leaf.credential() != member.credential
+                || leaf.signature_key().as_slice() != member.signature_key
+        }) {
             return Err(PolicyViolation::IdentityChanged);
         }
         let mut removed = Vec::new();
+        let mut added = BTreeSet::new();
+        let mut link_keys = 0;
         for queued in commit.queued_proposals() {
             match queued.proposal() {
                 Proposal::Remove(remove) => removed.push(self.examine_removal(remove.removed())?),
-                Proposal::Add(_) => return Err(PolicyViolation::Added),
-                Proposal::PreSharedKey(_) => return Err(PolicyViolation::ForeignKey),
+                Proposal::Add(add) => {
+                    if !added.insert(self.examine_addition(add.key_package())?) {
+                        return Err(PolicyViolation::DuplicateParticipant);
+                    }
+                }
+                Proposal::PreSharedKey(_) => link_keys += 1,
                 _ => return Err(PolicyViolation::UnknownChange),
             }
         }
+        self.examine_keys(commit)?;
+        match (added.is_empty(), link_keys) {
+            (true, 0) | (false, 1) => {}
+            (false, 0) => return Err(PolicyViolation::Added),
+            _ => return Err(PolicyViolation::ForeignKey),
+        }
+        let places = LeafIndex::LIMIT as usize;
+        if self.group.members().count() + added.len() > places + removed.len() {
+            return Err(PolicyViolation::Full);
+        }
         Ok(Change { removed })
+    }
+
+    fn examine_addition(&self, newcomer: &KeyPackage) -> Result<ParticipantId, PolicyViolation> {
+        let newcomer = self.examine_leaf(newcomer.leaf_node())?;
+        if self.knows(newcomer.participant) {
+            return Err(PolicyViolation::DuplicateParticipant);
+        }
+        Ok(newcomer.participant)
     }
 
     fn examine_removal(&self, leaf: LeafNodeIndex) -> Result<LeafIndex, PolicyViolation> {

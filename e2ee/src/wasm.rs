@@ -7,7 +7,9 @@ use std::{collections::HashMap, time::Duration};
 use conclave_protocol::{Epoch, signal::ServerMessage};
 use wasm_bindgen::prelude::*;
 
-use crate::{BaseKey, Codec, Instant, LeafIndex, LinkSecret, Output, StreamContext};
+use crate::{
+    BaseKey, Codec, DeviceProof, Instant, LeafIndex, LinkSecret, Output, Persona, StreamContext,
+};
 
 /// The largest integer that every smaller integer can be told from, `2^53 - 1`.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -56,6 +58,24 @@ pub fn generate_link_secret() -> Result<String, JsError> {
     Ok(secret.to_fragment().to_string())
 }
 
+/// The signature key of one stay in a call.
+#[wasm_bindgen]
+pub struct StayKey(crate::StayKey);
+
+#[wasm_bindgen]
+impl StayKey {
+    /// Draws one.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Result<Self, JsError> {
+        crate::StayKey::generate().map(Self).map_err(refuse)
+    }
+
+    /// What a device has to sign (Ed25519) to take part with it in a room.
+    pub fn claim(&self, room: &str) -> Result<Vec<u8>, JsError> {
+        Ok(self.0.claim(&room.parse().map_err(refuse)?))
+    }
+}
+
 /// A membership in a room's group.
 #[wasm_bindgen]
 pub struct Membership {
@@ -66,14 +86,23 @@ pub struct Membership {
 
 #[wasm_bindgen]
 impl Membership {
-    /// A membership that has not begun.
+    /// A membership that has not begun, of a device that has signed the stay's claim.
     #[wasm_bindgen(constructor)]
-    pub fn new(room: &str, secret_fragment: &str, name: &str) -> Result<Self, JsError> {
+    pub fn new(
+        room: &str,
+        secret_fragment: &str,
+        name: &str,
+        stay: StayKey,
+        device_key: &[u8],
+        device_signature: &[u8],
+    ) -> Result<Self, JsError> {
         let secret = LinkSecret::from_fragment(secret_fragment).map_err(refuse)?;
         let room = room.parse().map_err(refuse)?;
         let name = name.parse().map_err(refuse)?;
+        let proof = DeviceProof::from_bytes(device_key, device_signature).map_err(refuse)?;
+        let persona = Persona::new(&room, name, stay.0, proof).map_err(refuse)?;
         Ok(Self {
-            inner: crate::Membership::new(room, &secret, name),
+            inner: crate::Membership::new(room, &secret, persona),
             keys: HashMap::new(),
         })
     }

@@ -225,6 +225,9 @@ pub enum SignallingError {
     /// The bot's name cannot be shown in a call.
     #[error("{0}")]
     Name(#[from] conclave_e2ee::InvalidName),
+    /// The bot has no keys.
+    #[error("{0}")]
+    Device(#[from] conclave_e2ee::DeviceError),
     /// Servers of this kind cannot do what is asked.
     #[error("{0}")]
     Unsupported(&'static str),

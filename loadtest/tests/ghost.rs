@@ -11,7 +11,7 @@ use std::{
 };
 
 use conclave_e2ee::{
-    BaseKey, Codec, FrameOpener, Identity, LinkSecret, OpenError,
+    BaseKey, Codec, DeviceProof, FrameOpener, Identity, LinkSecret, OpenError,
     envelope::{Envelope, Kind},
     group::{BASE_KEY_LABEL, SUITE, psk_id},
 };
@@ -22,7 +22,7 @@ use conclave_loadtest::{
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId,
     control::CHANNEL_LABEL,
-    signal::{ClientMessage, ErrorCode, GroupState, OfferedSlot, ServerMessage, Source},
+    signal::{ClientMessage, ErrorCode, GroupDoor, GroupState, OfferedSlot, ServerMessage, Source},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use openmls::{
@@ -65,6 +65,23 @@ impl Signer for Key {
     }
 }
 
+impl Key {
+    /// A ghost's, for which a device of its own vouches as it should.
+    fn identity(&self, room: &RoomId, participant: ParticipantId) -> Identity {
+        let crypto = self.provider.crypto();
+        let scheme = SignatureScheme::ED25519;
+        let (secret, public) = crypto.signature_key_gen(scheme).unwrap();
+        let claim = format!("conclave 1 device {room} ");
+        let claim = [claim.as_bytes(), &self.public].concat();
+        let signature = crypto.sign(scheme, &claim, &secret).unwrap();
+        Identity {
+            participant,
+            name: "Ghost".parse().unwrap(),
+            device: DeviceProof::from_bytes(&public, &signature).unwrap(),
+        }
+    }
+}
+
 /// An external commit that is in order but for the bytes of the pre-shared key, and the
 /// key of the epoch that it would lead to.
 fn forged_commit(
@@ -90,10 +107,7 @@ fn forged_commit(
         public,
     };
     let provider = &key.provider;
-    let identity = Identity {
-        participant,
-        name: "Ghost".parse().unwrap(),
-    };
+    let identity = key.identity(room, participant);
     let credential = CredentialWithKey {
         credential: BasicCredential::new(serde_json::to_vec(&identity).unwrap()).into(),
         signature_key: key.public.clone().into(),
@@ -130,6 +144,7 @@ fn forged_commit(
         epoch: state.epoch,
         commit: seal(Kind::Commit, bundle.commit().to_bytes().unwrap()),
         group_info: seal(Kind::GroupInfo, group_info.to_bytes().unwrap()),
+        admission: None,
     };
     let base_key = group
         .export_secret(provider.crypto(), BASE_KEY_LABEL, &[], BaseKey::LENGTH)
@@ -247,7 +262,7 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
     ghost.say(&join).await;
     let Some(ServerMessage::Joined {
         participant,
-        group: Some(state),
+        group: Some(GroupDoor::Commit { group: state }),
         ..
     }) = ghost.hear().await
     else {
@@ -280,7 +295,7 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
     let opened = ghost.sounds.iter().map(|sound| {
         // The forged epoch's key under every number that a frame could name.
         let mut opener = FrameOpener::new();
-        (0..16).for_each(|epoch| opener.install(Epoch::new(epoch), &base_key));
+        (0..256).for_each(|epoch| opener.install(Epoch::new(epoch), &base_key));
         opener.open(Codec::Opus, &sound.payload).map(|_| ())
     });
     Haunting {

@@ -1,8 +1,8 @@
 //! The WebSocket conversation, at `/ws`. One JSON object a text message.
 //!
 //! A client opens with [`ClientMessage::Join`]. After [`ServerMessage::Joined`] it joins
-//! the room's MLS group by an external commit, or founds the group where there is none,
-//! and posts its media offer. The server is the group's delivery service (RFC 9420 §5):
+//! the room's MLS group by an external commit or knocks to be brought in, or founds the group
+//! where there is none, and posts its media offer. The server is the group's delivery service (RFC 9420 §5):
 //! it puts commits and messages in one order and lets through one commit an epoch.
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,47 @@ pub struct GroupState {
     pub group_info: Opaque,
 }
 
+/// How a newcomer comes into the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "way", rename_all = "snake_case")]
+#[ts(export)]
+pub enum GroupDoor {
+    /// By an external commit of its own (RFC 9420 §12.4.3.2): the quickest way into a small
+    /// group.
+    Commit {
+        /// What the commit has to be made on.
+        group: GroupState,
+    },
+    /// By [`ClientMessage::Knock`]: a member brings in all who knock, so that a crowd costs
+    /// the group few commits.
+    Knock {
+        /// The epoch that the group is in.
+        epoch: Epoch,
+    },
+}
+
+/// Someone who asks to be brought into the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(export)]
+pub struct Knock {
+    /// Who, by the server's word.
+    pub participant: ParticipantId,
+    /// Their sealed MLS KeyPackage.
+    pub key_package: Opaque,
+}
+
+/// What a commit that brings people in has for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(export)]
+pub struct Admission {
+    /// Whom it brings in.
+    pub admitted: Vec<ParticipantId>,
+    /// The sealed MLS Welcome for all of them, with the ratchet tree.
+    pub welcome: Opaque,
+}
+
 /// What a client says.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -102,7 +143,18 @@ pub enum ClientMessage {
         commit: Opaque,
         /// The group as it will be after this commit.
         group_info: Opaque,
+        /// Whom it brings in, if anybody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        admission: Option<Admission>,
     },
+    /// Ask to be brought into the group by a member.
+    Knock {
+        /// The sealed MLS KeyPackage.
+        key_package: Opaque,
+    },
+    /// Nobody answers the knocking: ask for what an external commit needs.
+    AskGroup {},
     /// "I have the keys of this epoch": senders may begin to use them.
     EpochReached {
         /// Which epoch.
@@ -143,8 +195,8 @@ pub enum ServerMessage {
         participant: ParticipantId,
         /// Everyone else who is here.
         others: Vec<ParticipantId>,
-        /// The group to join; none when you are to found it.
-        group: Option<GroupState>,
+        /// How to come into the group; none when you are to found it.
+        group: Option<GroupDoor>,
     },
     /// The group that you founded stands.
     GroupCreated {},
@@ -160,10 +212,32 @@ pub enum ServerMessage {
         /// The sealed MLS message.
         commit: Opaque,
     },
-    /// Your commit or founding came too late. Make it anew on this state.
+    /// Your commit or founding came too late.
     Stale {
+        /// The epoch that the group is in. Members have its commit in their log.
+        epoch: Epoch,
+        /// How to come into the group, for those who are not in it.
+        group: Option<GroupDoor>,
+    },
+    /// The answer to `ask_group`.
+    Group {
         /// The group as it stands.
         group: GroupState,
+    },
+    /// Bring these into the group. If you have not done so within two seconds, somebody else
+    /// is asked.
+    Admit {
+        /// Those who knock.
+        knocks: Vec<Knock>,
+    },
+    /// A member has brought you into the group.
+    Welcomed {
+        /// The place in the log of the commit that did so.
+        sequence: Sequence,
+        /// The epoch that it led to.
+        epoch: Epoch,
+        /// The sealed MLS Welcome.
+        welcome: Opaque,
     },
     /// A member refused the last commit before any other member took it: it is as if it
     /// had not happened, and its author is out of the room.

@@ -25,6 +25,8 @@ struct Undo {
     step: Step,
     author: ParticipantId,
     sequence: Sequence,
+    /// Whom the commit brought in.
+    admitted: BTreeSet<ParticipantId>,
 }
 
 /// A commit that came too late.
@@ -80,7 +82,21 @@ impl Group {
         self.step.epoch
     }
 
-    /// True for the founder and the authors of accepted commits who are still here.
+    /// How many are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Those who have the keys of the current epoch, by what they have said.
+    pub(crate) fn able(&self) -> BTreeSet<ParticipantId> {
+        self.members
+            .difference(&self.step.missing)
+            .copied()
+            .collect()
+    }
+
+    /// True for the founder, the authors of accepted commits and those whom they brought in
+    /// who are still here.
     pub(crate) fn contains(&self, participant: ParticipantId) -> bool {
         self.members.contains(&participant)
     }
@@ -95,8 +111,9 @@ impl Group {
         self.step.missing.is_empty()
     }
 
-    /// Moves on by one epoch if the commit was made in the current one. Its author is a
-    /// member from then on and has the new keys. `sequence` is the place that the commit
+    /// Moves on by one epoch if the commit was made in the current one. Its author and those
+    /// whom it brings in are members from then on, and the author has the new keys.
+    /// `sequence` is the place that the commit
     /// takes in the log if it is accepted.
     pub(crate) fn commit(
         &mut self,
@@ -104,11 +121,13 @@ impl Group {
         epoch: Epoch,
         group_info: Opaque,
         sequence: Sequence,
+        admitted: BTreeSet<ParticipantId>,
     ) -> Result<Epoch, Late> {
         if epoch != self.step.epoch {
             return Err(Late);
         }
         self.members.insert(author);
+        self.members.extend(&admitted);
         let mut missing = self.members.clone();
         missing.remove(&author);
         let next = Step {
@@ -121,6 +140,7 @@ impl Group {
             step,
             author,
             sequence,
+            admitted,
         });
         Ok(self.step.epoch)
     }
@@ -130,8 +150,9 @@ impl Group {
         if epoch != self.step.epoch || !self.step.missing.remove(&participant) {
             return false;
         }
-        // Someone took the commit, so it stands.
-        self.undo = None;
+        // Someone took the commit, so it stands. Whom it brought in has no say in that.
+        self.undo
+            .take_if(|undo| !undo.admitted.contains(&participant));
         self.is_complete()
     }
 
@@ -141,13 +162,20 @@ impl Group {
             return Refusal::Void;
         }
         match self.undo.take() {
-            Some(undo) if undo.sequence == sequence && undo.author != participant => {
+            Some(undo)
+                if undo.sequence == sequence
+                    && undo.author != participant
+                    && !undo.admitted.contains(&participant) =>
+            {
                 if self.annulled.len() == REMEMBERED_ANNULMENTS {
                     self.annulled.pop_front();
                 }
                 self.annulled.push_back(sequence);
                 self.step = undo.step;
                 self.remove(undo.author);
+                for newcomer in undo.admitted {
+                    self.remove(newcomer);
+                }
                 Refusal::Annulled {
                     author: undo.author,
                     epoch: self.step.epoch,
@@ -190,6 +218,10 @@ mod tests {
         Opaque::from(vec![byte])
     }
 
+    fn nobody() -> BTreeSet<ParticipantId> {
+        BTreeSet::new()
+    }
+
     fn place(number: u64) -> Sequence {
         (0..number).fold(Sequence::START, |place, _| place.next())
     }
@@ -199,12 +231,12 @@ mod tests {
     fn three() -> Group {
         let mut group = Group::found(ALICE, info(0));
         assert_eq!(
-            group.commit(BOB, Epoch::new(0), info(1), place(1)),
+            group.commit(BOB, Epoch::new(0), info(1), place(1), nobody()),
             Ok(Epoch::new(1))
         );
         assert!(group.reached(ALICE, Epoch::new(1)));
         assert_eq!(
-            group.commit(CAROL, Epoch::new(1), info(2), place(2)),
+            group.commit(CAROL, Epoch::new(1), info(2), place(2), nobody()),
             Ok(Epoch::new(2))
         );
         assert!(!group.reached(ALICE, Epoch::new(2)));
@@ -216,7 +248,7 @@ mod tests {
     fn three_and_a_commit_of(author: ParticipantId) -> Group {
         let mut group = three();
         assert_eq!(
-            group.commit(author, Epoch::new(2), info(3), place(3)),
+            group.commit(author, Epoch::new(2), info(3), place(3), nobody()),
             Ok(Epoch::new(3))
         );
         group
@@ -227,7 +259,7 @@ mod tests {
         let mut group = three_and_a_commit_of(BOB);
         for late in [2, 4] {
             assert_eq!(
-                group.commit(CAROL, Epoch::new(late), info(9), place(4)),
+                group.commit(CAROL, Epoch::new(late), info(9), place(4), nobody()),
                 Err(Late)
             );
         }
@@ -275,7 +307,7 @@ mod tests {
         group.refuse(BOB, place(3));
         // Someone innocent is quicker than Alice's refusal of Carol's commit.
         assert_eq!(
-            group.commit(DAVE, Epoch::new(2), info(4), place(4)),
+            group.commit(DAVE, Epoch::new(2), info(4), place(4), nobody()),
             Ok(Epoch::new(3))
         );
         assert_eq!(group.refuse(ALICE, place(3)), Refusal::Void);
@@ -297,7 +329,7 @@ mod tests {
     fn an_older_commit_cannot_be_annulled_any_more() {
         let mut group = three_and_a_commit_of(CAROL);
         group
-            .commit(ALICE, Epoch::new(3), info(4), place(4))
+            .commit(ALICE, Epoch::new(3), info(4), place(4), nobody())
             .expect("made in the current epoch");
         assert_eq!(group.refuse(BOB, place(3)), Refusal::LeftBehind);
         assert_eq!(group.epoch(), Epoch::new(4));
@@ -321,5 +353,34 @@ mod tests {
         let mut group = Group::found(ALICE, info(0));
         assert!(!group.leave(ALICE), "nobody is left to be told");
         assert!(group.is_lost());
+    }
+
+    #[test]
+    fn who_was_brought_in_is_a_member_and_waited_for() {
+        let mut group = three();
+        let admitted = BTreeSet::from([DAVE]);
+        let next = group.commit(BOB, Epoch::new(2), info(3), place(3), admitted);
+        assert_eq!(next, Ok(Epoch::new(3)));
+        assert!(group.contains(DAVE));
+        assert_eq!(group.able(), [BOB].into());
+        assert!(!group.reached(ALICE, Epoch::new(3)));
+        assert!(!group.reached(CAROL, Epoch::new(3)));
+        assert!(group.reached(DAVE, Epoch::new(3)));
+    }
+
+    #[test]
+    fn who_was_brought_in_goes_with_the_commit_and_has_no_say_about_it() {
+        let mut group = three();
+        let admitted = BTreeSet::from([DAVE]);
+        group
+            .commit(BOB, Epoch::new(2), info(3), place(3), admitted)
+            .expect("made in the current epoch");
+        assert!(!group.reached(DAVE, Epoch::new(3)));
+        assert!(matches!(
+            group.refuse(ALICE, place(3)),
+            Refusal::Annulled { .. }
+        ));
+        assert!(!group.contains(DAVE) && !group.contains(BOB));
+        assert_eq!(group.able(), [ALICE, CAROL].into());
     }
 }

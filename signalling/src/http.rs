@@ -63,6 +63,7 @@ fn host<B>(request: &Request<B>) -> Option<Authority> {
 enum Route<'a> {
     Page,
     File(&'a str),
+    List,
     Socket,
     Metrics,
     Health,
@@ -81,7 +82,11 @@ impl<'a> Route<'a> {
             _ => match path.strip_prefix("/r/") {
                 Some(room) if room.parse::<RoomId>().is_ok() => Self::Page,
                 Some(_) => Self::Nothing,
-                None => path.strip_prefix('/').map_or(Self::Nothing, Self::File),
+                None => match path.strip_prefix('/') {
+                    Some(page::LIST_PATH) => Self::List,
+                    Some(path) => Self::File(path),
+                    None => Self::Nothing,
+                },
             },
         }
     }
@@ -90,6 +95,7 @@ impl<'a> Route<'a> {
         match self {
             Self::Page => "page",
             Self::File(_) => "file",
+            Self::List => "list",
             Self::Socket => "ws",
             Self::Metrics => "metrics",
             Self::Health => "healthz",
@@ -110,6 +116,7 @@ impl Route<'_> {
         match self {
             Self::Page => page::index(request.headers()),
             Self::File(path) => page::file(path, request.headers()).unwrap_or_else(not_found),
+            Self::List => page::list(request.headers()).unwrap_or_else(not_found),
             Self::Socket => upgrade(door, caller, request, host),
             Self::Metrics => metrics(door),
             Self::Health => text(StatusCode::OK, "ok\n"),
@@ -240,5 +247,7 @@ mod tests {
             Route::File("assets/a.js")
         ));
         assert!(matches!(Route::of("*"), Route::Nothing));
+        let list = "/.well-known/conclave/client.json";
+        assert!(matches!(Route::of(list), Route::List));
     }
 }

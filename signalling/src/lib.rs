@@ -7,8 +7,10 @@
 //!
 //! * [`Server`] starts and stops it all;
 //! * [`room`] is what happens in a room, as a state machine without sockets or clocks;
+//! * [`verify`] holds a running server to the client that it should serve;
 //! * the rest are the tasks around it: one for each connection, one for each room.
 
+mod admission;
 mod answer;
 mod door;
 mod group;
@@ -23,6 +25,7 @@ mod registry;
 pub mod room;
 mod server;
 mod socket;
+pub mod verify;
 
 pub use limits::{Limits, Rate};
 pub use server::{Server, ServerConfig, StartError};

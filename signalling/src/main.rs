@@ -9,8 +9,11 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
-use conclave_signalling::{Server, ServerConfig};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use conclave_signalling::{
+    Server, ServerConfig,
+    verify::{ClientHash, Expected, verify},
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +22,43 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Group video calls, encrypted from end to end, on your own server.
 #[derive(Debug, Parser)]
-#[command(name = "conclave", version)]
+#[command(name = "conclave", version, args_conflicts_with_subcommands = true)]
+struct Command {
+    #[command(flatten)]
+    serve: Options,
+
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// What else than to serve.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Check that a running server sends the web client of this build, unchanged: the page, every
+    /// file and the protective headers, asked for as browsers ask. Ends with 0 if it does.
+    VerifyClient(VerifyOptions),
+}
+
+#[derive(Debug, Args)]
+struct VerifyOptions {
+    /// The server's address, such as https://call.example.org.
+    #[arg(value_name = "URL")]
+    server: String,
+
+    /// Expect the client that was built into this folder (web/dist), not the one in this program.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "hash")]
+    dist: Option<PathBuf>,
+
+    /// Expect the client with this hash, as its build printed it.
+    #[arg(long, value_name = "HEX")]
+    hash: Option<ClientHash>,
+
+    /// Trust the certificates in this file (PEM) instead of the public authorities.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Options {
     /// Address and TCP port for the web client and signalling.
     #[arg(
@@ -72,10 +111,14 @@ enum LogFormat {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    start_log(options.log);
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+    let Command { serve, other } = Command::parse();
+    start_log(serve.log);
+    let done = match other {
+        None => run(serve).map(|()| ExitCode::SUCCESS),
+        Some(Other::VerifyClient(options)) => verify_client(options),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             // Not through the log, which may be filtered: this is the command's answer.
             writeln!(io::stderr(), "conclave: {error:#}").ok();
@@ -94,6 +137,21 @@ fn start_log(format: LogFormat) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+}
+
+fn verify_client(options: VerifyOptions) -> anyhow::Result<ExitCode> {
+    let expected = match (options.dist, options.hash) {
+        (Some(folder), _) => Expected::Folder(folder),
+        (None, Some(hash)) => Expected::Hash(hash),
+        (None, None) => Expected::Ours,
+    };
+    let report = verify(&options.server, &expected, options.ca.as_deref())?;
+    writeln!(io::stdout(), "{report}").context("cannot write to standard output")?;
+    Ok(if report.is_genuine() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[tokio::main]

@@ -31,7 +31,7 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe
     trusted-types default";
 
 /// What every answer carries besides the content policy.
-const FIXED_HEADERS: [(HeaderName, &str); 6] = [
+const FIXED_HEADERS: [(HeaderName, &str); 7] = [
     (
         HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
@@ -49,10 +49,21 @@ const FIXED_HEADERS: [(HeaderName, &str); 6] = [
         "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), \
          usb=(), serial=(), midi=()",
     ),
+    // No script without its hash in the tag that loads it (W3C SRI §3.8).
+    (
+        HeaderName::from_static("integrity-policy"),
+        "blocked-destinations=(script)",
+    ),
     // A link's fragment is never sent anywhere; nor shall the room's name be.
     (REFERRER_POLICY, "no-referrer"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
+
+/// The page among the client's files.
+pub(crate) const INDEX: &str = "index.html";
+
+/// The list of the client's files with their hashes, in the client and at the server's root.
+pub(crate) const LIST_PATH: &str = ".well-known/conclave/client.json";
 
 /// The folder whose files carry a hash of their content in their name.
 const HASHED: &str = "assets/";
@@ -85,12 +96,22 @@ fn is_plain(host: &Authority) -> bool {
 
 /// The page itself.
 pub(crate) fn index(asked: &HeaderMap) -> Response<Body> {
-    serve("index.html", asked).unwrap_or_else(|| {
+    serve(INDEX, asked).unwrap_or_else(|| {
         answer::problem(
             StatusCode::SERVICE_UNAVAILABLE,
             "the web client was not built: run make web",
         )
     })
+}
+
+/// The list of the client's files, if it has one.
+pub(crate) fn list(asked: &HeaderMap) -> Option<Response<Body>> {
+    serve(LIST_PATH, asked)
+}
+
+/// A file as it was built into this program.
+pub(crate) fn embedded(path: &str) -> Option<Cow<'static, [u8]>> {
+    Some(Client::get(path)?.data)
 }
 
 /// A file of the client, if it has one at this path.
@@ -179,7 +200,8 @@ fn is_known(asked: &HeaderMap, tag: &str) -> bool {
         .any(|known| known == tag || known == "*")
 }
 
-fn content_type(path: &str) -> String {
+/// What browsers are told that a file is.
+pub(crate) fn content_type(path: &str) -> String {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
     let is_text = kind.type_() == mime_guess::mime::TEXT
         || kind.subtype() == mime_guess::mime::JSON

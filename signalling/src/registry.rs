@@ -9,7 +9,10 @@ use std::{
 
 use conclave_protocol::{ParticipantId, RoomAuth, RoomId, signal::ErrorCode};
 use conclave_sfu::Offer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep_until,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -233,15 +236,27 @@ struct Host {
 
 impl Host {
     async fn run(mut self, mut mailbox: mpsc::Receiver<Command>) {
-        while let Some(command) = mailbox.recv().await {
-            match command {
-                Command::Enter(entry) => self.enter(*entry),
-                Command::Hear(participant, saying) => self.hear(participant, saying),
-                Command::Leave(participant) => {
-                    self.guests.remove(&participant);
-                    self.room.leave(participant);
+        loop {
+            let due = self.room.poll_timeout();
+            let timeout = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                command = mailbox.recv() => match command {
+                    Some(Command::Enter(entry)) => self.enter(*entry),
+                    Some(Command::Hear(participant, saying)) => self.hear(participant, saying),
+                    Some(Command::Leave(participant)) => {
+                        self.guests.remove(&participant);
+                        self.room.leave(participant);
+                    }
+                    None => break,
+                },
+                () = timeout => {}
             }
+            self.room.tend(Instant::now());
             self.deliver();
             if self.room.is_empty() && self.registry.close(&self.id, &mailbox) {
                 break;

@@ -9,15 +9,25 @@ use std::{
 
 use conclave_protocol::{
     Epoch, Opaque, ParticipantId, RoomAuth, Sequence,
-    signal::{ErrorCode, ServerMessage},
+    signal::{Admission, ErrorCode, GroupDoor, ServerMessage},
 };
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::group::{Group, Refusal};
+use crate::{
+    admission::Admissions,
+    group::{Group, Refusal},
+};
 
 /// Those inside hear of strangers at the door at most this often, however many there are.
 const STRANGER_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// From so many on, in the group and before its door, newcomers knock instead of making
+/// commits that race each other.
+const CROWD: usize = 8;
+
+/// A KeyPackage with post-quantum keys and a name has less than half of this, sealed.
+const LONGEST_KEY_PACKAGE: usize = 16 << 10;
 
 /// What opens a room's door: the hash of its [`RoomAuth`]. The server keeps no more, so what
 /// it stores opens no door elsewhere.
@@ -62,7 +72,16 @@ pub enum Saying {
         commit: Opaque,
         /// The group after it, sealed.
         group_info: Opaque,
+        /// Whom it brings in.
+        admission: Option<Admission>,
     },
+    /// Ask to be brought in.
+    Knock {
+        /// The KeyPackage, sealed.
+        key_package: Opaque,
+    },
+    /// Ask for what an external commit needs.
+    AskGroup,
     /// The keys of this epoch are there.
     EpochReached {
         /// Which epoch.
@@ -116,6 +135,7 @@ pub struct Room {
     /// Those who were told that the group is lost and have not answered with a founding.
     /// What they say about a group until then is about the lost one.
     bereft: BTreeSet<ParticipantId>,
+    admissions: Admissions,
     last: Sequence,
     stranger_noticed: Option<Instant>,
     outputs: VecDeque<Output>,
@@ -130,6 +150,7 @@ impl Room {
             present: BTreeSet::new(),
             group: None,
             bereft: BTreeSet::new(),
+            admissions: Admissions::default(),
             last: Sequence::START,
             stranger_noticed: None,
             outputs: VecDeque::new(),
@@ -147,7 +168,7 @@ impl Room {
     }
 
     /// True when this participant is in the group, by the server's knowledge: it founded
-    /// the group, or a commit of it was accepted.
+    /// the group, a commit of it was accepted, or one that brought it in.
     pub fn is_member(&self, participant: ParticipantId) -> bool {
         self.group.as_ref().is_some_and(|g| g.contains(participant))
     }
@@ -178,7 +199,7 @@ impl Room {
             ServerMessage::Joined {
                 participant,
                 others,
-                group: self.group.as_ref().map(Group::state),
+                group: self.door(),
             },
         );
         self.tell(
@@ -194,6 +215,7 @@ impl Room {
             return;
         }
         self.bereft.remove(&participant);
+        self.admissions.withdraw(participant);
         self.tell(
             Audience::Everyone,
             ServerMessage::ParticipantLeft { participant },
@@ -216,7 +238,10 @@ impl Room {
                 epoch,
                 commit,
                 group_info,
-            } => self.commit(author, epoch, commit, group_info),
+                admission,
+            } => self.commit(author, epoch, commit, group_info, admission),
+            Saying::Knock { key_package } => self.knock(author, key_package),
+            Saying::AskGroup => self.ask_group(author),
             Saying::EpochReached { epoch } => {
                 if self
                     .group
@@ -235,7 +260,8 @@ impl Room {
         self.bereft.remove(&author);
         let answer = match &self.group {
             Some(group) => ServerMessage::Stale {
-                group: group.state(),
+                epoch: group.epoch(),
+                group: self.door().filter(|_| !group.contains(author)),
             },
             None => {
                 self.group = Some(Group::found(author, group_info));
@@ -245,7 +271,14 @@ impl Room {
         self.tell(Audience::One(author), answer);
     }
 
-    fn commit(&mut self, author: ParticipantId, epoch: Epoch, commit: Opaque, group_info: Opaque) {
+    fn commit(
+        &mut self,
+        author: ParticipantId,
+        epoch: Epoch,
+        commit: Opaque,
+        group_info: Opaque,
+        admission: Option<Admission>,
+    ) {
         if self.bereft.contains(&author) {
             return;
         }
@@ -253,29 +286,113 @@ impl Room {
             self.out_of_order(author, "there is no group yet: found it with create_group");
             return;
         };
-        let sequence = self.last.next();
-        match group.commit(author, epoch, group_info, sequence) {
-            Ok(epoch) => {
-                let complete = group.is_complete();
-                self.last = sequence;
-                self.tell(
-                    Audience::Everyone,
-                    ServerMessage::Committed {
-                        sequence,
-                        author,
-                        epoch,
-                        commit,
-                    },
-                );
-                if complete {
-                    self.announce_completion();
-                }
-            }
-            Err(_late) => {
-                let group = group.state();
-                self.tell(Audience::One(author), ServerMessage::Stale { group });
-            }
+        if epoch != group.epoch() {
+            let (epoch, is_member) = (group.epoch(), group.contains(author));
+            let group = self.door().filter(|_| !is_member);
+            self.tell(Audience::One(author), ServerMessage::Stale { epoch, group });
+            return;
         }
+        // Who is outside brings in nobody but themselves.
+        let admission = admission.filter(|_| group.contains(author));
+        let admitted = admission
+            .as_ref()
+            .map(|it| self.admissions.admit(&it.admitted));
+        let admitted = admitted.unwrap_or_default();
+        self.admissions.withdraw(author);
+        let sequence = self.last.next();
+        let newcomers = admitted.clone();
+        let Ok(epoch) = group.commit(author, epoch, group_info, sequence, admitted) else {
+            return;
+        };
+        let complete = group.is_complete();
+        self.last = sequence;
+        for newcomer in newcomers {
+            let welcome = admission.as_ref().map(|it| it.welcome.clone());
+            self.outputs.extend(welcome.map(|welcome| {
+                Output::Tell(
+                    Audience::One(newcomer),
+                    ServerMessage::Welcomed {
+                        sequence,
+                        epoch,
+                        welcome,
+                    },
+                )
+            }));
+        }
+        self.tell(
+            Audience::Everyone,
+            ServerMessage::Committed {
+                sequence,
+                author,
+                epoch,
+                commit,
+            },
+        );
+        if complete {
+            self.announce_completion();
+        }
+    }
+
+    /// How a newcomer comes into the group, if there is one.
+    fn door(&self) -> Option<GroupDoor> {
+        let group = self.group.as_ref()?;
+        Some(if group.len() + self.admissions.len() < CROWD {
+            GroupDoor::Commit {
+                group: group.state(),
+            }
+        } else {
+            GroupDoor::Knock {
+                epoch: group.epoch(),
+            }
+        })
+    }
+
+    fn knock(&mut self, participant: ParticipantId, key_package: Opaque) {
+        if self.bereft.contains(&participant) {
+            return;
+        }
+        if self.group.is_none() || self.is_member(participant) {
+            self.out_of_order(participant, "there is no door to knock at");
+        } else if key_package.len() > LONGEST_KEY_PACKAGE {
+            self.out_of_order(participant, "a sealed KeyPackage has at most 16 KiB");
+        } else {
+            self.admissions.knock(participant, key_package);
+        }
+    }
+
+    fn ask_group(&mut self, participant: ParticipantId) {
+        if self.bereft.contains(&participant) {
+            return;
+        }
+        match &self.group {
+            Some(group) if !group.contains(participant) => {
+                let group = group.state();
+                self.tell(Audience::One(participant), ServerMessage::Group { group });
+            }
+            _ => self.out_of_order(participant, "there is no group that you could come into"),
+        }
+    }
+
+    /// Does what is due at this time. To be called after everything else that happens, and
+    /// at [`Self::poll_timeout`].
+    pub fn tend(&mut self, now: Instant) {
+        let Some(group) = &self.group else {
+            return;
+        };
+        // The members are collected only if somebody waits.
+        if self.admissions.len() == 0 {
+            return;
+        }
+        let asked = self.admissions.ask(now, &group.able(), group.len());
+        if let Some((member, knocks)) = asked {
+            self.tell(Audience::One(member), ServerMessage::Admit { knocks });
+        }
+    }
+
+    /// When [`Self::tend`] will have something to do, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.group.as_ref()?;
+        self.admissions.poll_timeout()
     }
 
     fn commit_refused(&mut self, refuser: ParticipantId, sequence: Sequence) {
@@ -332,6 +449,7 @@ impl Room {
         }
         if self.group.as_ref().is_some_and(Group::is_lost) {
             self.group = None;
+            self.admissions = Admissions::default();
             self.bereft = self.present.clone();
             self.tell(Audience::Everyone, ServerMessage::GroupLost {});
         }

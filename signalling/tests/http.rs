@@ -68,6 +68,10 @@ async fn every_answer_carries_the_protective_headers() {
             header(&response, "cross-origin-embedder-policy"),
             "require-corp"
         );
+        assert_eq!(
+            header(&response, "integrity-policy"),
+            "blocked-destinations=(script)"
+        );
         assert_eq!(header(&response, "referrer-policy"), "no-referrer");
         assert_eq!(header(&response, "x-content-type-options"), "nosniff");
         assert!(header(&response, "permissions-policy").contains("camera=(self)"));

@@ -128,6 +128,10 @@ impl FrameSealer {
         let keys = self.epochs.get_mut(&epoch).ok_or(SealError::NoKey)?;
         let stream = keys.stream(context, epoch)?;
         let (clear, secret) = codec.divide(frame).map_err(|_| SealError::Malformed)?;
+        // Of AV1's temporal delimiters alone nothing is left.
+        if clear.is_empty() && secret.is_empty() {
+            return Err(SealError::Empty);
+        }
         let meta_data = associated_data(codec, &clear);
         let mut sealed = Vec::new();
         MediaFrameView::try_with_meta_data(&mut stream.counter, secret, &meta_data)

@@ -30,6 +30,8 @@ pub(super) enum End {
     Mls(#[from] GroupError),
     #[error("the server refused: {0}")]
     Server(String),
+    #[error("a member brought us into another group than the server says")]
+    WrongWelcome,
     #[error("the others went on with a change that was refused here")]
     LeftBehind,
     #[error("the server takes back what can no longer be taken back")]

@@ -7,8 +7,9 @@ use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
 use super::failure::Refusal;
 use crate::{
     chat::Line,
-    group::{Group, Snapshot},
+    group::{Group, Guest, Newcomer},
     policy::Change,
+    storage::Snapshot,
     time::Instant,
 };
 
@@ -28,11 +29,22 @@ pub(super) struct Undo {
     pub(super) until: Instant,
 }
 
+/// On the way in by an external commit.
+pub(super) struct Joining {
+    /// The group that the commit makes.
+    pub(super) group: Group,
+    pub(super) request: Request,
+    /// If we knocked before, a member may still bring us in first.
+    pub(super) guest: Option<Box<Guest>>,
+}
+
 /// What being in the group means.
 pub(super) struct Inside {
     pub(super) group: Group,
     pub(super) pending: Option<Request>,
     pub(super) undo: Option<Undo>,
+    /// Those whom the server asks this client to bring in.
+    pub(super) newcomers: Vec<Newcomer>,
     /// Own lines on their way: MLS cannot decrypt what oneself encrypted.
     pub(super) own_lines: VecDeque<(Opaque, Line)>,
 }
@@ -44,8 +56,10 @@ pub(super) enum Stage {
     Founding(Box<Group>),
     /// Between two of the others. Only a failure leaves it like this, and ends in `Over`.
     Between,
-    /// Our external commit is with the server. The group is the one that it makes.
-    Joining(Box<Group>, Request),
+    /// We have knocked, and ask for another way in at this moment.
+    Knocking(Box<Guest>, Instant),
+    /// Our external commit is with the server.
+    Joining(Box<Joining>),
     /// In the group.
     Inside(Box<Inside>),
     /// This membership has ended.
@@ -53,6 +67,16 @@ pub(super) enum Stage {
 }
 
 impl Inside {
+    pub(super) fn new(group: Group) -> Self {
+        Self {
+            group,
+            pending: None,
+            undo: None,
+            newcomers: Vec::new(),
+            own_lines: VecDeque::new(),
+        }
+    }
+
     /// Merges the pending commit if the server let through the very bytes that were sent.
     pub(super) fn merge_own(&mut self, commit: &Opaque) -> Result<Change, Refusal> {
         let own = self.pending.take_if(|own| own.commit == *commit);

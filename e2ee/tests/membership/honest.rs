@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::service::Service;
 
 /// Everyone has the same newest key and sees the same people.
-fn assert_agreement(service: &Service, names: &[&str]) {
+pub(crate) fn assert_agreement(service: &Service, names: &[&str]) {
     let mut expected = names.to_vec();
     expected.sort_unstable();
     let first = service.clients.values().next().unwrap().newest_key();

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
+mod crowd;
+mod devices;
+mod ghosts;
 mod honest;
 mod malicious;
 mod raw;

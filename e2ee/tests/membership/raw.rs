@@ -2,17 +2,20 @@
 //! a client of their own.
 
 use conclave_e2ee::{
-    Identity,
+    DeviceProof, Identity,
     envelope::{Envelope, Kind},
     group::{SUITE, psk_id},
 };
-use conclave_protocol::{Opaque, ParticipantId, signal::GroupState};
+use conclave_protocol::{
+    Opaque, ParticipantId, RoomId,
+    signal::{GroupState, Knock},
+};
 use openmls::{
     prelude::{
         BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, Extensions,
         ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
         MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider as _, PreSharedKeyProposal,
-        ProcessedMessageContent, tls_codec::DeserializeBytes as _,
+        ProcessedMessageContent, ProtocolVersion, tls_codec::DeserializeBytes as _,
     },
     schedule::PreSharedKeyId,
 };
@@ -42,6 +45,30 @@ impl Key {
             provider,
             secret,
             public,
+        }
+    }
+
+    /// An identity for which a device of one's own vouches.
+    fn identity(&self, room: &RoomId, id: ParticipantId, name: &str) -> Identity {
+        let (secret, public) = self
+            .provider
+            .crypto()
+            .signature_key_gen(SignatureScheme::ED25519)
+            .unwrap();
+        let claim = [
+            format!("conclave 1 device {room} ").as_bytes(),
+            &self.public,
+        ]
+        .concat();
+        let signature = self
+            .provider
+            .crypto()
+            .sign(SignatureScheme::ED25519, &claim, &secret)
+            .unwrap();
+        Identity {
+            participant: id,
+            name: name.parse().unwrap(),
+            device: DeviceProof::from_bytes(&public, &signature).unwrap(),
         }
     }
 
@@ -120,16 +147,24 @@ impl RawMember {
         name: &str,
         keys: ClaimedKeys,
     ) -> (Self, RawCommit) {
+        let key = Key::new();
+        let identity = key.identity(&service.room, id, name);
+        Self::knock_with(service, state, id, key, &identity, keys)
+    }
+
+    fn knock_with(
+        service: &Service,
+        state: &GroupState,
+        id: ParticipantId,
+        key: Key,
+        identity: &Identity,
+        keys: ClaimedKeys,
+    ) -> (Self, RawCommit) {
         let envelope = envelope(service);
         let bytes = envelope.open(Kind::GroupInfo, &state.group_info).unwrap();
         let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes).unwrap();
         let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
             panic!("not a GroupInfo");
-        };
-        let key = Key::new();
-        let identity = Identity {
-            participant: id,
-            name: name.parse().unwrap(),
         };
         let provider = &key.provider;
         let proposals: Vec<_> = keys
@@ -145,7 +180,7 @@ impl RawMember {
             .with_capabilities(capabilities())
             .build();
         let (group, bundle) = MlsGroup::external_commit_builder()
-            .build_group(provider, info, key.credential(&identity))
+            .build_group(provider, info, key.credential(identity))
             .unwrap()
             .add_psk_proposals(proposals)
             .leaf_node_parameters(leaf)
@@ -214,19 +249,106 @@ impl RawMember {
         RawCommit { commit, group_info }
     }
 
-    /// Brings in someone by KeyPackage and Welcome.
-    pub(crate) fn add(&mut self, service: &Service, id: ParticipantId, name: &str) -> RawCommit {
-        let ghost = Key::new();
-        let identity = Identity {
-            participant: id,
-            name: name.parse().unwrap(),
+    /// Brings in someone by a KeyPackage, with these pre-shared keys. What the newcomer
+    /// would get comes too.
+    pub(crate) fn admit(
+        &mut self,
+        service: &Service,
+        key_packages: Vec<KeyPackage>,
+        keys: ClaimedKeys,
+    ) -> (RawCommit, Opaque) {
+        let group_info = self.group_info(service);
+        let provider = &self.key.provider;
+        let proposals: Vec<_> = keys
+            .into_iter()
+            .map(|(psk_id, psk)| {
+                let nonce = provider.rand().random_vec(SUITE.hash_length()).unwrap();
+                let id = PreSharedKeyId::external(psk_id, nonce);
+                id.store(provider, &psk).unwrap();
+                psk_proposal(id)
+            })
+            .collect();
+        let (commit, welcome, _) = self
+            .group
+            .commit_builder()
+            .propose_adds(key_packages)
+            .add_proposals(proposals)
+            .load_psks(provider.storage())
+            .unwrap()
+            .use_ratchet_tree_extension(true)
+            .build(provider.rand(), provider.crypto(), &self.key, |_| true)
+            .unwrap()
+            .stage_commit(provider)
+            .unwrap()
+            .into_messages();
+        let seal = |kind, message: openmls::prelude::MlsMessageOut| {
+            let bytes = message.to_bytes().unwrap();
+            envelope(service).seal(kind, &bytes).unwrap()
         };
-        let package = KeyPackage::builder()
-            .leaf_node_capabilities(capabilities())
-            .build(SUITE, &ghost.provider, &ghost, ghost.credential(&identity))
+        let commit = seal(Kind::Commit, commit);
+        let welcome = seal(Kind::Welcome, welcome.expect("somebody is brought in"));
+        (RawCommit { commit, group_info }, welcome)
+    }
+
+    /// Comes in with a credential of its own making.
+    pub(crate) fn knock_as(
+        service: &Service,
+        id: ParticipantId,
+        credential: impl FnOnce(&Identity) -> Identity,
+    ) -> RawCommit {
+        let state = service.group.clone().expect("there is a group");
+        let key = Key::new();
+        let identity = credential(&key.identity(&service.room, id, "Mallory"));
+        let keys = vec![link_key(service)];
+        Self::knock_with(service, &state, id, key, &identity, keys).1
+    }
+
+    /// Exchanges the key in its leaf, for which its device has not vouched.
+    pub(crate) fn change_key(&mut self, service: &Service) -> RawCommit {
+        let group_info = self.group_info(service);
+        let next = Key::new();
+        let credential = self.group.credential().unwrap().clone();
+        let signer = openmls::prelude::NewSignerBundle {
+            signer: &next,
+            credential_with_key: CredentialWithKey {
+                credential,
+                signature_key: next.public.clone().into(),
+            },
+        };
+        let provider = &self.key.provider;
+        let (commit, ..) = self
+            .group
+            .commit_builder()
+            .load_psks(provider.storage())
+            .unwrap()
+            .build_with_new_signer(
+                provider.rand(),
+                provider.crypto(),
+                &self.key,
+                signer,
+                |_| true,
+            )
+            .unwrap()
+            .stage_commit(provider)
+            .unwrap()
+            .into_messages();
+        let commit = envelope(service)
+            .seal(Kind::Commit, &commit.to_bytes().unwrap())
             .unwrap();
-        let package = package.key_package().clone();
-        self.commit_with(service, |builder, _| builder.propose_adds([package]))
+        RawCommit { commit, group_info }
+    }
+
+    /// Founds a group of its own, in the same room and with whatever keys.
+    pub(crate) fn found_apart(service: &mut Service, name: &str) -> Self {
+        let id = service.announce();
+        let key = Key::new();
+        let identity = key.identity(&service.room, id, name);
+        let group = MlsGroup::builder()
+            .ciphersuite(SUITE)
+            .with_capabilities(capabilities())
+            .build(&key.provider, &key, key.credential(&identity))
+            .unwrap();
+        Self { key, id, group }
     }
 
     pub(crate) fn remove(&mut self, service: &Service, leaf: u32) -> RawCommit {
@@ -252,10 +374,7 @@ impl RawMember {
 
     /// Becomes somebody else.
     pub(crate) fn rename(&mut self, service: &Service, name: &str) -> RawCommit {
-        let identity = Identity {
-            participant: self.id,
-            name: name.parse().unwrap(),
-        };
+        let identity = self.key.identity(&service.room, self.id, name);
         let leaf = LeafNodeParameters::builder()
             .with_credential_with_key(self.key.credential(&identity))
             .build();
@@ -303,6 +422,32 @@ impl RawMember {
                 )
             })
     }
+}
+
+/// The KeyPackage of someone without a client of ours.
+pub(crate) fn ghost(service: &Service, id: ParticipantId, name: &str) -> KeyPackage {
+    let ghost = Key::new();
+    let identity = ghost.identity(&service.room, id, name);
+    let package = KeyPackage::builder()
+        .leaf_node_capabilities(capabilities())
+        .build(SUITE, &ghost.provider, &ghost, ghost.credential(&identity))
+        .unwrap();
+    package.key_package().clone()
+}
+
+/// What someone who knocks has sealed.
+pub(crate) fn knocked(service: &Service, knock: &Knock) -> KeyPackage {
+    let bytes = envelope(service)
+        .open(Kind::KeyPackage, &knock.key_package)
+        .unwrap();
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes).unwrap();
+    let MlsMessageBodyIn::KeyPackage(package) = message.extract() else {
+        panic!("not a KeyPackage");
+    };
+    let crypto = Provider::new().unwrap();
+    package
+        .validate(crypto.crypto(), ProtocolVersion::Mls10)
+        .unwrap()
 }
 
 type Builder<'a> = openmls::group::CommitBuilder<'a, openmls::group::Initial, &'a mut MlsGroup>;

@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
-use conclave_e2ee::{BaseKey, DisplayName, Instant, LinkSecret, Member, Membership, Output};
+use conclave_e2ee::{
+    BaseKey, Device, Digits, DisplayName, Instant, LinkSecret, Member, Membership, Output, Persona,
+};
 use conclave_protocol::{
     Epoch, Opaque, ParticipantId, RoomId, Sequence,
-    signal::{ClientMessage, ErrorCode, GroupState, ServerMessage},
+    signal::{Admission, ClientMessage, ErrorCode, GroupDoor, GroupState, Knock, ServerMessage},
 };
 
 use crate::raw::RawCommit;
@@ -24,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) refused: Vec<(ParticipantId, String)>,
     pub(crate) strangers: u32,
     pub(crate) failed: Option<String>,
+    pub(crate) call_code: Option<Digits>,
 }
 
 pub(crate) struct Client {
@@ -57,7 +60,7 @@ impl Client {
                 }
                 Output::StrangerRefused => self.seen.strangers += 1,
                 Output::Failed { reason } => self.seen.failed = Some(reason),
-                Output::Roster { .. } => {}
+                Output::Roster { call_code, .. } => self.seen.call_code = Some(call_code),
             }
         }
     }
@@ -95,6 +98,16 @@ pub(crate) struct Service {
     pub(crate) sequence: Sequence,
     pub(crate) commits: Vec<ServerMessage>,
     pub(crate) stale: u32,
+    /// From so many members on, newcomers knock.
+    pub(crate) crowd: usize,
+    /// Those who wait to be brought in.
+    pub(crate) knocks: Vec<Knock>,
+    /// Whether members are asked by turns to bring in those who knock.
+    pub(crate) asks_by_turns: bool,
+    last_asked: Option<ParticipantId>,
+    takeover: Option<Instant>,
+    /// Those who have not yet answered to the loss of the group.
+    bereft: BTreeSet<ParticipantId>,
     undo: Option<Undo>,
     missing: BTreeSet<ParticipantId>,
     members: BTreeSet<ParticipantId>,
@@ -112,6 +125,12 @@ impl Service {
             sequence: Sequence::START,
             commits: Vec::new(),
             stale: 0,
+            crowd: usize::MAX,
+            knocks: Vec::new(),
+            asks_by_turns: true,
+            last_asked: None,
+            takeover: None,
+            bereft: BTreeSet::new(),
             undo: None,
             missing: BTreeSet::new(),
             members: BTreeSet::new(),
@@ -134,6 +153,32 @@ impl Service {
         (service, ids)
     }
 
+    fn door(&self) -> Option<GroupDoor> {
+        let group = self.group.clone()?;
+        Some(if self.members.len() < self.crowd {
+            GroupDoor::Commit { group }
+        } else {
+            GroupDoor::Knock { epoch: group.epoch }
+        })
+    }
+
+    /// Asks a member to bring in all who wait.
+    pub(crate) fn ask(&mut self, member: ParticipantId) {
+        let knocks = self.knocks.clone();
+        self.tell(member, ServerMessage::Admit { knocks });
+    }
+
+    /// Asks the next member, and another one if nothing comes of it within two seconds.
+    fn ask_next(&mut self) {
+        let after = |id: &&ParticipantId| Some(**id) > self.last_asked;
+        let next = self.members.iter().find(after).or(self.members.first());
+        if let Some(member) = next.copied() {
+            self.last_asked = Some(member);
+            self.takeover = Some(self.now + Duration::from_secs(2));
+            self.ask(member);
+        }
+    }
+
     fn fresh_id(&mut self) -> ParticipantId {
         self.next += 1;
         ParticipantId::new(self.next)
@@ -147,10 +192,22 @@ impl Service {
 
     /// Someone comes through the door, which does not look at the secret.
     pub(crate) fn arrive_with(&mut self, name: &str, secret: &LinkSecret) -> ParticipantId {
+        let device = Device::generate().unwrap();
+        self.arrive_on(&device, name, secret)
+    }
+
+    /// The same, on a device that one may know.
+    pub(crate) fn arrive_on(
+        &mut self,
+        device: &Device,
+        name: &str,
+        secret: &LinkSecret,
+    ) -> ParticipantId {
         let id = self.fresh_id();
         let name: DisplayName = name.parse().unwrap();
+        let persona = Persona::on(device, &self.room, name).unwrap();
         let mut client = Client {
-            membership: Membership::new(self.room.clone(), secret, name),
+            membership: Membership::new(self.room.clone(), secret, persona),
             seen: Seen::default(),
             outbox: VecDeque::new(),
             inbox: VecDeque::new(),
@@ -158,7 +215,7 @@ impl Service {
         client.inbox.push_back(ServerMessage::Joined {
             participant: id,
             others: self.clients.keys().copied().collect(),
-            group: self.group.clone(),
+            group: self.door(),
         });
         self.tell_all(&ServerMessage::ParticipantJoined { participant: id });
         self.clients.insert(id, client);
@@ -174,8 +231,18 @@ impl Service {
 
     /// Takes a commit made in the current epoch from anyone.
     pub(crate) fn submit(&mut self, id: ParticipantId, raw: RawCommit) {
+        self.submit_admission(id, raw, None);
+    }
+
+    /// The same, with people whom it is to bring in.
+    pub(crate) fn submit_admission(
+        &mut self,
+        id: ParticipantId,
+        raw: RawCommit,
+        admission: Option<Admission>,
+    ) {
         let epoch = self.group.as_ref().expect("there is a group").epoch;
-        self.commit(id, epoch, raw.commit, raw.group_info);
+        self.commit(id, epoch, raw.commit, raw.group_info, admission);
     }
 
     /// Someone without a client of ours is gone.
@@ -187,8 +254,11 @@ impl Service {
         self.clients.remove(&id);
         self.members.remove(&id);
         self.missing.remove(&id);
+        self.knocks.retain(|knock| knock.participant != id);
         self.tell_all(&ServerMessage::ParticipantLeft { participant: id });
         if self.members.is_empty() && self.group.take().is_some() {
+            self.knocks.clear();
+            self.bereft = self.clients.keys().copied().collect();
             self.tell_all(&ServerMessage::GroupLost {});
         }
     }
@@ -258,14 +328,19 @@ impl Service {
         let end = self.now + span;
         loop {
             self.settle();
+            let takeover = self.takeover.filter(|_| !self.knocks.is_empty());
             let due = self
                 .clients
                 .values()
-                .filter_map(|client| client.membership.poll_timeout());
+                .filter_map(|client| client.membership.poll_timeout())
+                .chain(takeover);
             let Some(due) = due.min().filter(|due| *due <= end) else {
                 break;
             };
             self.now = self.now.max(due);
+            if takeover.is_some_and(|due| due <= self.now) {
+                self.ask_next();
+            }
             for client in self.clients.values_mut() {
                 client.membership.handle_timeout(self.now);
                 client.drain();
@@ -281,6 +356,10 @@ impl Service {
     }
 
     pub(crate) fn take(&mut self, id: ParticipantId, message: ClientMessage) {
+        if self.bereft.contains(&id) && !matches!(message, ClientMessage::CreateGroup { .. }) {
+            return;
+        }
+        self.bereft.remove(&id);
         match message {
             ClientMessage::CreateGroup { group_info } => match self.group.clone() {
                 None => {
@@ -291,13 +370,27 @@ impl Service {
                     self.members.insert(id);
                     self.tell(id, ServerMessage::GroupCreated {});
                 }
-                Some(group) => self.refuse_as_stale(id, group),
+                Some(group) => self.refuse_as_stale(id, &group),
             },
             ClientMessage::Commit {
                 epoch,
                 commit,
                 group_info,
-            } => self.commit(id, epoch, commit, group_info),
+                admission,
+            } => self.commit(id, epoch, commit, group_info, admission),
+            ClientMessage::Knock { key_package } => {
+                self.knocks.push(Knock {
+                    participant: id,
+                    key_package,
+                });
+                if self.asks_by_turns {
+                    self.ask_next();
+                }
+            }
+            ClientMessage::AskGroup {} => {
+                let group = self.group.clone().expect("there is a group");
+                self.tell(id, ServerMessage::Group { group });
+            }
             ClientMessage::EpochReached { epoch } => {
                 let current = self.group.as_ref().map(|group| group.epoch);
                 if current == Some(epoch) && self.missing.remove(&id) {
@@ -332,9 +425,11 @@ impl Service {
         self.sequence
     }
 
-    fn refuse_as_stale(&mut self, id: ParticipantId, group: GroupState) {
+    fn refuse_as_stale(&mut self, id: ParticipantId, group: &GroupState) {
         self.stale += 1;
-        self.tell(id, ServerMessage::Stale { group });
+        let epoch = group.epoch;
+        let group = self.door().filter(|_| !self.members.contains(&id));
+        self.tell(id, ServerMessage::Stale { epoch, group });
     }
 
     /// Takes a commit as the server would, whoever made it.
@@ -344,15 +439,17 @@ impl Service {
         epoch: Epoch,
         commit: Opaque,
         group_info: Opaque,
+        admission: Option<Admission>,
     ) {
         let state = self.group.clone().expect("there is a group");
         if state.epoch != epoch {
-            return self.refuse_as_stale(id, state);
+            return self.refuse_as_stale(id, &state);
         }
         let sequence = self.place();
         self.missing = self.members.clone();
         self.missing.remove(&id);
         self.members.insert(id);
+        self.knocks.retain(|knock| knock.participant != id);
         self.undo = Some(Undo {
             state,
             author: id,
@@ -369,6 +466,19 @@ impl Service {
             commit,
         };
         self.commits.push(message.clone());
+        if let Some(Admission { admitted, welcome }) = admission {
+            for newcomer in admitted {
+                self.knocks.retain(|knock| knock.participant != newcomer);
+                self.members.insert(newcomer);
+                self.missing.insert(newcomer);
+                let welcomed = ServerMessage::Welcomed {
+                    sequence,
+                    epoch: epoch.next(),
+                    welcome: welcome.clone(),
+                };
+                self.tell(newcomer, welcomed);
+            }
+        }
         self.tell_all(&message);
     }
 

@@ -7,7 +7,9 @@ use std::{
     time::Instant,
 };
 
-use conclave_e2ee::{Instant as SessionTime, LinkSecret, Membership, Output as SessionOutput};
+use conclave_e2ee::{
+    Device, Instant as SessionTime, LinkSecret, Membership, Output as SessionOutput, Persona,
+};
 use conclave_protocol::{
     Mid, ParticipantId, RoomId,
     control::{CHANNEL_LABEL, ControlNotice, ControlRequest, Publication, SlotFilling, VideoWish},
@@ -65,8 +67,10 @@ impl Conversation {
     ) -> Result<Self, SignallingError> {
         let mut layout = seat.layout.clone();
         layout.channel = Some(CHANNEL_LABEL);
+        // A bot is a device that is new in each call.
+        let persona = Persona::on(&Device::generate()?, &room, seat.name.parse()?)?;
         Ok(Self {
-            membership: Membership::new(room, secret, seat.name.parse()?),
+            membership: Membership::new(room, secret, persona),
             started: now,
             plain,
             takes: layout.slots.len(),

@@ -10,7 +10,7 @@ use std::{
 
 use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomAuth, RoomId, Sequence,
-    signal::{ClientMessage, ErrorCode, GroupState, ServerMessage},
+    signal::{ClientMessage, ErrorCode, GroupDoor, GroupState, ServerMessage},
 };
 use conclave_signalling::{Limits, Server, ServerConfig};
 use futures_util::{SinkExt, StreamExt};
@@ -95,7 +95,7 @@ impl Client {
                 participant,
                 others,
                 group,
-            } => (client, participant, others, group),
+            } => (client, participant, others, group.map(alone)),
             other => panic!("not joined: {other:?}"),
         }
     }
@@ -182,6 +182,7 @@ impl Client {
             epoch: Epoch::new(epoch),
             commit: sealed(text),
             group_info: sealed(&format!("after {text}")),
+            admission: None,
         })
         .await;
     }
@@ -205,6 +206,14 @@ impl Client {
 enum Heard {
     Message(ServerMessage),
     Closed(Option<CloseFrame>),
+}
+
+/// What a newcomer to a small group is given to come in alone.
+fn alone(door: GroupDoor) -> GroupState {
+    match door {
+        GroupDoor::Commit { group } => group,
+        GroupDoor::Knock { epoch } => panic!("asked to knock at {epoch}"),
+    }
 }
 
 /// The founder of a room's group.

@@ -4,6 +4,7 @@ import { useEffect } from "preact/hooks";
 import { newLink, readPastedLink } from "../call/link";
 import { Icon, Mark } from "./Icon";
 import { goTo } from "./route";
+import { ThisPage } from "./ThisPage";
 import { ofLink } from "./words";
 
 export function Home() {
@@ -46,7 +47,24 @@ export function Home() {
         </section>
         <Scene />
       </main>
+      <About />
     </div>
+  );
+}
+
+function About() {
+  const open = useSignal(false);
+  return (
+    <footer class="home-foot">
+      <details
+        onToggle={({ currentTarget }) => {
+          open.value = currentTarget.open;
+        }}
+      >
+        <summary>Is this page genuine?</summary>
+        {open.value && <ThisPage />}
+      </details>
+    </footer>
   );
 }
 

@@ -8,6 +8,7 @@ import { Icon } from "./Icon";
 import { Invitation } from "./Invitation";
 import { Problems } from "./Lobby";
 import { Numbers } from "./Numbers";
+import { ThisPage } from "./ThisPage";
 import { TilesPicker } from "./TilesPicker";
 
 export type PanelName = "chat" | "people" | "settings";
@@ -124,6 +125,10 @@ function Settings({ call }: { call: Call }) {
             </div>
           ))}
         </dl>
+      </section>
+      <section class="panel-section">
+        <h3>This page</h3>
+        <ThisPage />
       </section>
       <Numbers call={call} />
     </div>

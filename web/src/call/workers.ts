@@ -6,6 +6,7 @@ import type {
   SessionCommand,
   SessionEvent,
 } from "../crypto/messages";
+import wasmIntegrity from "../wasm/conclave_e2ee_bg.wasm?integrity";
 import wasmUrl from "../wasm/conclave_e2ee_bg.wasm?url";
 
 /** How long a worker may take to count its frames. */
@@ -15,7 +16,9 @@ const REPORT_TIMEOUT_MS = 2_000;
 let module: Promise<WebAssembly.Module> | undefined;
 
 export function prepare(): Promise<WebAssembly.Module> {
-  module ??= WebAssembly.compileStreaming(fetch(wasmUrl)).catch((error: unknown) => {
+  // The browser takes no other module than the one that this page was built with.
+  const response = () => fetch(wasmUrl, { integrity: wasmIntegrity });
+  module ??= WebAssembly.compileStreaming(response()).catch((error: unknown) => {
     module = undefined;
     throw error;
   });

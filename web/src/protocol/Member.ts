@@ -21,4 +21,13 @@ name: string,
 /**
  * True for this client's own member.
  */
-is_self: boolean, };
+is_self: boolean, 
+/**
+ * The device that they take part with.
+ */
+device: string, 
+/**
+ * Digits that are the same on both sides, as long as both keep their devices; none for
+ * oneself.
+ */
+pair_code: string | null, };

@@ -33,7 +33,12 @@ epoch: Epoch, } | { "type": "roster",
 /**
  * Everyone.
  */
-members: Array<Member>, } | { "type": "chat", 
+members: Array<Member>, 
+/**
+ * Digits that are the same for everyone in this epoch of the group: whoever sits in
+ * between two halves of a call cannot make theirs alike.
+ */
+call_code: string, } | { "type": "chat", 
 /**
  * Who wrote it.
  */

@@ -1,0 +1,102 @@
+//! Those who are brought in by a member: from outside, and from inside.
+
+use conclave_protocol::{ParticipantId, RoomId};
+use openmls::{
+    prelude::{
+        JoinBuilder, KeyPackage, Lifetime, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
+        OpenMlsCrypto, ProcessedWelcome, ProtocolVersion, tls_codec::DeserializeBytes as _,
+    },
+    schedule::Psk,
+};
+
+use super::{
+    Group, GroupError, SUITE, failed, identity, impossible,
+    stay::{Stay, capabilities, join_config},
+};
+use crate::{device::StayKey, identity::Identity, link::DerivedKey};
+
+/// Someone whom a member may bring in.
+pub(crate) struct Newcomer {
+    pub(crate) participant: ParticipantId,
+    pub(super) key_package: KeyPackage,
+}
+
+impl Newcomer {
+    /// Checks a KeyPackage as far as MLS does.
+    pub(super) fn read(
+        crypto: &impl OpenMlsCrypto,
+        key_package: &[u8],
+    ) -> Result<Self, GroupError> {
+        let what = "reading a KeyPackage";
+        let message =
+            MlsMessageIn::tls_deserialize_exact_bytes(key_package).map_err(failed(what))?;
+        let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else {
+            return Err(impossible(what, "it is another kind of message"));
+        };
+        let key_package = key_package
+            .validate(crypto, ProtocolVersion::Mls10)
+            .map_err(failed(what))?;
+        if key_package.ciphersuite() != SUITE {
+            return Err(impossible(what, "it is for another cipher suite"));
+        }
+        let identity = identity(key_package.leaf_node().credential())?;
+        Ok(Self {
+            participant: identity.participant,
+            key_package,
+        })
+    }
+}
+
+/// A stay that waits before the door to be brought in.
+pub(crate) struct Guest {
+    stay: Stay,
+}
+
+impl Guest {
+    /// Makes a KeyPackage by which a member can bring this client in.
+    pub(crate) fn knock(
+        psk: &DerivedKey,
+        room: &RoomId,
+        key: &StayKey,
+        identity: &Identity,
+    ) -> Result<(Self, Vec<u8>), GroupError> {
+        let what = "knocking";
+        let stay = Stay::new(psk, room, key, identity)?;
+        let bundle = KeyPackage::builder()
+            .leaf_node_capabilities(capabilities())
+            // A call is shorter than any lifetime, and clocks differ.
+            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .build(SUITE, &stay.provider, &stay, stay.credential.clone())
+            .map_err(failed(what))?;
+        let message = MlsMessageOut::from(bundle.into_key_package());
+        let bytes = message.to_bytes().map_err(failed(what))?;
+        Ok((Self { stay }, bytes))
+    }
+
+    /// Enters by a Welcome, if it was made with the link's pre-shared key and no other.
+    pub(crate) fn enter(self, welcome: &[u8]) -> Result<Group, GroupError> {
+        let what = "reading the welcome";
+        let Self { stay } = self;
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome).map_err(failed(what))?;
+        let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
+            return Err(impossible(what, "it is another kind of message"));
+        };
+        let provider = &stay.provider;
+        let processed = ProcessedWelcome::new_from_welcome(provider, &join_config(), welcome)
+            .map_err(failed(what))?;
+        let is_ours = |id: &Psk| matches!(id, Psk::External(id) if id.psk_id() == stay.psk_id);
+        if !matches!(processed.psks(), [id] if is_ours(id.psk())) {
+            return Err(impossible(what, "it does not contain the link's key"));
+        }
+        let mls = JoinBuilder::new(provider, processed)
+            .skip_lifetime_validation()
+            .build()
+            .map_err(failed(what))?
+            .into_group(provider)
+            .map_err(failed(what))?;
+        if mls.ciphersuite() != SUITE {
+            return Err(impossible(what, "the group has another cipher suite"));
+        }
+        Ok(Group { stay, mls })
+    }
+}

@@ -1,0 +1,101 @@
+//! Commits of this client's own: bringing in who knocks, taking out who is gone.
+
+use conclave_protocol::{
+    Epoch, ParticipantId,
+    signal::{Admission, ClientMessage, Knock},
+};
+
+use super::{End, Membership, RESEND_AFTER, Stage, stage::Request};
+use crate::{envelope::Kind, group::NewEpoch, output::Output, time::Instant};
+
+/// As many as one commit brings in: what it weighs for everybody stays bounded.
+const MOST_AT_ONCE: usize = 25;
+
+/// As many as may wait for this client.
+const MOST_WAITING: usize = 64;
+
+impl Membership {
+    /// The server asks us to bring these in.
+    pub(super) fn on_admit(&mut self, knocks: &[Knock]) {
+        let Stage::Inside(inside) = &mut self.stage else {
+            return;
+        };
+        for knock in knocks {
+            let known = self.roster.iter().map(|member| member.participant);
+            let waiting = inside.newcomers.iter().map(|newcomer| newcomer.participant);
+            if inside.newcomers.len() == MOST_WAITING
+                || known.chain(waiting).any(|it| it == knock.participant)
+            {
+                continue;
+            }
+            let Ok(bytes) = self.envelope.open(Kind::KeyPackage, &knock.key_package) else {
+                self.outputs.push_back(Output::StrangerRefused);
+                continue;
+            };
+            // Who has the link and knocks with something else than a KeyPackage of their own
+            // is left outside; the others are not kept waiting for them.
+            if let Ok(newcomer) = inside.group.newcomer(&bytes)
+                && newcomer.participant == knock.participant
+            {
+                inside.newcomers.push(newcomer);
+            }
+        }
+    }
+
+    /// Makes a commit if somebody is to come in or has long been gone.
+    pub(super) fn change_group(&mut self, now: Instant) -> Result<(), End> {
+        let Stage::Inside(inside) = &mut self.stage else {
+            return Ok(());
+        };
+        let is_due = self.departures.deadline().is_some_and(|due| due <= now);
+        if inside.newcomers.is_empty() && !is_due {
+            return Ok(());
+        }
+        let epoch = inside.group.epoch();
+        let newcomers = &inside.newcomers[..inside.newcomers.len().min(MOST_AT_ONCE)];
+        let admitted: Vec<ParticipantId> = newcomers.iter().map(|it| it.participant).collect();
+        let new = match inside.group.change(newcomers, self.departures.gone()) {
+            Ok(new) => new,
+            // One of them has something that MLS does not take. The server asks another
+            // member, and they have another way in.
+            Err(_) if !admitted.is_empty() => {
+                inside.newcomers.clear();
+                return Ok(inside.group.discard_pending()?);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let request = self.request(now, epoch, &new, admitted)?;
+        if let Stage::Inside(inside) = &mut self.stage {
+            inside.pending = Some(request);
+        }
+        Ok(())
+    }
+
+    /// Sends a commit of our own.
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        new: &NewEpoch,
+        admitted: Vec<ParticipantId>,
+    ) -> Result<Request, End> {
+        let commit = self.envelope.seal(Kind::Commit, &new.commit)?;
+        let welcome = new.welcome.as_ref();
+        let welcome = welcome.map(|welcome| self.envelope.seal(Kind::Welcome, welcome));
+        let message = ClientMessage::Commit {
+            epoch,
+            commit: commit.clone(),
+            group_info: self.envelope.seal(Kind::GroupInfo, &new.group_info)?,
+            admission: welcome
+                .transpose()?
+                .map(|welcome| Admission { admitted, welcome }),
+        };
+        self.send(message.clone());
+        Ok(Request {
+            epoch,
+            commit,
+            message,
+            resend_at: now + RESEND_AFTER,
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! The ways into the group: founding it, an external commit, or knocking.
+
+use std::time::Duration;
+
+use conclave_protocol::{
+    Epoch, Opaque,
+    signal::{ClientMessage, GroupDoor, GroupState},
+};
+
+use super::{End, Inside, Membership, Stage, stage::Joining};
+use crate::{
+    envelope::Kind,
+    group::{Group, Guest},
+    output::Output,
+    time::Instant,
+};
+
+/// After this long without a sign that the group goes on, whoever knocks asks for the way in
+/// that needs nobody.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Membership {
+    pub(super) fn found(&mut self) -> Result<(), End> {
+        let group = Group::found(
+            &self.keys.psk,
+            &self.room,
+            &self.persona.stay,
+            &self.identity()?,
+        )?;
+        let group_info = self.envelope.seal(Kind::GroupInfo, &group.group_info()?)?;
+        self.stage = Stage::Founding(Box::new(group));
+        self.send(ClientMessage::CreateGroup { group_info });
+        Ok(())
+    }
+
+    /// Comes in by the door that the server shows.
+    pub(super) fn approach(&mut self, now: Instant, door: &GroupDoor) -> Result<(), End> {
+        match door {
+            GroupDoor::Commit { group } => self.join(now, group, None),
+            GroupDoor::Knock { .. } => self.knock(now),
+        }
+    }
+
+    fn knock(&mut self, now: Instant) -> Result<(), End> {
+        let (guest, key_package) = Guest::knock(
+            &self.keys.psk,
+            &self.room,
+            &self.persona.stay,
+            &self.identity()?,
+        )?;
+        let key_package = self.envelope.seal(Kind::KeyPackage, &key_package)?;
+        self.stage = Stage::Knocking(Box::new(guest), now + PATIENCE);
+        self.send(ClientMessage::Knock { key_package });
+        Ok(())
+    }
+
+    fn join(
+        &mut self,
+        now: Instant,
+        state: &GroupState,
+        guest: Option<Box<Guest>>,
+    ) -> Result<(), End> {
+        let group_info = self.envelope.open(Kind::GroupInfo, &state.group_info)?;
+        let identity = self.identity()?;
+        let (group, new) = Group::join(
+            &self.keys.psk,
+            &self.room,
+            &self.persona.stay,
+            &identity,
+            &group_info,
+        )?;
+        group.examine_devices()?;
+        if group.epoch() != state.epoch.next() {
+            return Err(End::NotOurs);
+        }
+        let request = self.request(now, state.epoch, &new, Vec::new())?;
+        self.stage = Stage::Joining(Box::new(Joining {
+            group,
+            request,
+            guest,
+        }));
+        Ok(())
+    }
+
+    /// The group as it stands, for which we have asked.
+    pub(super) fn on_group(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
+        match std::mem::replace(&mut self.stage, Stage::Between) {
+            Stage::Knocking(guest, _) => self.join(now, state, Some(guest)),
+            other => {
+                self.stage = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// A commit or founding of our own came too late.
+    pub(super) fn on_stale(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        door: Option<&GroupDoor>,
+    ) -> Result<(), End> {
+        match (&mut self.stage, door) {
+            (Stage::Founding(_), Some(door)) => self.approach(now, door),
+            (Stage::Joining(joining), Some(door)) if joining.request.epoch != epoch => {
+                match (door, joining.guest.take()) {
+                    (GroupDoor::Commit { group }, guest) => self.join(now, group, guest),
+                    // The server still has our knock.
+                    (GroupDoor::Knock { .. }, Some(guest)) => {
+                        self.stage = Stage::Knocking(guest, now + PATIENCE);
+                        Ok(())
+                    }
+                    (GroupDoor::Knock { .. }, None) => self.knock(now),
+                }
+            }
+            (Stage::Inside(inside), _) => {
+                let own = inside.pending.take_if(|own| own.epoch < epoch);
+                if own.is_some() {
+                    inside.group.discard_pending()?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A member has brought us in.
+    pub(super) fn on_welcomed(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        welcome: &Opaque,
+    ) -> Result<(), End> {
+        let guest = match std::mem::replace(&mut self.stage, Stage::Between) {
+            Stage::Knocking(guest, _) => guest,
+            Stage::Joining(joining) if joining.guest.is_some() => {
+                let Some(guest) = joining.guest else {
+                    return Err(End::NotOurs);
+                };
+                guest
+            }
+            other => {
+                self.stage = other;
+                return Ok(());
+            }
+        };
+        let group = guest.enter(&self.envelope.open(Kind::Welcome, welcome)?)?;
+        group.examine_devices()?;
+        let own = self.identity()?.participant;
+        let members = group.members()?;
+        let is_us = |member: &crate::Member| member.is_self == (member.participant == own);
+        if group.epoch() != epoch || !members.iter().all(is_us) {
+            return Err(End::WrongWelcome);
+        }
+        self.enter(now, group)
+    }
+
+    pub(super) fn enter(&mut self, now: Instant, group: Group) -> Result<(), End> {
+        self.stage = Stage::Inside(Box::new(Inside::new(group)));
+        self.arrive(now, false)?;
+        self.outputs.push_back(Output::Joined);
+        Ok(())
+    }
+
+    /// Someone has come in or gone while we knock: the group is alive.
+    pub(super) fn take_heart(&mut self, now: Instant) {
+        if let Stage::Knocking(_, ask_at) = &mut self.stage {
+            *ask_at = now + PATIENCE;
+        }
+    }
+}
