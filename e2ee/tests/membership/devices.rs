@@ -51,15 +51,6 @@ fn everyone_in_a_call_has_the_same_code_and_a_new_one_after_each_change() {
 }
 
 #[test]
-fn two_halves_of_a_forked_call_have_different_codes() {
-    let codes = [0, 1].map(|_| {
-        let (service, ids) = Service::with(&["Ada", "Grace"]);
-        service.client(ids[0]).seen.call_code.unwrap()
-    });
-    assert_ne!(codes[0], codes[1]);
-}
-
-#[test]
 fn nobody_comes_in_with_somebody_elses_device() {
     let (mut service, ids) = Service::with(&["Ada", "Grace"]);
     let adas = device_of(&service, ids[1], "Ada");

@@ -472,4 +472,7 @@ fn two_halves_of_a_forked_call_do_not_share_keys() {
     let [ada, grace] = [ids[0], ids[1]].map(|id| service.client(id).newest_key());
     assert_eq!(ada.0, grace.0);
     assert_ne!(ada.1, grace.1);
+    // Which Ada and Grace can find out by reading to each other.
+    let [ada, grace] = [ids[0], ids[1]].map(|id| service.client(id).seen.call_code);
+    assert_ne!(ada, grace);
 }
