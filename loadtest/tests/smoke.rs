@@ -20,7 +20,7 @@ async fn one_to_five() {
         .await;
     assert_eq!(run.exit_code, 0, "{}", run.said);
     let json = &run.json;
-    assert_eq!(json["schema"], 2);
+    assert_eq!(json["schema"], 3);
     assert_eq!(json["run"]["participants"], 6);
     assert_eq!(json["encryption"]["group_size"], 6);
     assert_eq!(json["encryption"]["failures"], 0);

@@ -186,9 +186,9 @@ mod tests {
         }
 
         /// Who is asked, and to bring in how many.
-        fn asks(&mut self) -> Option<(u64, usize)> {
+        fn asks(&mut self) -> Option<(ParticipantId, usize)> {
             let asked = self.admissions.ask(self.now, &self.able, self.members);
-            asked.map(|(member, knocks)| (member.get(), knocks.len()))
+            asked.map(|(member, knocks)| (member, knocks.len()))
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let mut hall = Hall::new();
         assert_eq!(hall.asks(), None);
         hall.knocks(10..11);
-        assert_eq!(hall.asks(), Some((1, 1)));
+        assert_eq!(hall.asks(), Some((id(1), 1)));
         assert_eq!(hall.asks(), None, "one at a time");
     }
 
@@ -212,7 +212,7 @@ mod tests {
         hall.wait(499 * MS);
         assert_eq!(hall.asks(), None);
         hall.wait(MS);
-        assert_eq!(hall.asks(), Some((2, 4)));
+        assert_eq!(hall.asks(), Some((id(2), 4)));
     }
 
     #[test]
@@ -226,22 +226,22 @@ mod tests {
         assert_eq!(hall.asks(), None, "24 gather for three seconds");
         assert_eq!(hall.admissions.poll_timeout(), Some(hall.now + 3_000 * MS));
         hall.knocks(35..70);
-        assert_eq!(hall.asks(), Some((2, 25)));
+        assert_eq!(hall.asks(), Some((id(2), 25)));
     }
 
     #[test]
     fn who_does_not_answer_is_passed_over() {
         let mut hall = Hall::new();
         hall.knocks(10..11);
-        assert_eq!(hall.asks(), Some((1, 1)));
+        assert_eq!(hall.asks(), Some((id(1), 1)));
         assert_eq!(hall.admissions.poll_timeout(), Some(hall.now + TAKEOVER));
         hall.wait(TAKEOVER);
-        assert_eq!(hall.asks(), Some((2, 1)));
+        assert_eq!(hall.asks(), Some((id(2), 1)));
         hall.admissions.withdraw(id(2));
         hall.able.remove(&id(2));
         assert_eq!(
             hall.asks(),
-            Some((3, 1)),
+            Some((id(3), 1)),
             "who is gone need not be waited for"
         );
     }
@@ -251,11 +251,11 @@ mod tests {
         let mut hall = Hall::new();
         hall.knocks(10..11);
         for member in [1, 2, 3] {
-            assert_eq!(hall.asks(), Some((member, 1)));
+            assert_eq!(hall.asks(), Some((id(member), 1)));
             hall.wait(TAKEOVER);
         }
         hall.knocks(11..12);
-        assert_eq!(hall.asks(), Some((1, 1)), "only the new one");
+        assert_eq!(hall.asks(), Some((id(1), 1)), "only the new one");
         assert_eq!(hall.admissions.len(), 1);
     }
 
@@ -275,6 +275,6 @@ mod tests {
         hall.knocks(10..11);
         assert_eq!(hall.asks(), None);
         hall.able.insert(id(3));
-        assert_eq!(hall.asks(), Some((3, 1)));
+        assert_eq!(hall.asks(), Some((id(3), 1)));
     }
 }

@@ -194,6 +194,8 @@ mod tests {
             participant: ParticipantId::new(8),
             name: "Ada".to_owned(),
             is_self: true,
+            device: conclave_e2ee::DeviceKey::from_bytes([1; 32]),
+            pair_code: None,
         };
         for is_news in [true, false] {
             ring.put_roster(std::slice::from_ref(&member));

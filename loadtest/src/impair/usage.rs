@@ -131,7 +131,9 @@ impl Usage {
         self.busy_until = self.busy_until.max(Some(passed));
         let least = &mut self.slot(now).least_wait;
         *least = Some(least.map_or(waited, |least| least.min(waited)));
-        self.slot(passed).bytes += bytes as u64;
+        // What ends with a slot belongs to it.
+        let last = passed - Duration::from_nanos(1);
+        self.slot(last).bytes += bytes as u64;
     }
 
     /// What there was to see.

@@ -81,13 +81,13 @@ mod tests {
         let sample = sample::report();
         let text = serde_json::to_string(&sample).unwrap();
         assert_eq!(read(&text), Ok(sample));
-        let older = text.replacen("\"schema\":2", "\"schema\":1", 1);
+        let older = text.replacen("\"schema\":3", "\"schema\":1", 1);
         assert!(
             read(&older)
                 .unwrap_err()
                 .contains("version 1 of the format")
         );
-        for text in ["{}", "", "[]", "{\"schema\":2}"] {
+        for text in ["{}", "", "[]", "{\"schema\":3}"] {
             assert!(
                 read(text)
                     .unwrap_err()

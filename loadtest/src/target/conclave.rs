@@ -179,7 +179,7 @@ impl Conversation {
                     self.actions
                         .push_back(Action::Keys(KeyChange::Forget(epoch)));
                 }
-                SessionOutput::Roster { members } => self.note(Note::Roster(members)),
+                SessionOutput::Roster { members, .. } => self.note(Note::Roster(members)),
                 SessionOutput::Joined => {
                     self.progress.in_group = true;
                     self.note(Note::Reached(Milestone::InGroup));

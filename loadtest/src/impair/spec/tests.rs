@@ -13,7 +13,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn all_keys_are_understood() {
     let text = "loss=2%,burst=4,delay=50ms,jitter=10ms,reorder=1%,behind=5ms,\
-                duplicate=0.5%,rate=2mbit,queue=300ms,blackout=3s@10s,every=1m";
+                duplicate=0.5%,rate=2mbit,then=500kbit@20s/1mbit@30s,queue=300ms,blackout=3s@10s,every=1m";
     let impairment = read(text);
     let percent = |text: &str| text.parse().unwrap();
     let milliseconds = Duration::from_millis;
@@ -33,6 +33,7 @@ fn all_keys_are_understood() {
         duplicate: percent("0.5%"),
         bottleneck: Some(Bottleneck {
             rate: Bitrate::bits_per_second(2_000_000).unwrap(),
+            then: "500kbit@20s/1mbit@30s".parse().unwrap(),
             queue: milliseconds(300),
         }),
         blackout: Some(Blackout {
@@ -160,6 +161,7 @@ fn impairment() -> impl Strategy<Value = Impairment> {
                 duplicate,
                 bottleneck: bottleneck.map(|(rate, queue)| Bottleneck {
                     rate: Bitrate::bits_per_second(rate).unwrap(),
+                    then: RateSteps::default(),
                     queue,
                 }),
                 blackout: blackout.map(|(length, at, more)| Blackout {
