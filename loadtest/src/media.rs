@@ -2,9 +2,12 @@
 
 pub mod assemble;
 pub mod av1;
+pub(crate) mod bits;
 pub mod cadence;
+pub mod codec;
 pub(crate) mod dependency;
 pub mod generated;
+pub mod h264;
 pub mod material;
 pub mod pace;
 pub mod packetize;

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use conclave_e2ee::Codec;
 use tokio::{sync::oneshot, time::sleep};
 
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
         server::{Observer, ServerSample},
         totals::durations,
     },
-    media::material::Library,
+    media::{codec::Codec, material::Library},
     report::{Known, Report},
     scenario::{Scenario, group::Group},
     target::Target,

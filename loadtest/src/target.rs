@@ -19,6 +19,7 @@ use crate::{
 pub mod choice;
 pub mod conclave;
 pub mod janus;
+pub mod pulsebeam;
 pub mod whip;
 
 /// One of the peer connections of a bot: some servers want one for sending and others
@@ -324,6 +325,13 @@ pub enum Target {
         /// The room.
         room: u64,
     },
+    /// PulseBeam.
+    PulseBeam {
+        /// Where its API is.
+        server: ServerAddress,
+        /// The room.
+        room: String,
+    },
     /// A server that speaks WHIP and WHEP.
     Whip {
         /// Where.
@@ -343,8 +351,7 @@ impl Target {
         let (server, room, secret) = match link {
             Some(link) => (link.base.parse()?, link.room, link.secret),
             None => {
-                let number = getrandom::u64().map_err(|error| NoCall::Random(error.to_string()))?;
-                let room = format!("load-test-{number:016x}")
+                let room = format!("load-test-{:016x}", random()?)
                     .parse()
                     .map_err(|_| NoCall::Name)?;
                 let secret =
@@ -362,9 +369,14 @@ impl Target {
 
     /// A new room on Janus.
     pub fn janus(server: ServerAddress) -> Result<Self, NoCall> {
-        let number = getrandom::u64().map_err(|error| NoCall::Random(error.to_string()))?;
-        let room = 1 + number % janus::LARGEST_ROOM;
+        let room = 1 + random()? % janus::LARGEST_ROOM;
         Ok(Self::Janus { server, room })
+    }
+
+    /// A new room on PulseBeam.
+    pub fn pulsebeam(server: ServerAddress) -> Result<Self, NoCall> {
+        let room = format!("load-test-{:016x}", random()?);
+        Ok(Self::PulseBeam { server, room })
     }
 
     /// Streams of a server that speaks WHIP and WHEP.
@@ -384,7 +396,7 @@ impl Target {
                 url: server.url("ws", "/"),
                 subprotocol: Some(janus::SUBPROTOCOL),
             },
-            Self::Whip { .. } => Transport::Http,
+            Self::PulseBeam { .. } | Self::Whip { .. } => Transport::Http,
         }
     }
 
@@ -393,6 +405,7 @@ impl Target {
         match self {
             Self::Conclave { server, .. }
             | Self::Janus { server, .. }
+            | Self::PulseBeam { server, .. }
             | Self::Whip { server, .. } => server,
         }
     }
@@ -401,7 +414,7 @@ impl Target {
     pub fn seals(&self) -> bool {
         match self {
             Self::Conclave { plain, .. } => !plain,
-            Self::Janus { .. } | Self::Whip { .. } => false,
+            Self::Janus { .. } | Self::PulseBeam { .. } | Self::Whip { .. } => false,
         }
     }
 
@@ -410,6 +423,7 @@ impl Target {
         match self {
             Self::Conclave { .. } => "conclave",
             Self::Janus { .. } => "janus",
+            Self::PulseBeam { .. } => "pulsebeam",
             Self::Whip { .. } => "whip",
         }
     }
@@ -434,9 +448,16 @@ impl Target {
                 now,
             )?)),
             Self::Janus { room, .. } => Ok(Box::new(janus::Conversation::new(*room, seat)?)),
+            Self::PulseBeam { server, room } => {
+                Ok(Box::new(pulsebeam::Conversation::new(server, room, seat)?))
+            }
             Self::Whip { endpoints, .. } => {
                 Ok(Box::new(whip::Conversation::new(endpoints.clone(), seat)?))
             }
         }
     }
+}
+
+fn random() -> Result<u64, NoCall> {
+    getrandom::u64().map_err(|error| NoCall::Random(error.to_string()))
 }

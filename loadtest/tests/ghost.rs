@@ -11,12 +11,13 @@ use std::{
 };
 
 use conclave_e2ee::{
-    BaseKey, Codec, DeviceProof, FrameOpener, Identity, LinkSecret, OpenError,
+    BaseKey, DeviceProof, FrameOpener, Identity, LinkSecret, OpenError,
     envelope::{Envelope, Kind},
     group::{BASE_KEY_LABEL, SUITE, psk_id},
 };
 use conclave_loadtest::{
-    bot::peer::{IncomingPacket, Layout, Peer, PeerOutput},
+    bot::peer::{Channel, IncomingPacket, Layout, Peer, PeerOutput},
+    media::codec::Codec,
     report::Verdict,
 };
 use conclave_protocol::{
@@ -229,7 +230,8 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
         tracks: Vec::new(),
         slots: vec![Source::Microphone; 2],
         codecs: vec![Codec::Vp8],
-        channel: Some(CHANNEL_LABEL),
+        channel: Some(Channel::text(CHANNEL_LABEL)),
+        largest_first: false,
     };
     let local = socket.local_addr().unwrap();
     let (peer, sdp, sections) = Peer::offer(&layout, local, Instant::now()).unwrap();
@@ -296,7 +298,9 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
         // The forged epoch's key under every number that a frame could name.
         let mut opener = FrameOpener::new();
         (0..256).for_each(|epoch| opener.install(Epoch::new(epoch), &base_key));
-        opener.open(Codec::Opus, &sound.payload).map(|_| ())
+        opener
+            .open(conclave_e2ee::Codec::Opus, &sound.payload)
+            .map(|_| ())
     });
     Haunting {
         sounds_received,

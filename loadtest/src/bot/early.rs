@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conclave_e2ee::Codec;
+use crate::media::codec::Codec;
 
 /// How long a frame waits for its key.
 const PATIENCE: Duration = Duration::from_secs(1);

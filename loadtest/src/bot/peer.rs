@@ -5,7 +5,6 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
-use conclave_e2ee::Codec;
 use conclave_protocol::signal::Source;
 use str0m::{
     Candidate, Event, Input, Output, Rtc,
@@ -19,7 +18,11 @@ use str0m::{
 
 use crate::{
     measure::wire::{Meaning, WireKind},
-    media::dependency::{self, Descriptor},
+    media::{
+        codec::Codec,
+        dependency::{self, Descriptor},
+        h264,
+    },
     target::Sections,
 };
 
@@ -28,6 +31,9 @@ const RIDS: [&str; 3] = ["q", "h", "f"];
 
 /// One that str0m's own extensions leave free (RFC 8285 §6).
 const DEPENDENCY_DESCRIPTOR_ID: u8 = 12;
+
+/// Those that browsers give to H.264 of our profile, and to its retransmissions.
+const H264_PAYLOAD_TYPES: (u8, u8) = (108, 109);
 
 /// In dBov; what is less loud is no speech.
 const SILENT_BELOW: i8 = -60;
@@ -52,8 +58,38 @@ pub struct Layout {
     pub slots: Vec<Source>,
     /// Video codecs that it knows, the preferred first.
     pub codecs: Vec<Codec>,
-    /// The label of the data channel, if there is to be one.
-    pub channel: Option<&'static str>,
+    /// The data channel, if there is to be one.
+    pub channel: Option<Channel>,
+    /// Whether the sizes of simulcast are offered from the largest to the smallest, where
+    /// browsers do it the other way round.
+    pub largest_first: bool,
+}
+
+/// A data channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    /// What it is called.
+    pub label: &'static str,
+    /// Whether its messages are bytes and not text (RFC 8831 §6.6).
+    pub is_binary: bool,
+}
+
+impl Channel {
+    /// For messages that are text.
+    pub const fn text(label: &'static str) -> Self {
+        Self {
+            label,
+            is_binary: false,
+        }
+    }
+
+    /// For messages that are bytes.
+    pub const fn binary(label: &'static str) -> Self {
+        Self {
+            label,
+            is_binary: true,
+        }
+    }
 }
 
 /// A packet to be sent on a track.
@@ -166,7 +202,7 @@ pub struct Peer {
     rtc: Rtc,
     local: SocketAddr,
     pending: Option<SdpPendingOffer>,
-    channel: Option<ChannelId>,
+    channel: Option<(ChannelId, Channel)>,
     tracks: Vec<(TrackLayout, Mid)>,
     timeout: Instant,
     output: VecDeque<PeerOutput>,
@@ -184,6 +220,13 @@ impl Peer {
                 Codec::Vp8 => config.enable_vp8(true),
                 Codec::Vp9 => config.enable_vp9(true),
                 Codec::Av1 => config.enable_av1(true),
+                Codec::H264 => {
+                    let (own, resent) = H264_PAYLOAD_TYPES;
+                    let (own, resent) = (own.into(), Some(resent.into()));
+                    let codecs = config.codec_config();
+                    codecs.add_h264(own, resent, true, h264::PROFILE_LEVEL_ID);
+                    config
+                }
             };
         }
         if codecs.contains(&Codec::Av1) {
@@ -216,7 +259,11 @@ impl Peer {
         for &track in &layout.tracks {
             let simulcast = (track.layers > 1).then(|| {
                 let mut simulcast = Simulcast::new();
-                for rid in RIDS.iter().take(track.layers.into()) {
+                let mut rids: Vec<_> = RIDS.iter().take(track.layers.into()).collect();
+                if layout.largest_first {
+                    rids.reverse();
+                }
+                for rid in rids {
                     simulcast.add_send_layer(SimulcastLayer::new(rid));
                 }
                 simulcast
@@ -232,7 +279,7 @@ impl Peer {
         }
         peer.channel = layout
             .channel
-            .map(|label| changes.add_channel(label.to_owned()));
+            .map(|channel| (changes.add_channel(channel.label.to_owned()), channel));
         let (offer, pending) = changes.apply().ok_or(PeerError::UnexpectedAnswer)?;
         peer.pending = Some(pending);
         peer.drain()?;
@@ -394,10 +441,13 @@ impl Peer {
 
     /// Sends a message on the data channel. False when the channel does not take it.
     pub fn channel_send(&mut self, message: &[u8]) -> Result<bool, PeerError> {
-        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
+        let Some((id, Channel { is_binary, .. })) = self.channel else {
             return Ok(false);
         };
-        let taken = channel.write(false, message)?;
+        let Some(mut channel) = self.rtc.channel(id) else {
+            return Ok(false);
+        };
+        let taken = channel.write(is_binary, message)?;
         self.drain()?;
         Ok(taken)
     }
@@ -430,8 +480,8 @@ impl Peer {
                 PeerOutput::IceConnected
             }
             Event::Connected => PeerOutput::Connected,
-            Event::ChannelOpen(id, _) if Some(id) == self.channel => PeerOutput::ChannelOpen,
-            Event::ChannelData(data) if Some(data.id) == self.channel => {
+            Event::ChannelOpen(id, _) if self.is_channel(id) => PeerOutput::ChannelOpen,
+            Event::ChannelData(data) if self.is_channel(data.id) => {
                 PeerOutput::ChannelData(data.data)
             }
             Event::KeyframeRequest(request) => {
@@ -455,6 +505,10 @@ impl Peer {
         Ok(())
     }
 
+    fn is_channel(&self, id: ChannelId) -> bool {
+        self.channel.is_some_and(|(own, _)| own == id)
+    }
+
     fn incoming(&self, packet: RtpPacket) -> Option<IncomingPacket> {
         let ssrc = packet.header.ssrc;
         // A slot can go over from one codec to another, so it is looked up each time.
@@ -463,7 +517,7 @@ impl Peer {
             .rtc
             .codec_config()
             .find(|params| params.pt() == payload_type)
-            .and_then(|params| sealed_codec(params.spec().codec))?;
+            .and_then(|params| own_codec(params.spec().codec))?;
         Some(IncomingPacket {
             stream: *ssrc,
             codec,
@@ -495,15 +549,17 @@ fn rtp_codec(codec: Codec) -> RtpCodec {
         Codec::Vp8 => RtpCodec::Vp8,
         Codec::Vp9 => RtpCodec::Vp9,
         Codec::Av1 => RtpCodec::Av1,
+        Codec::H264 => RtpCodec::H264,
     }
 }
 
-fn sealed_codec(codec: RtpCodec) -> Option<Codec> {
+fn own_codec(codec: RtpCodec) -> Option<Codec> {
     match codec {
         RtpCodec::Opus => Some(Codec::Opus),
         RtpCodec::Vp8 => Some(Codec::Vp8),
         RtpCodec::Vp9 => Some(Codec::Vp9),
         RtpCodec::Av1 => Some(Codec::Av1),
+        RtpCodec::H264 => Some(Codec::H264),
         _ => None,
     }
 }

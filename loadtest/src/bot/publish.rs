@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use conclave_e2ee::{Codec, SealError, StreamContext};
+use conclave_e2ee::{SealError, StreamContext};
 use conclave_protocol::signal::Source;
 
 use super::{
@@ -18,6 +18,7 @@ use crate::{
     measure::frame::Sent,
     media::{
         cadence::{Cadence, Rank},
+        codec::Codec,
         pace::{Due, Schedule},
         packetize::{Packetizer, Payload},
         program::{Program, Reel},

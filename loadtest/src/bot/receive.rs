@@ -257,13 +257,14 @@ fn key(opened: &conclave_e2ee::OpenedFrame) -> StreamKey {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use conclave_e2ee::{BaseKey, Codec, LeafIndex, StreamContext};
+    use conclave_e2ee::{BaseKey, LeafIndex, StreamContext};
     use conclave_protocol::Epoch;
 
     use super::*;
     use crate::{
         media::{
             cadence::{Cadence, TemporalLayers},
+            codec::Codec,
             packetize::Payload,
             vp8::Packetizer,
         },

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use conclave_e2ee::{
-    BaseKey, Codec, FrameOpener, FrameSealer, LeafIndex, Member, OpenError, OpenedFrame, SealError,
+    BaseKey, FrameOpener, FrameSealer, LeafIndex, Member, OpenError, OpenedFrame, SealError,
     StreamContext,
 };
 use conclave_protocol::Epoch;
@@ -13,7 +13,7 @@ use super::{
     plain::{NumberReader, Numberer},
     ring::{Guest, KeyRing},
 };
-use crate::{measure::frame::StreamKey, target::KeyChange};
+use crate::{measure::frame::StreamKey, media::codec::Codec, target::KeyChange};
 
 /// What a bot does to frames between camera and network.
 pub enum Frames {
@@ -87,7 +87,10 @@ impl Frames {
         frame: &[u8],
     ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
         match self {
-            Self::Sealed { sealer, .. } => sealer.seal(context, codec, frame),
+            Self::Sealed { sealer, .. } => {
+                let codec = codec.sealed().ok_or(SealError::Malformed)?;
+                sealer.seal(context, codec, frame)
+            }
             Self::Guest(_) => Err(SealError::NoKey),
             Self::Plain { numberer, .. } => Ok(numberer.number(context, frame)),
         }
@@ -103,9 +106,10 @@ impl Frames {
 
     /// Opens one frame.
     pub fn open(&mut self, codec: Codec, frame: &[u8]) -> Result<OpenedFrame, OpenError> {
+        let sealed = || codec.sealed().ok_or(OpenError::Malformed);
         match self {
-            Self::Sealed { opener, .. } => opener.open(codec, frame),
-            Self::Guest(guest) => guest.open(codec, frame),
+            Self::Sealed { opener, .. } => opener.open(sealed()?, frame),
+            Self::Guest(guest) => guest.open(sealed()?, frame),
             Self::Plain { reader, .. } => reader.open(frame),
         }
     }
@@ -148,7 +152,7 @@ impl CountingSealer {
     pub fn seal(
         &mut self,
         context: StreamContext,
-        codec: Codec,
+        codec: conclave_e2ee::Codec,
         frame: &[u8],
     ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
         let (epoch, leaf) = self.current.ok_or(SealError::NoKey)?;

@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use conclave_e2ee::Codec;
-
-use super::{av1, vp8, vp9};
+use super::{av1, codec::Codec, h264, vp8, vp9};
 
 /// Packets further back than this are given up.
 const REORDER_WINDOW: u64 = 1_024;
@@ -101,6 +99,7 @@ impl Assembler {
             Codec::Vp8 => vp8::describe(&payload),
             Codec::Vp9 => vp9::describe(&payload),
             Codec::Av1 => av1::describe(&payload, packet.begins),
+            Codec::H264 => h264::describe(&payload),
             Codec::Opus => None,
         };
         let mut piece = piece.ok_or(MalformedPacket)?;
@@ -142,12 +141,14 @@ impl Assembler {
             let from = part.piece.descriptor;
             part.payload.get(from..).unwrap_or_default()
         });
-        let bytes = if parts.iter().any(|part| part.codec == Codec::Av1) {
-            av1::join(pieces).ok_or(MalformedPacket)?
-        } else {
-            let mut frame = Vec::with_capacity(pieces.clone().map(<[u8]>::len).sum());
-            pieces.for_each(|piece| frame.extend_from_slice(piece));
-            frame
+        let bytes = match parts.first().map(|part| part.codec) {
+            Some(Codec::Av1) => av1::join(pieces).ok_or(MalformedPacket)?,
+            Some(Codec::H264) => h264::join(pieces).ok_or(MalformedPacket)?,
+            _ => {
+                let mut frame = Vec::with_capacity(pieces.clone().map(<[u8]>::len).sum());
+                pieces.for_each(|piece| frame.extend_from_slice(piece));
+                frame
+            }
         };
         Ok(Some(WholeFrame { first, last, bytes }))
     }

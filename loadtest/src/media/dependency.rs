@@ -8,6 +8,7 @@ use std::sync::Arc;
 use str0m::rtp::{Extension, ExtensionSerializer, ExtensionValues};
 
 use super::{
+    bits::Bits,
     cadence::{Rank, TemporalLayers},
     packetize::StreamShape,
 };
@@ -93,7 +94,7 @@ impl DescriptorWriter {
                     bits.push(5, 0b10000);
                     self.structure(&mut bits);
                 }
-                bits.bytes.into()
+                bits.into_bytes().into()
             })
             .collect();
         self.number = self.number.wrapping_add(1);
@@ -131,38 +132,6 @@ impl DescriptorWriter {
         bits.push(1, 1);
         bits.push(16, u32::from(self.shape.width).saturating_sub(1));
         bits.push(16, u32::from(self.shape.height).saturating_sub(1));
-    }
-}
-
-/// Bit fields, the highest bit first.
-#[derive(Debug, Default)]
-struct Bits {
-    bytes: Vec<u8>,
-    used: usize,
-}
-
-impl Bits {
-    fn push(&mut self, count: usize, number: u32) {
-        for bit in (0..count).rev() {
-            if self.used.is_multiple_of(8) {
-                self.bytes.push(0);
-            }
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= ((number >> bit & 1) as u8) << (7 - self.used % 8);
-            }
-            self.used += 1;
-        }
-    }
-
-    /// A number below `values` in as few bits as that takes: `ns(n)` of the specification.
-    fn push_below(&mut self, values: u32, number: u32) {
-        let width = (u32::BITS - values.leading_zeros()) as usize;
-        let short = (1 << width) - values;
-        if number < short {
-            self.push(width - 1, number);
-        } else {
-            self.push(width, number + short);
-        }
     }
 }
 
@@ -279,16 +248,5 @@ mod tests {
             .collect();
         let expected = [[0xc3, 0, 0], [0xc2, 0, 1], [0xc4, 0, 2], [0xc1, 0, 3]];
         assert_eq!(others, expected);
-    }
-
-    #[test]
-    fn numbers_below_five_are_those_of_the_specification() {
-        let written = |number| {
-            let mut bits = Bits::default();
-            bits.push_below(5, number);
-            (bits.bytes[0], bits.used)
-        };
-        let expected = [(0x00, 2), (0x40, 2), (0x80, 2), (0xc0, 3), (0xe0, 3)];
-        assert_eq!([0, 1, 2, 3, 4].map(written), expected);
     }
 }

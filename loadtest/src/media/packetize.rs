@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use conclave_e2ee::Codec;
-
 use super::{
     av1,
     cadence::{Rank, TemporalLayers},
-    vp8, vp9,
+    codec::Codec,
+    h264, vp8, vp9,
 };
 
 /// The longest RTP payload, so that a packet with its headers stays below the 1,200 bytes
@@ -43,6 +42,8 @@ pub enum Packetizer {
     Vp9(vp9::Packetizer),
     /// The AV1 RTP specification.
     Av1(av1::Packetizer),
+    /// RFC 6184.
+    H264,
 }
 
 impl Packetizer {
@@ -54,6 +55,7 @@ impl Packetizer {
             Codec::Vp8 => Some(Self::Vp8(vp8::Packetizer::new(origin, origin as u8))),
             Codec::Vp9 => Some(Self::Vp9(vp9::Packetizer::new(shape, origin))),
             Codec::Av1 => Some(Self::Av1(av1::Packetizer::new(shape, origin))),
+            Codec::H264 => Some(Self::H264),
         }
     }
 
@@ -63,6 +65,7 @@ impl Packetizer {
             Self::Vp8(packetizer) => packetizer.packetize(sealed, rank),
             Self::Vp9(packetizer) => packetizer.packetize(sealed, rank),
             Self::Av1(packetizer) => packetizer.packetize(sealed, rank),
+            Self::H264 => h264::packetize(sealed),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use conclave_e2ee::Codec;
 use conclave_protocol::signal::Source;
 
 use super::{
     cadence::{Rank, TemporalLayers},
+    codec::Codec,
     generated::{Encoder, VideoSpec, is_key_frame},
     packetize::StreamShape,
     recording::{AudioRecording, VideoRecording},

@@ -8,9 +8,7 @@ use std::{
     time::Duration,
 };
 
-use conclave_e2ee::Codec;
-
-use super::generated::is_key_frame;
+use super::{codec::Codec, generated::is_key_frame};
 
 /// Why a recording cannot be played.
 #[derive(Debug, thiserror::Error)]

@@ -183,6 +183,7 @@ impl<'a> Crew<'a> {
                     slots: members.slots.list(),
                     codecs: plan.codecs(),
                     channel: None,
+                    largest_first: false,
                 },
                 is_member: plan.scenario.is_member(place),
                 on: entrance.on.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     JoinPace, MOST_BOTS, Problem, Scenario,
-    group::{Group, Picture, Video},
+    group::{Group, Picture, Video, VideoCodec},
 };
 use crate::media::cadence::TemporalLayers;
 
@@ -152,6 +152,12 @@ fn picture(key: &'static str, picture: &Picture) -> Check {
             ),
         );
     }
+    if picture.codec == VideoCodec::H264 && picture.temporal_layers != TemporalLayers::One {
+        return refuse(
+            key,
+            "packets of H.264 do not tell temporal layers: give temporal-layers = 1, or another codec",
+        );
+    }
     match &picture.video {
         Some(Video::File(path)) if !picture.is_recordable() => refuse(
             key,
@@ -258,7 +264,7 @@ fn is_rate(rate: f64) -> bool {
 impl Picture {
     /// One layer of VP8, which is what recordings are.
     pub(crate) fn is_recordable(&self) -> bool {
-        self.codec == super::group::VideoCodec::Vp8
+        self.codec == VideoCodec::Vp8
             && self.layers == 1
             && self.temporal_layers == TemporalLayers::One
     }

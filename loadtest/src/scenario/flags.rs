@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     JoinPace, Problem, Scenario,
     built_in::{self, NoScenario},
-    group::{Group, Video},
+    group::{Group, Video, VideoCodec},
     text::{self, ScenarioError},
 };
 
@@ -59,6 +59,11 @@ pub struct Flags {
     /// generated:640x360@30,1mbit.
     #[arg(long, value_name = "FILE.ivf|generated:…")]
     pub video: Option<Video>,
+
+    /// How all cameras are coded, if they show generated pictures. Conclave does not carry
+    /// H.264.
+    #[arg(long, value_enum)]
+    pub codec: Option<VideoCodec>,
 
     /// An Opus recording for all microphones (Ogg).
     #[arg(long, value_name = "FILE.ogg")]
@@ -148,6 +153,9 @@ impl Flags {
         if let (Some(camera), Some(video)) = (&mut group.camera, &self.video) {
             camera.video = Some(video.clone());
         }
+        if let (Some(camera), Some(codec)) = (&mut group.camera, self.codec) {
+            camera.codec = codec;
+        }
         if let (Some(microphone), Some(audio)) = (&mut group.microphone, &self.audio) {
             microphone.audio = Some(audio.clone());
         }
@@ -202,6 +210,7 @@ mod tests {
             warmup: Some(Duration::from_secs(1)),
             drain: Some(Duration::from_secs(2)),
             video: Some("generated:320x180@15,200kbit".parse().unwrap()),
+            codec: Some(VideoCodec::H264),
             audio: Some("voice.ogg".into()),
             camera_slots: Some(2),
             audio_slots: Some(1),
@@ -218,8 +227,10 @@ mod tests {
         let [sender, receiver] = &scenario.bots[..] else {
             panic!("two groups");
         };
-        let video = sender.camera.as_ref().unwrap().video.as_ref();
-        assert_eq!(video.unwrap().to_string(), "generated:320x180@15,200kbit");
+        let camera = sender.camera.as_ref().unwrap();
+        let video = camera.video.as_ref().unwrap().to_string();
+        assert_eq!(video, "generated:320x180@15,200kbit");
+        assert_eq!(camera.codec, VideoCodec::H264);
         let audio = sender.microphone.as_ref().unwrap().audio.as_ref();
         assert_eq!(audio.unwrap(), &PathBuf::from("voice.ogg"));
         let slots = receiver.slots;
@@ -271,5 +282,16 @@ mod tests {
             ..flags("gallery")
         };
         assert!(refused(recorded).contains("one layer of VP8"));
+        let recorded = Flags {
+            video: Some("a.ivf".parse().unwrap()),
+            codec: Some(VideoCodec::H264),
+            ..flags("broadcast")
+        };
+        assert!(refused(recorded).contains("one layer of VP8"));
+        let layered = Flags {
+            codec: Some(VideoCodec::H264),
+            ..flags("mixed")
+        };
+        assert!(refused(layered).contains("temporal-layers = 1"));
     }
 }

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use conclave_e2ee::Codec;
+use clap::ValueEnum;
 use conclave_protocol::{control::PixelSize, signal::Source};
 use serde::{Deserialize, Serialize};
 
 use super::spelling;
 use crate::media::{
     cadence::TemporalLayers,
+    codec::Codec,
     generated::{VideoSpec, VideoSpecError},
 };
 
@@ -105,7 +106,7 @@ impl Default for Picture {
 }
 
 /// How pictures are coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum VideoCodec {
     /// RFC 6386.
@@ -114,6 +115,8 @@ pub enum VideoCodec {
     Vp9,
     /// The AV1 bitstream.
     Av1,
+    /// ITU-T H.264, which some other servers want and Conclave does not carry.
+    H264,
 }
 
 impl From<VideoCodec> for Codec {
@@ -122,6 +125,7 @@ impl From<VideoCodec> for Codec {
             VideoCodec::Vp8 => Self::Vp8,
             VideoCodec::Vp9 => Self::Vp9,
             VideoCodec::Av1 => Self::Av1,
+            VideoCodec::H264 => Self::H264,
         }
     }
 }

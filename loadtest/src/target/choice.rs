@@ -14,6 +14,10 @@ pub enum Kind {
     /// Janus with its VideoRoom: --server is the address of its WebSocket, such as
     /// http://localhost:8188.
     Janus,
+    /// PulseBeam: --server is the address of its API, such as http://localhost:7070. It
+    /// takes --codec h264 only.
+    #[value(name = "pulsebeam")]
+    PulseBeam,
     /// A server that speaks WHIP and WHEP: see --whip and --whep.
     Whip,
 }
@@ -63,6 +67,7 @@ impl Choice {
             Kind::Conclave => Target::conclave(server.clone(), link, plain),
             _ if link.is_some() => Err(NoCall::Link),
             Kind::Janus => Target::janus(server.clone()),
+            Kind::PulseBeam => Target::pulsebeam(server.clone()),
             Kind::Whip => Target::whip(Endpoints {
                 publish: self.whip.clone().unwrap_or_default(),
                 watch: self.whep.clone().unwrap_or_default(),

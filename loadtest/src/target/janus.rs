@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conclave_e2ee::Codec;
 use conclave_protocol::signal::Source;
 use serde_json::{Value, json};
 
@@ -19,7 +18,10 @@ use self::{
 use super::{
     Action, Input, LegId, Milestone, Note, Seat, Sections, Signalling, SignallingError, View,
 };
-use crate::bot::peer::{Layout, TrackLayout};
+use crate::{
+    bot::peer::{Layout, TrackLayout},
+    media::codec::Codec,
+};
 
 mod message;
 mod request;

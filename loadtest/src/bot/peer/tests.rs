@@ -15,7 +15,7 @@ struct Answerer {
     medias: Vec<RtcMid>,
     channel: Option<ChannelId>,
     packets: Vec<RtpPacket>,
-    heard: Vec<String>,
+    heard: Vec<(bool, String)>,
 }
 
 impl Answerer {
@@ -47,7 +47,8 @@ impl Answerer {
                     self.channel = Some(id);
                 }
                 Output::Event(Event::ChannelData(data)) => {
-                    self.heard.push(String::from_utf8(data.data).unwrap());
+                    let text = String::from_utf8(data.data).unwrap();
+                    self.heard.push((data.binary, text));
                 }
                 Output::Event(Event::RtpPacket(packet)) => self.packets.push(packet),
                 Output::Event(_) => {}
@@ -134,7 +135,8 @@ fn layout() -> Layout {
         ],
         slots: vec![Source::Camera, Source::Microphone],
         codecs: vec![Codec::Vp8],
-        channel: Some(LABEL),
+        channel: Some(Channel::text(LABEL)),
+        largest_first: false,
     }
 }
 
@@ -218,7 +220,7 @@ fn the_data_channel_carries_messages_both_ways() {
     pair.run(Duration::from_secs(2));
     assert!(pair.peer.channel_send(b"a wish").unwrap());
     pair.run(Duration::from_millis(200));
-    assert_eq!(pair.answerer.heard, ["a wish"]);
+    assert_eq!(pair.answerer.heard, [(false, "a wish".to_owned())]);
 
     let channel = pair.answerer.channel.unwrap();
     let mut channel = pair.answerer.rtc.channel(channel).unwrap();
@@ -229,6 +231,71 @@ fn the_data_channel_carries_messages_both_ways() {
             .iter()
             .any(|output| matches!(output, PeerOutput::ChannelData(data) if data == b"a notice"))
     );
+}
+
+#[test]
+fn messages_are_binary_where_the_channel_is() {
+    let mut layout = layout();
+    layout.channel = Some(Channel::binary(LABEL));
+    let mut pair = Pair::negotiated(&layout);
+    pair.run(Duration::from_secs(2));
+    assert!(pair.peer.channel_send(b"a wish").unwrap());
+    pair.run(Duration::from_millis(200));
+    assert_eq!(pair.answerer.heard, [(true, "a wish".to_owned())]);
+}
+
+#[test]
+fn h264_is_offered_in_one_profile_and_carried() {
+    let mut layout = layout();
+    layout.tracks[1].codec = Codec::H264;
+    layout.codecs = vec![Codec::H264];
+    let (_, sdp, _) =
+        Peer::offer(&layout, "127.0.0.1:4000".parse().unwrap(), Instant::now()).unwrap();
+    let profiles: Vec<_> = sdp
+        .lines()
+        .filter(|line| line.contains("profile-level-id"))
+        .collect();
+    assert!(
+        profiles.iter().all(|line| line.starts_with("a=fmtp:108 ")
+            && line.contains("packetization-mode=1")
+            && line.contains("profile-level-id=42e01f")),
+        "{profiles:?}"
+    );
+    let mut pair = Pair::negotiated(&layout);
+    pair.run(Duration::from_secs(2));
+    let packet = OutgoingPacket {
+        source: Source::Camera,
+        layer: 0,
+        sequence: 500,
+        time: 90_000,
+        marker: true,
+        payload: Arc::from([0x41, 0x9a, 7]),
+        extra: Extra::None,
+    };
+    pair.peer.send(pair.now, [packet]).unwrap();
+    pair.run(Duration::from_millis(200));
+    let packets = &pair.answerer.packets;
+    let payloads: Vec<_> = packets.iter().map(|packet| &packet.payload[..]).collect();
+    assert_eq!(payloads, [[0x41, 0x9a, 7]]);
+    let payload_type = packets[0].header.payload_type;
+    let meaning = pair
+        .answerer
+        .rtc
+        .codec_config()
+        .find(|params| params.pt() == payload_type);
+    assert_eq!(meaning.unwrap().spec().codec, RtpCodec::H264);
+}
+
+#[test]
+fn sizes_are_offered_in_the_order_that_is_asked_for() {
+    for (largest_first, order) in [(false, "send q;h;f"), (true, "send f;h;q")] {
+        let mut layout = layout();
+        layout.tracks[1].layers = 3;
+        layout.largest_first = largest_first;
+        let local = "127.0.0.1:4000".parse().unwrap();
+        let (_, sdp, _) = Peer::offer(&layout, local, Instant::now()).unwrap();
+        assert!(sdp.contains(&format!("a=simulcast:{order}")), "{sdp}");
+    }
 }
 
 #[test]

@@ -178,9 +178,9 @@ fn values_of_the_wrong_kind_say_what_would_be_right() {
         ("members = \"all\"", 1, "invalid type"),
         ("[[bots]]\ncount = -2", 2, "invalid value"),
         (
-            "[[bots]]\ncount = 1\ncamera = { codec = \"h264\" }",
+            "[[bots]]\ncount = 1\ncamera = { codec = \"h265\" }",
             3,
-            "`vp8`, `vp9`, `av1`",
+            "`vp8`, `vp9`, `av1`, `h264`",
         ),
         (
             "[[bots]]\ncount = 1\ncamera = { temporal-layers = 2 }",

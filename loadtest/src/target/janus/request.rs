@@ -1,10 +1,9 @@
 //! What bots ask of the VideoRoom.
 
-use conclave_e2ee::Codec;
 use serde_json::{Value, json};
 
 use super::subscription::{Change, Stream, description};
-use crate::target::Sections;
+use crate::{media::codec::Codec, target::Sections};
 
 /// Makes a room for as many as come and as much as they send.
 pub(super) fn create(room: u64) -> Value {
@@ -103,5 +102,6 @@ fn codec_name(codec: Codec) -> &'static str {
         Codec::Vp8 => "vp8",
         Codec::Vp9 => "vp9",
         Codec::Av1 => "av1",
+        Codec::H264 => "h264",
     }
 }

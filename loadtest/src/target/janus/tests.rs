@@ -46,6 +46,7 @@ fn seat(tracks: Vec<TrackLayout>, slots: Vec<Source>) -> Seat {
             slots,
             codecs: vec![Codec::Vp8, Codec::Vp9],
             channel: None,
+            largest_first: false,
         },
         view: view(0, 2, 360),
     }

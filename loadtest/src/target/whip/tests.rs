@@ -1,10 +1,9 @@
 //! Conversations with the answers of the two specifications, and of servers in use.
 
-use conclave_e2ee::Codec;
 use conclave_protocol::control::PixelSize;
 
 use super::*;
-use crate::{bot::peer::TrackLayout, target::Sections};
+use crate::{bot::peer::TrackLayout, media::codec::Codec, target::Sections};
 
 fn track(source: Source, codec: Codec) -> TrackLayout {
     TrackLayout {
@@ -33,6 +32,7 @@ fn seat(number: u32, publishes: bool, tiles: usize) -> Seat {
             slots: vec![Source::Camera; 4],
             codecs: vec![Codec::Vp8, Codec::Av1],
             channel: None,
+            largest_first: false,
         },
         view: view(0, tiles),
     }
