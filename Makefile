@@ -85,7 +85,7 @@ lint-rust: $(PAGE)
 
 lint-web: $(MODULES) $(WASM)
 	cd web && npm run --silent lint
-	cd web && npx tsc --noEmit && npx tsc -p e2e
+	cd web && npx tsc --noEmit && npx tsc -p e2e && npx tsc -p peer
 
 lint-house:
 	scripts/house.sh
