@@ -2,17 +2,25 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { Call } from "../call/call";
 import { hotkeyOf, takesText } from "../call/hotkeys";
+import type { Member } from "../protocol/Member";
+import { Alarms } from "./Alarms";
 import { AudioOutputs } from "./AudioOutputs";
 import { Controls } from "./Controls";
 import { NoticeList } from "./NoticeList";
+import { PersonSheet } from "./PersonSheet";
 import { type PanelName, SidePanel } from "./SidePanel";
 import { StageView } from "./StageView";
 import { TopBar } from "./TopBar";
-import { ofDevice } from "./words";
+import { ofDevice, ofForgetting } from "./words";
 
 /** The call itself. */
 export function CallView({ call }: { call: Call }) {
   const panel = useSignal<PanelName | undefined>(undefined);
+  /** Whose digits are being compared. */
+  const checked = useSignal<Member | undefined>(undefined);
+  const check = (member: Member) => {
+    checked.value = member;
+  };
   const toggle = (name: PanelName) => {
     panel.value = panel.value === name ? undefined : name;
   };
@@ -20,6 +28,7 @@ export function CallView({ call }: { call: Call }) {
   useHotkeys(call, toggle);
   useWakeLock();
   useDeviceTrouble(call);
+  useForgetting(call);
 
   return (
     <div class={`call ${panel.value ? "with-panel" : ""}`}>
@@ -33,12 +42,26 @@ export function CallView({ call }: { call: Call }) {
             onClose={() => {
               panel.value = undefined;
             }}
+            onCheck={check}
           />
         )}
       </main>
       <Controls call={call} panel={panel.value} onPanel={toggle} />
       <Banner call={call} />
-      <NoticeList notices={call.notices} />
+      <div class="told">
+        <Alarms people={call.people} onCheck={check} />
+        <NoticeList notices={call.notices} />
+      </div>
+      {checked.value && (
+        <PersonSheet
+          key={checked.value.device}
+          call={call}
+          member={checked.value}
+          onClose={() => {
+            checked.value = undefined;
+          }}
+        />
+      )}
       <AudioOutputs call={call} />
     </div>
   );
@@ -91,6 +114,17 @@ function useDeviceTrouble(call: Call) {
       call.notices.say("warning", ofDevice([trouble.kind], trouble.problem));
     });
   }, [call]);
+}
+
+/** Says once that this browser will not be known again; the list of people goes on saying it. */
+function useForgetting(call: Call) {
+  useEffect(
+    () =>
+      call.deviceLasts.subscribe((lasts) => {
+        if (!lasts) call.notices.say("warning", ofForgetting.device);
+      }),
+    [call],
+  );
 }
 
 /** Letters work anywhere but in text fields; the space bar opens a muted microphone while held. */

@@ -1,13 +1,13 @@
-import { MicOff, ScreenShare, X } from "lucide";
+import { X } from "lucide";
 import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
-import { Avatar } from "./Avatar";
+import type { Member } from "../protocol/Member";
 import { ChatPanel } from "./ChatPanel";
 import { CameraPicker, MicrophonePicker, QualityPicker, SpeakerPicker } from "./DevicePickers";
 import { Icon } from "./Icon";
-import { Invitation } from "./Invitation";
 import { Problems } from "./Lobby";
 import { Numbers } from "./Numbers";
+import { People } from "./People";
 import { ThisPage } from "./ThisPage";
 import { TilesPicker } from "./TilesPicker";
 
@@ -23,9 +23,10 @@ interface Props {
   call: Call;
   name: PanelName;
   onClose: () => void;
+  onCheck: (member: Member) => void;
 }
 
-export function SidePanel({ call, name, onClose }: Props) {
+export function SidePanel({ call, name, onClose, onCheck }: Props) {
   const panel = useRef<HTMLElement>(null);
   useEffect(() => {
     const before = document.activeElement;
@@ -51,46 +52,9 @@ export function SidePanel({ call, name, onClose }: Props) {
         </button>
       </header>
       {name === "chat" && <ChatPanel call={call} />}
-      {name === "people" && <People call={call} />}
+      {name === "people" && <People call={call} onCheck={onCheck} />}
       {name === "settings" && <Settings call={call} />}
     </aside>
-  );
-}
-
-function People({ call }: { call: Call }) {
-  return (
-    <div class="panel-body">
-      <ul class="people">
-        {call.roster.value.map(({ leaf, participant, name, is_self }) => {
-          const sources = call.media.publications.value.find(
-            (entry) => entry.participant === participant,
-          )?.sources;
-          const muted = is_self
-            ? !call.devices.sentMicrophone.value
-            : sources && !sources.includes("microphone");
-          return (
-            <li key={leaf}>
-              <Avatar name={name} small />
-              <span class="people-name">
-                {name}
-                {is_self && <small> (you)</small>}
-              </span>
-              {sources?.includes("screen") && <Icon of={ScreenShare} size={16} />}
-              {muted && (
-                <span class="people-muted" role="img" aria-label="muted">
-                  <Icon of={MicOff} size={16} />
-                </span>
-              )}
-            </li>
-          );
-        })}
-      </ul>
-      <section class="panel-section">
-        <h3>Invite others</h3>
-        <p>Whoever has this link can join. Share it only with people you trust.</p>
-        <Invitation notices={call.notices} />
-      </section>
-    </div>
   );
 }
 

@@ -1,4 +1,4 @@
-import { MicOff, Pin, PinOff, ScreenShare } from "lucide";
+import { MicOff, Pin, PinOff, ScreenShare, ShieldAlert } from "lucide";
 import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
 import type { Area } from "../call/layout";
@@ -6,6 +6,7 @@ import { type Tile, type TileSize, UNSEEN } from "../call/stage";
 import { Avatar } from "./Avatar";
 import { Icon } from "./Icon";
 import { TrackVideo } from "./TrackVideo";
+import { ofStanding } from "./words";
 
 interface Props {
   call: Call;
@@ -28,8 +29,11 @@ export function TileView({ call, tile, size }: Props) {
   const muted = !screen && isMuted(call, tile, member?.participant);
   const speaks = !screen && !muted && call.media.speakers.value.has(tile.leaf);
   const pinned = call.media.pinned.value === tile.key;
+  const standing = call.people.judged.value.get(tile.leaf)?.standing;
+  const doubtful = standing === "changed" || standing === "differs";
   const label = [
     tile.self ? `${name} (you)` : name,
+    doubtful && ofStanding[standing],
     screen && "shared screen",
     muted && "muted",
     paused && `${PAUSED}: ${WHY_PAUSED}`,
@@ -72,6 +76,7 @@ export function TileView({ call, tile, size }: Props) {
         </div>
       )}
       <figcaption>
+        {doubtful && <Icon of={ShieldAlert} size={14} />}
         {muted && <Icon of={MicOff} size={14} />}
         {screen && <Icon of={ScreenShare} size={14} />}
         <span>{tile.self ? `${name} (you)` : name}</span>

@@ -2,6 +2,8 @@
 import type { DeviceKind, DeviceProblem } from "../call/devices";
 import type { OwnTrouble } from "../call/ending";
 import type { LinkProblem } from "../call/link";
+import type { Alarm } from "../people/alarms";
+import type { Standing } from "../people/known";
 import type { ErrorCode } from "../protocol/ErrorCode";
 import type { Lack } from "./support";
 
@@ -124,12 +126,98 @@ export const ofLack: Readonly<Record<Lack, Explanation>> = {
     text: "Use a current version of Firefox, Chrome, Edge or Safari.",
     retry: false,
   },
+  signatures: {
+    title: "This browser is too old for safe calls",
+    text: "It can’t make the kind of key by which the others know your device again. Use a current version of Firefox, Chrome, Edge or Safari.",
+    retry: false,
+  },
   transform: {
     title: "This browser can’t encrypt calls end to end",
     text: "It lacks what is needed to lock sound and pictures on your device, so nothing was sent. Use a current version of Firefox, Chrome, Edge or Safari.",
     retry: false,
   },
 };
+
+/** Why this browser has nothing by which people could be known again. */
+export const ofForgetting = {
+  device:
+    "This browser keeps nothing for this page, as in a private window. The others will see a new device of yours in every call.",
+  people:
+    "This browser keeps nothing for this page, as in a private window. Whom you verify here is forgotten after the call.",
+} as const;
+
+/** What to think of somebody, in a word or two; nothing of those who were just met before. */
+export const ofStanding: Readonly<Record<Standing, string>> = {
+  own: "you, in another window",
+  new: "new to you",
+  known: "",
+  verified: "verified",
+  changed: "new device, check who this is",
+  differs: "digits differed, don’t trust",
+};
+
+export const ofCallCode = {
+  title: "Call code",
+  text: "Everyone in this call must see the same digits, right now. They change whenever somebody comes or goes.",
+  differ: "If somebody reads out others, leave the call: you may not all be in the same one.",
+} as const;
+
+/** The sheet on which two people compare their digits. */
+export const ofCheck = {
+  title: (name: string) => `Check that this is really ${name}`,
+  how: (name: string) =>
+    `Meet ${name}, or call on a phone or another app where you know each other’s voice or face, and read these digits to each other. If both of you see the same ones, this is ${name}’s device and nobody sits in between.`,
+  where: (name: string) =>
+    `${name} finds them by choosing your name in the list of people in the call.`,
+  same: "They are the same – mark as verified",
+  differ: "They differ",
+  verifiedOn: (name: string, day: string) =>
+    `You marked ${name}’s device as verified on ${day}. The mark stays for later calls.`,
+  unmark: "Remove the mark",
+  differedOn: (name: string, day: string) =>
+    `On ${day} you said that the digits differ. This may be someone who only uses ${name}’s name.`,
+  whatNow: {
+    title: (name: string) => `This may not be ${name}`,
+    text: "Don’t say or show anything private here. Leave the call, ask whoever invited you for the link anew, in a way that you trust, and compare the digits again.",
+    lasting: "You will be warned whenever this device is in a call with you.",
+    leave: "Leave the call",
+    stay: "Stay for now",
+  },
+  done: (name: string) => `${name} is verified.`,
+} as const;
+
+/** A loud warning about somebody. */
+export function ofAlarm({ kind, member, wasVerified, beside, present }: Alarm): {
+  readonly title: string;
+  readonly text: string;
+} {
+  const { name } = member;
+  const left = present ? "" : ` They have left the call.`;
+  if (kind === "differs") {
+    return {
+      title: `Don’t trust that this is ${name}.`,
+      text: `You compared digits with this device before, and they differed. It may be someone who only uses ${name}’s name.${left}`,
+    };
+  }
+  const verified = wasVerified ? " and had verified it" : "";
+  const met = beside
+    ? `You know ${name} on another device${verified}, and that one is in this call as well.`
+    : `You have met ${name} before on another device${verified}.`;
+  const may = `This may be a new phone or browser – or someone who uses ${name}’s name.`;
+  const advice = wasVerified
+    ? "Until you have checked, treat this person as a stranger."
+    : `Check with ${name} before you say anything private.`;
+  return {
+    title: wasVerified ? `Careful: is this really ${name}?` : `${name}’s device is new.`,
+    text: `${met} ${may} ${present ? advice : left.trim()}`,
+  };
+}
+
+export const ofAlarmActions = {
+  check: "Check now",
+  accept: "I know about it",
+  dismiss: "Dismiss",
+} as const;
 
 /** What keeps devices from working; one sentence for both when they have it in common. */
 export function ofDevices(

@@ -15,6 +15,8 @@ const member = (leaf: number, name: string, is_self = false): Member => ({
   participant: `000000000000000${leaf}`,
   name,
   is_self,
+  device: name,
+  pair_code: null,
 });
 const roster = [member(0, "Me", true), member(1, "Ada"), member(2, "Grace")];
 const camera = (index: number, leaf: number): BoundSlot => ({

@@ -4,6 +4,8 @@
  */
 import { batch, computed, signal } from "@preact/signals";
 import type { FramesEvent, PageMessage, PageOutput, SessionEvent } from "../crypto/messages";
+import { People } from "../people/people";
+import { browserStore } from "../people/store";
 import type { ErrorCode } from "../protocol/ErrorCode";
 import type { Member } from "../protocol/Member";
 import { backoff } from "./backoff";
@@ -27,12 +29,17 @@ export class Call {
   readonly phase = signal<Phase>("joining");
   readonly ending = signal<Ending | undefined>(undefined);
   readonly roster = signal<readonly Member[]>([]);
+  /** Digits that everyone in the call sees alike, until somebody comes or goes. */
+  readonly callCode = signal<string | undefined>(undefined);
+  /** False when this browser cannot keep its key: the next call will see another device. */
+  readonly deviceLasts = signal(true);
   /** The epoch that our frames are sealed with; none while nothing of ours may leave. */
   readonly epoch = signal<number | undefined>(undefined);
   readonly chat = new Chat();
   readonly notices = new Notices();
 
   readonly self = computed(() => this.roster.value.find((member) => member.is_self));
+  readonly people = new People(this.roster, browserStore());
   readonly media: Media;
 
   readonly #workers: Workers;
@@ -69,6 +76,7 @@ export class Call {
       clearInterval(watch);
       removeEventListener("online", online);
       removeEventListener("pagehide", hidden);
+      this.people.close();
     });
     void this.#begin();
   }
@@ -151,6 +159,7 @@ export class Call {
     batch(() => {
       this.epoch.value = undefined;
       this.roster.value = [];
+      this.callCode.value = undefined;
     });
   }
 
@@ -163,6 +172,9 @@ export class Call {
         break;
       case "membership":
         this.#onMembership(event.output);
+        break;
+      case "device":
+        this.deviceLasts.value = event.lasting;
         break;
       case "closed":
         this.#redial();
@@ -221,6 +233,7 @@ export class Call {
   #onMembership(output: PageOutput): void {
     switch (output.type) {
       case "roster":
+        this.callCode.value = output.call_code;
         this.#onRoster(output.members);
         break;
       case "joined":

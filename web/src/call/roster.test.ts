@@ -7,6 +7,8 @@ const member = (participant: string, is_self = false): Member => ({
   participant,
   name: participant,
   is_self,
+  device: participant,
+  pair_code: null,
 });
 
 it("tells who came and who went, but not about ourselves", () => {

@@ -9,6 +9,8 @@ const people = (count: number): Member[] =>
     participant: leaf.toString(16).padStart(16, "0"),
     name: `Person ${leaf}`,
     is_self: leaf === 0,
+    device: `device ${leaf}`,
+    pair_code: null,
   }));
 const nobodySpoke = new Map<number, number>();
 const page = (at: number) => ({ size: 9, page: at });

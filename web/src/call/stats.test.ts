@@ -17,7 +17,16 @@ it("counts failures by reason, but not padding and duplicates", () => {
     connection: "connected",
     members: 2,
     joinToFirstFrameMs: 700,
-    roster: [{ leaf: 1, participant: "0000000000000001", name: "Ada", is_self: false }],
+    roster: [
+      {
+        leaf: 1,
+        participant: "0000000000000001",
+        name: "Ada",
+        is_self: false,
+        device: "",
+        pair_code: null,
+      },
+    ],
     tiles: [{ key: "camera-1", leaf: 1, source: "camera", self: false, slot: "camera-0" }],
     frames: {
       epoch: 3,

@@ -49,6 +49,8 @@ export type PageMessage = Extract<
 export type SessionEvent =
   | { readonly type: "server"; readonly message: PageMessage }
   | { readonly type: "membership"; readonly output: PageOutput }
+  /** We take part with this browser's lasting key, or with one that is gone after the call. */
+  | { readonly type: "device"; readonly lasting: boolean }
   /** The line to the server is gone, or never came about. */
   | { readonly type: "closed" }
   /** A line of chat could not be sealed: we are not in the group, or it is too long. */

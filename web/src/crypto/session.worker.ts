@@ -3,11 +3,16 @@
  * secrets; media keys leave it for the frames worker only, over a channel of their own.
  */
 import type { ServerMessage } from "../protocol/ServerMessage";
+import { type Device, loadDevice } from "./device";
 import type { KeyMessage, SessionCommand, SessionEvent } from "./messages";
 import { Membership, type MembershipOutput, start } from "./wasm";
 
 let keys: MessagePort | undefined;
 let line: Line | undefined;
+/** The same in all of a call, even where it cannot be kept for the next one. */
+let device: Promise<Device> | undefined;
+/** Counts what was asked of the line, since the device's signature takes a moment. */
+let wanted = 0;
 
 const tell = (event: SessionEvent): void => self.postMessage(event);
 
@@ -21,9 +26,9 @@ class Line {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
 
-  constructor(command: Extract<SessionCommand, { type: "join" }>) {
-    this.#membership = new Membership(command.room, command.secret, command.name);
-    this.#socket = new WebSocket(command.url);
+  constructor(url: string, membership: Membership) {
+    this.#membership = membership;
+    this.#socket = new WebSocket(url);
     this.#socket.onopen = () => this.#socket.send(this.#membership.joinMessage());
     this.#socket.onmessage = ({ data }) => this.#hear(data);
     this.#socket.onclose = () => {
@@ -119,6 +124,29 @@ class Line {
   }
 }
 
+async function join(command: Extract<SessionCommand, { type: "join" }>): Promise<void> {
+  const turn = hangUp();
+  device ??= loadDevice();
+  const { lasting } = await device;
+  const membership = await Membership.of(await device, command, command.name);
+  if (turn !== wanted) {
+    membership.free();
+    return;
+  }
+  tell({ type: "device", lasting });
+  line = new Line(command.url, membership);
+}
+
+/** Ends the line, and any that is about to be. */
+function hangUp(): number {
+  line?.end();
+  line = undefined;
+  wanted += 1;
+  return wanted;
+}
+
+const broken = (error: unknown): void => tell({ type: "broken", detail: String(error) });
+
 self.onmessage = ({ data: command }: MessageEvent<SessionCommand>) => {
   try {
     switch (command.type) {
@@ -127,8 +155,7 @@ self.onmessage = ({ data: command }: MessageEvent<SessionCommand>) => {
         keys = command.keys;
         break;
       case "join":
-        line?.end();
-        line = new Line(command);
+        join(command).catch(broken);
         break;
       case "offer":
         line?.say(command.offer);
@@ -138,11 +165,10 @@ self.onmessage = ({ data: command }: MessageEvent<SessionCommand>) => {
         break;
       case "leave":
         line?.say({ type: "leave" });
-        line?.end();
-        line = undefined;
+        hangUp();
         break;
     }
   } catch (error) {
-    tell({ type: "broken", detail: String(error) });
+    broken(error);
   }
 };

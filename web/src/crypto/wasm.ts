@@ -6,8 +6,10 @@ import {
   Membership as WasmMembership,
   FrameOpener as WasmOpener,
   FrameSealer as WasmSealer,
+  StayKey as WasmStayKey,
 } from "../wasm/conclave_e2ee.js";
 import type { Codec } from "./codec";
+import type { Device } from "./device";
 import type { Opened, Opener, Sealer } from "./frames";
 import { FrameError } from "./frames";
 
@@ -28,8 +30,26 @@ function frameError(thrown: unknown): FrameError {
 export class Membership {
   readonly #inner: WasmMembership;
 
-  constructor(room: string, secret: string, name: string) {
-    this.#inner = new WasmMembership(room, secret, name);
+  private constructor(inner: WasmMembership) {
+    this.#inner = inner;
+  }
+
+  /** A membership that has not begun, in a stay that the device vouches for. */
+  static async of(
+    device: Device,
+    link: { readonly room: string; readonly secret: string },
+    name: string,
+  ): Promise<Membership> {
+    const stay = new WasmStayKey();
+    let signature: Uint8Array;
+    try {
+      signature = await device.sign(Uint8Array.from(stay.claim(link.room)));
+    } catch (error) {
+      stay.free();
+      throw error;
+    }
+    const { room, secret } = link;
+    return new Membership(new WasmMembership(room, secret, name, stay, device.key, signature));
   }
 
   joinMessage(): string {
