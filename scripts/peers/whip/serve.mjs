@@ -3,10 +3,11 @@
 //
 //   serve.mjs ADDRESS STREAMS
 //
-// Listens on port 7090 once the endpoints of WHIP are there. Those of WHEP come with the
-// streams, since Janus numbers them anew each time.
+// Waits for the WHIP server, listens on port 7090 once the endpoints of WHIP are there, and says
+// so. Those of WHEP come with the streams, since Janus numbers them anew each time.
 
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import express from 'express';
 import Janode from 'janode';
@@ -15,6 +16,7 @@ import { JanusWhepServer } from 'janus-whep-server';
 
 const [address, streams] = process.argv.slice(2);
 const janus = `ws://${address}:8188`;
+const whip = `http://${address}:7080/whip`;
 const room = 1;
 
 const app = express();
@@ -46,9 +48,14 @@ handle.on(VideoRoom.EVENT.VIDEOROOM_PUB_LIST, async ({ publishers }) => {
 });
 await handle.joinPublisher({ room, display: 'watcher' });
 
+const isUp = () => fetch(`${whip}/healthcheck`).then((it) => it.ok, () => false);
+for (let tries = 1; !(await isUp()); tries += 1) {
+  if (tries === 100) throw new Error(`no WHIP server at ${whip}`);
+  await sleep(100);
+}
 for (let stream = 0; stream < streams; stream += 1) {
   const id = String(stream);
-  const made = await fetch(`http://${address}:7080/whip/create`, {
+  const made = await fetch(`${whip}/create`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ id, room, label: id }),
@@ -56,3 +63,4 @@ for (let stream = 0; stream < streams; stream += 1) {
   if (!made.ok) throw new Error(`no WHIP endpoint ${id}: ${made.status} ${await made.text()}`);
 }
 await once(app.listen(7090, address), 'listening');
+console.log(`WHIP at ${whip}/endpoint/{stream}, WHEP at http://${address}:7090/whep/endpoint/{stream}`);
