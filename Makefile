@@ -13,6 +13,7 @@ PAGE := web/dist/index.html
 MODULES := web/node_modules/.package-lock.json
 MEDIA := target/media/camera.ivf
 LAYERS := target/media/layers/vp9-large.ivf
+WHIP := scripts/peers/whip/node_modules/.package-lock.json
 
 run: ## Build everything and serve on http://localhost:8080
 	@scripts/setup.sh build
@@ -68,7 +69,7 @@ icons: $(MODULES) ## Draw the icons of the installed client from its mark
 
 clean: ## Remove everything that was built
 	cargo clean
-	rm -rf web/dist web/src/wasm web/node_modules
+	rm -rf web/dist web/src/wasm web/node_modules scripts/peers/whip/node_modules scripts/peers/whip/package
 
 help: ## Say what can be made
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,8 +108,8 @@ test-browsers: debug-binaries
 test-load: debug-binaries
 	scripts/netns.sh scripts/bench.sh debug 5 1:3 3:3
 
-test-peers: debug-binaries
-	scripts/netns.sh env PEERS=janus scripts/peers.sh debug 5 1 1:3
+test-peers: debug-binaries $(WHIP)
+	scripts/netns.sh env PEERS="janus whip" scripts/peers.sh debug 5 1 1:3
 
 test-nat: debug-binaries
 	scripts/netns.sh scripts/nat-test.sh debug
@@ -137,6 +138,10 @@ $(MEDIA): scripts/media.sh
 
 $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
+	@touch $@
+
+$(WHIP): scripts/peers/whip/install.sh scripts/peers/whip/package-lock.json
+	scripts/peers/whip/install.sh
 	@touch $@
 
 .PHONY: run test bench bench-sfu bench-peers bench-join sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \

@@ -38,10 +38,10 @@ if [ "$(nproc)" -ge 2 ]; then
   on_bots=(taskset --cpu-list 1)
 fi
 
-# What the files in scripts/peers/ use: a server's process, and when it can be reached.
+# What the files in scripts/peers/ use: a process of a server, and when it can be reached.
 processes=()
 serve() {
-  "${on_server[@]}" "$@" >"$log" 2>&1 &
+  "${on_server[@]}" "$@" >>"$log" 2>&1 &
   processes+=($!)
 }
 await() {
@@ -71,6 +71,8 @@ for peer in ${PEERS-$(basename -s .sh scripts/peers/*.sh | LC_ALL=C sort)}; do
     printf '%s\t%s\n' "$name" "$(version)" >>"$results/versions"
   else
     echo "peers: $peer is not installed" >&2
+    # Whoever names one wants it to be measured.
+    if [ -n "${PEERS-}" ]; then exit 1; fi
   fi
 done
 
@@ -83,6 +85,7 @@ for scenario in "$@"; do
       . "scripts/peers/$peer.sh"
       run=$results/${scenario/:/-to-}.$name.$repetition
       log=$run.log
+      : >"$log"
       printf '\n%s, repetition %s: ' "$name" "$repetition"
       if ! begin; then
         tail -n 20 "$log" >&2

@@ -347,11 +347,14 @@ impl Bot {
     /// Leaves the call.
     pub fn leave(&mut self, now: Instant) -> Result<(), BotFailure> {
         self.publisher = None;
-        self.tell(now, Input::Leave)?;
+        // Also who has something to complain of says goodbye.
+        let told = self.signalling.handle(now, Input::Leave);
+        self.drain(now)?;
         for leg in self.legs.values_mut() {
             leg.peer.close()?;
         }
-        self.drain(now)
+        self.drain(now)?;
+        Ok(told?)
     }
 
     fn event(&mut self, event: BotEvent) {

@@ -15,7 +15,7 @@ use std::{
 use socket2::SockRef;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    time::{sleep_until, timeout},
+    time::{sleep_until, timeout_at},
 };
 
 use crate::{
@@ -39,6 +39,7 @@ use self::{
 };
 
 mod conversation;
+mod farewell;
 pub mod http;
 mod links;
 mod outcome;
@@ -155,20 +156,24 @@ pub async fn run(
         },
         None => None,
     };
-    let joining = async {
-        let mut driver = Driver::connect(config, path, receive_offload, live.clone()).await?;
-        while driver.outcome.join.in_call.is_none() {
-            let ends = *phase.borrow() == Phase::Leave;
-            if ends || driver.step(&mut phase, &mut directions).await? == Step::Leave {
-                return Err(DriveError::Stopped);
+    let deadline = tokio::time::Instant::now() + patience;
+    let too_slow = |_| DriveError::TooSlow(patience);
+    let connecting = Driver::connect(config, path, receive_offload, live.clone());
+    let connected = timeout_at(deadline, connecting).await.map_err(too_slow);
+    let joined = match connected.flatten() {
+        Ok(mut driver) => {
+            let joining = driver.join(&mut phase, &mut directions);
+            match timeout_at(deadline, joining)
+                .await
+                .map_err(too_slow)
+                .flatten()
+            {
+                Ok(()) => Ok(driver),
+                Err(failure) => Err((failure, Some(driver))),
             }
         }
-        Ok(driver)
+        Err(failure) => Err((failure, None)),
     };
-    let joined = timeout(patience, joining)
-        .await
-        .map_err(|_| DriveError::TooSlow(patience))
-        .flatten();
     match &joined {
         Ok(_) => {
             live.joined.fetch_add(1, Ordering::Relaxed);
@@ -180,7 +185,12 @@ pub async fn run(
     drop((permit, done));
     match joined {
         Ok(driver) => driver.stay(phase, &mut directions).await,
-        Err(failure) => failed(failure),
+        Err((failure, driver)) => {
+            if let Some(mut driver) = driver {
+                driver.clean_up().await;
+            }
+            failed(failure)
+        }
     }
 }
 
@@ -223,6 +233,21 @@ impl Driver {
         })
     }
 
+    /// Goes on until it is in the call.
+    async fn join(
+        &mut self,
+        phase: &mut watch::Receiver<Phase>,
+        directions: &mut mpsc::UnboundedReceiver<Direction>,
+    ) -> Result<(), DriveError> {
+        while self.outcome.join.in_call.is_none() {
+            let ends = *phase.borrow() == Phase::Leave;
+            if ends || self.step(phase, directions).await? == Step::Leave {
+                return Err(DriveError::Stopped);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes part until the end.
     async fn stay(
         mut self,
@@ -234,15 +259,18 @@ impl Driver {
             while *phase.borrow() != Phase::Leave
                 && self.step(&mut phase, directions).await? == Step::Stay
             {}
-            let now = Instant::now();
-            self.links.end_window(now);
-            self.outcome.leaves(now);
-            self.bot.leave(now)?;
-            self.flush().await?;
-            self.conversation.close().await
+            Ok(())
         };
-        self.outcome.failure = stay.await.err();
+        let stayed = stay.await;
+        self.links.end_window(Instant::now());
         self.outcome.leaves(Instant::now());
+        self.outcome.failure = match stayed {
+            Ok(()) => self.leave().await.err(),
+            Err(failure) => {
+                self.clean_up().await;
+                Some(failure)
+            }
+        };
         self.live.counts.left();
         let Self {
             bot,

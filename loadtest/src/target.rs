@@ -6,7 +6,10 @@
 //! send and peer connections to make. All else about a bot (media, stamps, measuring) is
 //! the same for every server.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use conclave_e2ee::{BaseKey, LeafIndex, Link, LinkSecret, Member};
 use conclave_protocol::{Epoch, RoomId, control::PixelSize, signal::Source};
@@ -74,6 +77,8 @@ pub enum Input {
         status: u16,
         /// The header `Location`, as it was sent.
         location: Option<String>,
+        /// The header `Retry-After`, where it gives seconds and not a date.
+        retry_after: Option<Duration>,
         /// The body.
         body: String,
     },
@@ -415,6 +420,15 @@ impl Target {
         match self {
             Self::Conclave { plain, .. } => !plain,
             Self::Janus { .. } | Self::PulseBeam { .. } | Self::Whip { .. } => false,
+        }
+    }
+
+    /// How many streams there are for bots that watch them by number, on or off, and hear
+    /// whom they see. None where they see and hear whoever is on.
+    pub fn streams(&self) -> Option<u32> {
+        match self {
+            Self::Conclave { .. } | Self::Janus { .. } => None,
+            Self::Whip { endpoints, .. } => Some(endpoints.publishers),
         }
     }
 

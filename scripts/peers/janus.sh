@@ -7,11 +7,14 @@ available() {
   command -v janus >/dev/null
 }
 
-version() {
+janus_version() {
   janus --version 2>/dev/null | sed -n 's/^Janus version: .*(\(.*\))/\1/p'
 }
+version() {
+  janus_version
+}
 
-begin() {
+begin_janus() {
   local folder file plugins=""
   for folder in /usr/lib/*/janus /usr/lib/janus /usr/local/lib/janus /opt/janus/lib/janus; do
     if [ -e "$folder/plugins/libjanus_videoroom.so" ]; then plugins=$folder; fi
@@ -25,4 +28,7 @@ begin() {
   done
   serve janus --configs-folder "$work" --config "$work/janus.jcfg" --disable-colors
   await 8188
+}
+begin() {
+  begin_janus
 }

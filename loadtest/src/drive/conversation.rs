@@ -38,6 +38,8 @@ pub(super) struct Conversation {
     socket: Option<WebSocketStream<TcpStream>>,
     answer: mpsc::UnboundedSender<Result<Input, HttpError>>,
     answers: mpsc::UnboundedReceiver<Result<Input, HttpError>>,
+    /// Requests whose answers have not been heard.
+    unanswered: usize,
 }
 
 impl Conversation {
@@ -72,6 +74,7 @@ impl Conversation {
             socket,
             answer,
             answers,
+            unanswered: 0,
         };
         Ok((conversation, local))
     }
@@ -85,10 +88,10 @@ impl Conversation {
             }
         };
         tokio::select! {
-            answer = self.answers.recv() => match answer {
-                Some(answer) => Ok(answer?),
-                None => Err(DriveError::Closed),
-            },
+            answer = self.answers.recv() => {
+                self.unanswered = self.unanswered.saturating_sub(1);
+                Ok(answer.ok_or(DriveError::Closed)??)
+            }
             message = message => match message.ok_or(DriveError::Closed)?? {
                 Message::Text(text) => Ok(Input::Text(text.as_str().to_owned())),
                 Message::Close(_) => Err(DriveError::Closed),
@@ -104,8 +107,19 @@ impl Conversation {
         }
     }
 
+    /// Whether the server sees the end of the conversation.
+    pub(super) fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Whether an answer to a request is still to be heard.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.unanswered > 0
+    }
+
     /// Makes a request; the response is heard.
-    pub(super) fn request(&self, request: HttpRequest) {
+    pub(super) fn request(&mut self, request: HttpRequest) {
+        self.unanswered += 1;
         let answer = self.answer.clone();
         tokio::spawn(async move {
             // Nobody listens any more once the bot has left.

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response,
     body::{Bytes, Incoming},
-    header::{AUTHORIZATION, CONTENT_TYPE, LOCATION},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER},
 };
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::time::timeout;
@@ -65,15 +65,19 @@ pub async fn exchange(request: HttpRequest) -> Result<Input, HttpError> {
         builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     let response = answer(builder.body(Full::from(text))?).await?;
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|value| value.to_str().ok())
-        .map(ToOwned::to_owned);
+    let header = |name: HeaderName| {
+        let value = response.headers().get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let location = header(LOCATION).map(ToOwned::to_owned);
+    let retry_after = header(RETRY_AFTER)
+        .and_then(|seconds| seconds.parse().ok())
+        .map(Duration::from_secs);
     Ok(Input::Response {
         id,
         status: response.status().as_u16(),
         location,
+        retry_after,
         body: body(response).await?,
     })
 }

@@ -42,6 +42,9 @@ pub enum DriveError {
     /// Joining took too long.
     #[error("it was not in the call after {} s", .0.as_secs())]
     TooSlow(Duration),
+    /// The server did not answer when the bot left.
+    #[error("the server did not answer within {} s that it leaves", .0.as_secs())]
+    NoFarewell(Duration),
 }
 
 impl From<tungstenite::Error> for DriveError {

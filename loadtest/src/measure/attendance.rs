@@ -23,6 +23,11 @@ pub struct Attendance {
     pub tiles: usize,
     /// Slots of each kind, in the order of [`SOURCES`].
     pub slots: [usize; 3],
+    /// Its number among the bots of the run.
+    pub number: u32,
+    /// How many streams there are, where bots watch streams by number ([`streams_on_page`]),
+    /// on or off, and hear whom they see. None where they see and hear whoever is on.
+    pub streams: Option<u32>,
 }
 
 impl Attendance {
@@ -35,21 +40,27 @@ impl Attendance {
         self.is_there(at) && sources.is_some_and(|sources| sources.contains(&source))
     }
 
-    /// How many streams it ought to get at a moment at which others send so many.
-    fn due(&self, at: Instant, source: Source, others: usize) -> usize {
-        if !self.is_there(at) {
+    /// How many streams it ought to get at a moment at which these bots send.
+    fn due(&self, at: Instant, source: Source, senders: &[u32]) -> usize {
+        let slots = |source| {
+            let kind = SOURCES.iter().position(|known| *known == source);
+            kind.map_or(0, |kind| self.slots[kind])
+        };
+        if !self.is_there(at) || slots(source) == 0 {
             return 0;
         }
-        let kind = SOURCES.iter().position(|known| *known == source);
-        let slots = kind.map_or(0, |kind| self.slots[kind]);
-        let shown = match source {
-            Source::Camera => {
-                let page = latest(&self.pages, at).copied().unwrap_or_default();
-                others.saturating_sub(page * self.tiles).min(self.tiles)
-            }
-            _ => others,
-        };
-        shown.min(slots)
+        let page = latest(&self.pages, at).copied().unwrap_or_default();
+        let tiles = self.tiles.min(slots(Source::Camera));
+        if let Some(streams) = self.streams {
+            return streams_on_page(streams, self.number, page * self.tiles, tiles)
+                .filter(|stream| senders.contains(stream))
+                .count();
+        }
+        let others = senders.iter().filter(|sender| **sender != self.number);
+        match source {
+            Source::Camera => others.count().saturating_sub(page * self.tiles).min(tiles),
+            _ => others.count().min(slots(source)),
+        }
     }
 
     fn moments(&self) -> impl Iterator<Item = Instant> {
@@ -63,6 +74,20 @@ impl Attendance {
 fn latest<T>(changes: &[(Instant, T)], at: Instant) -> Option<&T> {
     let before = changes.iter().rev().find(|(since, _)| *since <= at);
     before.map(|(_, value)| value)
+}
+
+/// Which of so many numbered streams someone watches who leaves out so many and then takes
+/// so many of those of others.
+pub fn streams_on_page(
+    streams: u32,
+    own: u32,
+    left_out: usize,
+    taken: usize,
+) -> impl Iterator<Item = u32> {
+    (0..streams)
+        .filter(move |stream| *stream != own)
+        .skip(left_out)
+        .take(taken)
 }
 
 /// Seconds of streams within a window.
@@ -90,14 +115,16 @@ pub fn stream_time(
     let mut time = StreamTime::default();
     for pair in moments.windows(2) {
         let (at, seconds) = (pair[0], (pair[1] - pair[0]).as_secs_f64());
-        let sends: Vec<bool> = attendances.iter().map(|a| a.sends(at, source)).collect();
-        let senders = sends.iter().filter(|sends| **sends).count();
+        let senders: Vec<u32> = attendances
+            .iter()
+            .filter(|bot| bot.sends(at, source))
+            .map(|bot| bot.number)
+            .collect();
         let due: usize = attendances
             .iter()
-            .zip(&sends)
-            .map(|(receiver, sends)| receiver.due(at, source, senders - usize::from(*sends)))
+            .map(|receiver| receiver.due(at, source, &senders))
             .sum();
-        time.sent += senders as f64 * seconds;
+        time.sent += senders.len() as f64 * seconds;
         time.due += due as f64 * seconds;
     }
     time
@@ -124,12 +151,22 @@ mod tests {
                 pages: vec![(self.at(0), 0)],
                 tiles: slots[1],
                 slots,
+                number: 0,
+                streams: None,
             }
         }
 
-        fn cameras(&self, bots: &[Attendance]) -> (f64, f64) {
-            let time = stream_time(bots, Source::Camera, &(self.at(10)..self.at(20)));
+        fn of(&self, source: Source, bots: &[Attendance]) -> (f64, f64) {
+            let mut bots = bots.to_vec();
+            for (bot, number) in bots.iter_mut().zip(0..) {
+                bot.number = number;
+            }
+            let time = stream_time(&bots, source, &(self.at(10)..self.at(20)));
             (time.sent, time.due)
+        }
+
+        fn cameras(&self, bots: &[Attendance]) -> (f64, f64) {
+            self.of(Source::Camera, bots)
         }
     }
 
@@ -178,5 +215,31 @@ mod tests {
         bots.push(viewer);
         // Four seconds of two, six seconds of the fifth.
         assert_eq!(rig.cameras(&bots), (50.0, 14.0));
+    }
+
+    #[test]
+    fn numbered_streams_are_watched_on_or_off_and_heard_with_their_pictures() {
+        const BOTH: &[Source] = &[Source::Microphone, Source::Camera];
+        let rig = Rig(Instant::now());
+        let mut bots = vec![rig.bot(BOTH, [0, 0, 0]); 5];
+        bots[1].sends = vec![(rig.at(0), Vec::new()), (rig.at(18), BOTH.to_vec())];
+        // Nobody watches the sixth, since there are five streams.
+        bots.push(rig.bot(BOTH, [1, 2, 0]));
+        let mut turns = rig.bot(&[], [4, 2, 0]);
+        turns.pages.push((rig.at(14), 2));
+        bots.extend([turns, rig.bot(&[], [0, 2, 0])]);
+        // And who is among the five does not watch itself, but the second and the third.
+        bots[0].slots = [4, 2, 0];
+        bots[0].tiles = 2;
+        for bot in &mut bots {
+            bot.streams = Some(5);
+        }
+        // The sixth and the last see the first, and the second for two seconds; who turns sees
+        // the first, then the fifth; the first sees the third, and the second for two seconds.
+        let pictures = [12.0, 10.0, 12.0, 12.0];
+        let sent = 4.0 * 10.0 + 2.0 + 10.0;
+        assert_eq!(rig.cameras(&bots), (sent, pictures.iter().sum()));
+        let sounds = pictures.iter().sum::<f64>() - 12.0;
+        assert_eq!(rig.of(Source::Microphone, &bots), (sent, sounds));
     }
 }

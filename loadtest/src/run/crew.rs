@@ -29,6 +29,7 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one bot was sent in for, and what it was told.
 pub(crate) struct Part {
+    number: u32,
     /// Its group in the scenario.
     pub(crate) group: usize,
     /// It came in another one's place.
@@ -171,12 +172,13 @@ impl<'a> Crew<'a> {
             return;
         };
         let number = self.parts.len();
+        let seat_number = number.try_into().unwrap_or(u32::MAX);
         let members = &plan.scenario.bots[group];
         let programs = plan.library.programs(members, index);
         let config = BotConfig {
             target: plan.target.clone(),
             seat: Seat {
-                number: number.try_into().unwrap_or(u32::MAX),
+                number: seat_number,
                 name: format!("{} {}", plan.name, number + 1),
                 layout: Layout {
                     tracks: programs.iter().map(Program::layout).collect(),
@@ -209,6 +211,7 @@ impl<'a> Crew<'a> {
         let (direct, directions) = mpsc::unbounded_channel();
         self.directions.push(direct);
         self.parts.push(Part {
+            number: seat_number,
             group,
             is_late: number >= self.places.len(),
             is_dismissed: false,
@@ -271,6 +274,8 @@ impl Stay {
             pages,
             tiles: group.tiles(),
             slots: SOURCES.map(|source| group.slots.of(source)),
+            number: self.part.number,
+            streams: plan.target.streams(),
         })
     }
 }

@@ -16,7 +16,9 @@ use super::{
     Action, HttpRequest, Input, LegId, Milestone, NoCall, Note, RequestId, Seat, Signalling,
     SignallingError, View,
 };
-use crate::{bot::peer::Layout, drive::server::ServerAddress};
+use crate::{
+    bot::peer::Layout, drive::server::ServerAddress, measure::attendance::streams_on_page,
+};
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,8 @@ const NUMBER: &str = "{stream}";
 const REDIRECTIONS: u8 = 5;
 /// How long to wait for a stream that is not there yet, and how often.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// No run lets a bot wait longer, whatever the server says.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 const TRIES: u32 = 120;
 
 /// Where streams are sent to and taken from.
@@ -101,18 +105,32 @@ struct Session {
     resource: Option<Url>,
     offer: String,
     tries: u32,
+    /// What the server answers as long as the stream is not there.
+    missing: Option<u16>,
     redirections: u8,
     connected: bool,
 }
 
 impl Session {
-    /// Whether this is no refusal for good: the server is busy (RFC 9725 §4.7), or a stream
-    /// is not there yet, which servers say in many ways.
-    fn may_yet(&self, status: u16) -> bool {
-        let busy = matches!(status, 429 | 503);
-        let not_there = matches!(status, 404 | 409 | 425 | 500 | 502 | 504);
-        busy || (not_there && self.purpose != Purpose::Publish)
+    /// Whether a bot that has this is in the call: nobody waits for others to come.
+    fn is_settled(&self) -> bool {
+        self.connected || self.missing.is_some()
     }
+
+    /// Whether a stream is not there yet, which servers say in many ways.
+    fn is_missing(&self, status: u16) -> bool {
+        let said = matches!(status, 404 | 409 | 425 | 500 | 502 | 504);
+        said && self.purpose != Purpose::Publish
+    }
+
+    fn refused(&self, status: u16, said: &str) -> SignallingError {
+        SignallingError::Refused(format!("{} answered {status}{said}", self.url))
+    }
+}
+
+/// Whether a server only has no time now (RFC 9725 §4.7).
+fn is_busy(status: u16) -> bool {
+    matches!(status, 429 | 503)
 }
 
 /// One bot's conversation.
@@ -171,11 +189,13 @@ impl Conversation {
     fn watched(&self) -> Vec<u32> {
         let slots = self.layout.slots.iter();
         let cameras = slots.filter(|slot| **slot == Source::Camera).count();
-        let others = (0..self.endpoints.publishers).filter(|number| *number != self.number);
-        others
-            .skip(self.view.page * self.view.tiles)
-            .take(self.view.tiles.min(cameras))
-            .collect()
+        streams_on_page(
+            self.endpoints.publishers,
+            self.number,
+            self.view.page * self.view.tiles,
+            self.view.tiles.min(cameras),
+        )
+        .collect()
     }
 
     /// Opens and closes peer connections, as is wanted now.
@@ -212,8 +232,12 @@ impl Conversation {
                     ..Layout::default()
                 }
             }
+            // Whole, since there is no word of who speaks; without sound if none is wanted.
             Purpose::Watch(_) => Layout {
-                slots: vec![Source::Microphone, Source::Camera],
+                slots: [Source::Microphone, Source::Camera]
+                    .into_iter()
+                    .filter(|source| self.layout.slots.contains(source))
+                    .collect(),
                 codecs: self.layout.codecs.clone(),
                 ..Layout::default()
             },
@@ -227,6 +251,7 @@ impl Conversation {
             resource: None,
             offer: String::new(),
             tries: 0,
+            missing: None,
             redirections: 0,
             connected: false,
         });
@@ -304,12 +329,13 @@ impl Conversation {
         let location = location.transpose().map_err(|error| {
             SignallingError::Protocol(format!("a Location that is no URL ({error})"))
         })?;
-        let missing = || SignallingError::Protocol(format!("{} without Location", response.status));
+        let nowhere = || SignallingError::Protocol(format!("{} without Location", response.status));
         let posted = matches!(session.step, Step::Posted(_));
         match response.status {
             200 | 204 if !posted => session.step = Step::Up,
             201 if posted => {
-                session.resource = Some(location.ok_or_else(missing)?);
+                session.resource = Some(location.ok_or_else(nowhere)?);
+                session.missing = None;
                 session.step = Step::Up;
                 let (leg, sdp) = (session.leg, response.body);
                 self.actions.push_back(Action::Answer { leg, sdp });
@@ -318,7 +344,8 @@ impl Conversation {
             // A counter-offer (draft-ietf-wish-whep-03 §4.4.2): it needs a new peer
             // connection, since ours has its own offer pending.
             406 if posted && response.body.starts_with("v=") => {
-                session.resource = Some(location.ok_or_else(missing)?);
+                session.resource = Some(location.ok_or_else(nowhere)?);
+                session.missing = None;
                 session.step = Step::Answering;
                 let old = session.leg;
                 let (leg, sdp) = (self.next_leg(), response.body);
@@ -329,24 +356,41 @@ impl Conversation {
             }
             // Redirections keep the method (RFC 9725 §4.5).
             307 | 308 if posted && session.redirections < REDIRECTIONS => {
-                session.url = location.ok_or_else(missing)?;
+                session.url = location.ok_or_else(nowhere)?;
                 session.redirections += 1;
                 self.post(at);
             }
-            status if posted && session.tries < TRIES && session.may_yet(status) => {
+            status
+                if posted
+                    && session.tries < TRIES
+                    && (is_busy(status) || session.is_missing(status)) =>
+            {
                 session.tries += 1;
-                session.step = Step::Retrying(now + RETRY_AFTER);
+                session.missing = session.is_missing(status).then_some(status);
+                // The least time to wait, by the server's word (RFC 9110 §10.2.3).
+                let told = response.retry_after.unwrap_or_default();
+                session.step = Step::Retrying(now + told.clamp(RETRY_AFTER, LONGEST_WAIT));
             }
             status => {
                 let said = response.body.lines().next().unwrap_or_default();
                 let said = said.chars().take(200).collect::<String>();
-                return Err(SignallingError::Refused(format!(
-                    "{} answered {status}: {said}",
-                    session.url
-                )));
+                return Err(session.refused(status, &format!(": {said}")));
             }
         }
         Ok(())
+    }
+
+    /// Closes everything. A stream that never came is told now at the latest.
+    fn leave(&mut self) -> Result<(), SignallingError> {
+        let sessions = std::mem::take(&mut self.sessions);
+        let mut missing = sessions
+            .iter()
+            .filter_map(|session| Some(session.refused(session.missing?, " until the bot left")));
+        let missing = missing.next();
+        for session in sessions {
+            self.close(session);
+        }
+        missing.map_or(Ok(()), Err)
     }
 
     /// Deletes what was made for a peer connection that is closed by now.
@@ -378,7 +422,7 @@ impl Conversation {
     }
 
     fn progress(&mut self) {
-        let in_call = self.sessions.iter().all(|session| session.connected);
+        let in_call = self.sessions.iter().all(Session::is_settled);
         if self.open && in_call && !self.told {
             self.told = true;
             // Nobody to publish to and nobody to watch: nothing is ever asked.
@@ -397,6 +441,7 @@ struct Response {
     id: RequestId,
     status: u16,
     location: Option<String>,
+    retry_after: Option<Duration>,
     body: String,
 }
 
@@ -412,6 +457,7 @@ impl Signalling for Conversation {
                 id,
                 status,
                 location,
+                retry_after,
                 body,
             } => self.answered(
                 now,
@@ -419,6 +465,7 @@ impl Signalling for Conversation {
                     id,
                     status,
                     location,
+                    retry_after,
                     body,
                 },
             )?,
@@ -435,12 +482,7 @@ impl Signalling for Conversation {
                 self.view = view;
                 self.follow()?;
             }
-            Input::Leave => {
-                for session in std::mem::take(&mut self.sessions) {
-                    self.close(session);
-                }
-                return Ok(());
-            }
+            Input::Leave => return self.leave(),
             Input::Text(_) | Input::ChannelOpen(_) | Input::ChannelData(..) => {}
         }
         self.progress();

@@ -82,9 +82,14 @@ fn delivery(publishers: &[&Tally], receivers: &[&Tally], slots: usize) -> Delive
         pages: vec![(from, 0)],
         tiles: cameras,
         slots: [0, cameras, 0],
+        number: 0,
+        streams: None,
     };
     let mut attendances = vec![attendance(&[Source::Camera], 0); publishers.len()];
     attendances.extend(vec![attendance(&[], slots); receivers.len()]);
+    for (attendance, number) in attendances.iter_mut().zip(0..) {
+        attendance.number = number;
+    }
     by_sent(publishers, receivers, &attendances, &(from..until))
 }
 

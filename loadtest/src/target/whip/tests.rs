@@ -5,6 +5,8 @@ use conclave_protocol::control::PixelSize;
 use super::*;
 use crate::{bot::peer::TrackLayout, media::codec::Codec, target::Sections};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 fn track(source: Source, codec: Codec) -> TrackLayout {
     TrackLayout {
         source,
@@ -29,7 +31,7 @@ fn seat(number: u32, publishes: bool, tiles: usize) -> Seat {
         },
         layout: Layout {
             tracks: if publishes { tracks } else { Vec::new() },
-            slots: vec![Source::Camera; 4],
+            slots: [vec![Source::Microphone], vec![Source::Camera; 4]].concat(),
             codecs: vec![Codec::Vp8, Codec::Av1],
             channel: None,
             largest_first: false,
@@ -115,6 +117,7 @@ impl Rig {
             id: to.id,
             status,
             location: location.map(str::to_owned),
+            retry_after: None,
             body: body.to_owned(),
         })
     }
@@ -217,6 +220,13 @@ fn a_watcher_has_a_peer_connection_for_each_stream_of_its_page() {
 }
 
 #[test]
+fn sound_that_is_not_wanted_is_not_offered() {
+    let mut deaf = seat(9, false, 1);
+    deaf.layout.slots.remove(0);
+    assert_eq!(Rig::new(&deaf).offer().1.slots, [Source::Camera]);
+}
+
+#[test]
 fn a_redirection_is_followed_but_not_for_ever() {
     let mut rig = Rig::new(&seat(0, true, 0));
     let (_, _, mut post) = rig.offer();
@@ -313,6 +323,58 @@ fn a_stream_that_is_not_there_yet_is_asked_for_again() {
 }
 
 #[test]
+fn nobody_waits_for_others_to_be_in_the_call() {
+    let mut rig = Rig::new(&seat(1, true, 2));
+    let (own, _, post) = rig.offer();
+    rig.respond(&post, 201, Some("/own"), "v=0 answer").unwrap();
+    let (.., post) = {
+        rig.actions
+            .retain(|action| !matches!(action, Action::Answer { .. }));
+        rig.reached(Milestone::Admitted);
+        rig.offer()
+    };
+    let (late, _, repeated) = rig.offer();
+    rig.respond(&post, 404, None, "").unwrap();
+    rig.input(Input::Connected(own)).unwrap();
+    assert!(!rig.reached(Milestone::InCall));
+    rig.respond(&repeated, 500, None, "").unwrap();
+    assert!(rig.reached(Milestone::InCall));
+
+    rig.now += RETRY_AFTER;
+    rig.input(Input::Timeout).unwrap();
+    let (_, second) = (rig.requests.pop_front(), rig.requests.pop_front().unwrap());
+    rig.respond(&second, 201, Some("/late"), "v=0 answer")
+        .unwrap();
+    rig.input(Input::Connected(late)).unwrap();
+
+    let missed = rig.input(Input::Leave).unwrap_err();
+    let said = "the server refused: http://sfu:7090/whep/0?audio answered 404 until the bot left";
+    assert_eq!(missed.to_string(), said);
+    while let Some(action) = rig.conversation.poll() {
+        if let Action::Http(request) = action {
+            rig.requests.push_back(request);
+        }
+    }
+    let deleted = rig.requests.iter().map(|it| (it.method, it.url.as_str()));
+    assert_eq!(
+        deleted.collect::<Vec<_>>(),
+        [
+            ("DELETE", "http://sfu:7080/own"),
+            ("DELETE", "http://sfu:7090/late")
+        ]
+    );
+}
+
+#[test]
+fn who_only_watches_waits_for_a_busy_server() {
+    let mut rig = Rig::new(&seat(9, false, 1));
+    let (_, _, post) = rig.offer();
+    rig.respond(&post, 503, None, "").unwrap();
+    assert!(!rig.reached(Milestone::InCall));
+    rig.input(Input::Leave).unwrap();
+}
+
+#[test]
 fn a_publisher_waits_for_a_busy_server_but_not_for_a_wrong_endpoint() {
     for (status, waits) in [(503, true), (429, true), (404, false), (500, false)] {
         let mut rig = Rig::new(&seat(0, true, 0));
@@ -320,6 +382,28 @@ fn a_publisher_waits_for_a_busy_server_but_not_for_a_wrong_endpoint() {
         let responded = rig.respond(&post, status, None, "");
         assert_eq!(responded.is_ok(), waits, "{status}");
         assert_eq!(rig.conversation.poll_timeout().is_some(), waits);
+    }
+}
+
+#[test]
+fn a_busy_server_says_how_long_to_wait() {
+    for (told, waits) in [
+        (None, RETRY_AFTER),
+        (Some(Duration::ZERO), RETRY_AFTER),
+        (Some(7 * SECOND), 7 * SECOND),
+        (Some(Duration::MAX), LONGEST_WAIT),
+    ] {
+        let mut rig = Rig::new(&seat(0, true, 0));
+        let (_, _, post) = rig.offer();
+        rig.input(Input::Response {
+            id: post.id,
+            status: 503,
+            location: None,
+            retry_after: told,
+            body: String::new(),
+        })
+        .unwrap();
+        assert_eq!(rig.conversation.poll_timeout(), Some(rig.now + waits));
     }
 }
 
