@@ -427,7 +427,7 @@ impl Target {
     /// whom they see. None where they see and hear whoever is on.
     pub fn streams(&self) -> Option<u32> {
         match self {
-            Self::Conclave { .. } | Self::Janus { .. } => None,
+            Self::Conclave { .. } | Self::Janus { .. } | Self::PulseBeam { .. } => None,
             Self::Whip { endpoints, .. } => Some(endpoints.publishers),
         }
     }

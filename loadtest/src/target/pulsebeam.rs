@@ -330,6 +330,7 @@ impl Signalling for Conversation {
                 status,
                 location,
                 body,
+                ..
             } => {
                 if matches!(self.step, Step::Posted(posted) if posted == id) {
                     self.answered(now, status, location.as_deref(), body)?;

@@ -132,6 +132,7 @@ impl Rig {
             id: RequestId(self.conversation.requests),
             status,
             location: location.map(str::to_owned),
+            retry_after: None,
             body: "v=0 answer\nmore".to_owned(),
         })
     }
