@@ -39,6 +39,10 @@ bench-peers: $(PAGE) $(MEDIA) ## Put the same load on Conclave and on other serv
 	scripts/netns.sh scripts/peers.sh release 15 3 1:50 1:100 10:10
 	target/release/conclave-bench peers --page docs/performance.md target/bench/peers
 
+bench-group: ## Measure what groups of 10 to 500 cost their members; rewrite docs/performance.md
+	cargo build --release --locked -p conclave-bench
+	target/release/conclave-bench group --page docs/performance.md
+
 bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
@@ -144,5 +148,5 @@ $(WHIP): scripts/peers/whip/install.sh scripts/peers/whip/package-lock.json
 	scripts/peers/whip/install.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-peers bench-join sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
+.PHONY: run test bench bench-sfu bench-peers bench-group bench-join sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-load test-peers test-nat
