@@ -174,5 +174,6 @@ describe("remembering", () => {
 it("compares names as people see them", () => {
   expect(nameKey(" Stra\u00dfe  7 ")).toBe(nameKey("STRASSE 7"));
   expect(nameKey("Zoe\u0308")).toBe(nameKey("zo\u00eb"));
+  expect(nameKey("\u2121")).toBe(nameKey("tel"));
   expect(nameKey("Ada")).not.toBe(nameKey("Adam"));
 });

@@ -155,6 +155,14 @@ it("does not write over and over, whatever one device is called", async () => {
   expect(writes).toBeLessThan(20);
 });
 
+it("says when what it reads can not be written back", async () => {
+  const store = new Memory();
+  store.change = () => Promise.reject(new Error("the disk is full"));
+  const { people, standing } = await call(store, ada);
+  expect(people.lasting.value).toBe(false);
+  expect(standing(1)?.standing).toBe("new");
+});
+
 it("works for one call where nothing can be stored, and says so", async () => {
   const none = () => Promise.reject(new Error("no storage"));
   const store: PeopleStore = { all: none, change: none, forget: none, watch: () => () => {} };
