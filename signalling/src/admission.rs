@@ -22,10 +22,11 @@ const TAKEOVER: Duration = Duration::from_secs(2);
 /// KeyPackage is not one, and the newcomer has another way.
 const MOST_ASKED: u8 = 3;
 
-/// From this many members on, a commit is dear enough to wait longer for company.
-const LARGE: usize = 50;
-const PAUSE: Duration = Duration::from_millis(500);
-const PAUSE_IN_LARGE: Duration = Duration::from_secs(3);
+/// What a commit costs everybody, and what its author has to upload, grows with the group;
+/// so does the pause, and the share of either in time stays the same. For 500 members it is
+/// two seconds: each needs a hundredth of a core, and 0.8 MB come from somebody else each time.
+const PAUSE_FOR_EACH: Duration = Duration::from_millis(4);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Waiting {
@@ -108,12 +109,9 @@ impl Admissions {
         members: usize,
     ) -> Option<(ParticipantId, Vec<Knock>)> {
         if std::mem::take(&mut self.is_done) {
-            let pause = if members < LARGE {
-                PAUSE
-            } else {
-                PAUSE_IN_LARGE
-            };
-            self.pause_until = Some(now + pause);
+            let members = u32::try_from(members).unwrap_or(u32::MAX);
+            let pause = PAUSE_FOR_EACH.saturating_mul(members);
+            self.pause_until = Some(now + pause.max(SHORTEST_PAUSE));
         }
         self.asked.take_if(|asked| asked.until <= now);
         self.pause_until.take_if(|until| *until <= now);
@@ -209,7 +207,7 @@ mod tests {
         hall.knocks(11..15);
         assert_eq!(hall.admissions.admit(&[id(10)]).len(), 1);
         assert_eq!(hall.asks(), None, "a pause");
-        hall.wait(499 * MS);
+        hall.wait(99 * MS);
         assert_eq!(hall.asks(), None);
         hall.wait(MS);
         assert_eq!(hall.asks(), Some((id(2), 4)));
@@ -223,8 +221,12 @@ mod tests {
         hall.asks();
         hall.admissions.admit(&[id(10)]);
         hall.knocks(11..35);
-        assert_eq!(hall.asks(), None, "24 gather for three seconds");
-        assert_eq!(hall.admissions.poll_timeout(), Some(hall.now + 3_000 * MS));
+        assert_eq!(
+            hall.asks(),
+            None,
+            "24 gather for four milliseconds a member"
+        );
+        assert_eq!(hall.admissions.poll_timeout(), Some(hall.now + 400 * MS));
         hall.knocks(35..70);
         assert_eq!(hall.asks(), Some((id(2), 25)));
     }
