@@ -270,9 +270,10 @@ impl Group {
             .map_err(failed("applying the commit"))
     }
 
-    /// Checks a KeyPackage as far as MLS does.
+    /// Checks a KeyPackage and who it is from.
     pub(crate) fn newcomer(&self, key_package: &[u8]) -> Result<Newcomer, GroupError> {
-        Newcomer::read(self.stay.provider.crypto(), key_package)
+        let Stay { provider, room, .. } = &self.stay;
+        Newcomer::read(provider.crypto(), room, key_package)
     }
 
     /// Makes a commit that brings these people in, with the link's pre-shared key, and takes

@@ -1,5 +1,5 @@
 //! The crate against vectors that another implementation made (`vectors/make.mjs`), and
-//! that implementation's foundation against RFC 5869.
+//! the foundations of both against RFC 5869 and RFC 9605.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -8,6 +8,12 @@ use conclave_e2ee::{
 };
 use conclave_protocol::Epoch;
 use serde::{Deserialize, de::DeserializeOwned};
+use sframe::{
+    CipherSuite,
+    frame::{EncryptedFrameView, MediaFrame, MonotonicCounter},
+    header::SframeHeader,
+    key::{DecryptionKey, EncryptionKey},
+};
 
 fn read<T: DeserializeOwned>(json: &str) -> Vec<T> {
     let vectors: Vec<T> = serde_json::from_str(json).unwrap();
@@ -62,6 +68,52 @@ fn the_key_derivation_is_the_standards() {
         hex::encode(okm),
         "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
     );
+}
+
+/// RFC 9605 appendix C.1, some rows of each width that a key id or a counter of ours can have.
+#[test]
+fn sframe_headers_are_the_standards() {
+    for (kid, counter, encoded) in [
+        (0_u64, 0_u64, "00"),
+        (0, 255, "08ff"),
+        (1, 256, "190100"),
+        (255, 1, "81ff"),
+        (256, 65_535, "990100ffff"),
+        (65_535, 65_536, "9affff010000"),
+        (65_536, 16_777_216, "ab01000001000000"),
+        (16_777_215, 0, "a0ffffff"),
+        (16_777_216, 4_294_967_295, "bb01000000ffffffff"),
+    ] {
+        let header = SframeHeader::new(kid, counter);
+        let mut bytes = vec![0; header.len()];
+        header.serialize(&mut bytes).unwrap();
+        assert_eq!(hex::encode(&bytes), encoded);
+        let read = SframeHeader::deserialize(&bytes).unwrap();
+        assert_eq!((read.key_id(), read.counter()), (kid, counter));
+    }
+}
+
+/// RFC 9605 appendix C.3, AES_128_GCM_SHA256_128.
+#[test]
+fn sframe_ciphertexts_are_the_standards() {
+    let suite = CipherSuite::AesGcm128Sha256;
+    let base_key = hex::decode("000102030405060708090a0b0c0d0e0f").unwrap();
+    let (kid, counter) = (0x123_u64, 0x4567_u64);
+    let metadata = b"IETF SFrame WG";
+    let plaintext = b"draft-ietf-sframe-enc";
+    let ciphertext =
+        "9901234567b7412c2513a1b66dbb48841bbaf17f598751176ad847681a69c6d0b091c07018ce4adb34eb";
+
+    let key = EncryptionKey::derive_from(suite, kid, &base_key).unwrap();
+    let mut next = MonotonicCounter::with_start_value(counter, u64::MAX);
+    let frame = MediaFrame::try_with_meta_data(&mut next, plaintext, metadata).unwrap();
+    let sealed = frame.encrypt(&key).unwrap();
+    assert_eq!(hex::encode(sealed.sframe_cipher_text()), ciphertext);
+
+    let bytes = hex::decode(ciphertext).unwrap();
+    let key = DecryptionKey::derive_from(suite, kid, &base_key).unwrap();
+    let sealed = EncryptedFrameView::try_with_meta_data(&bytes, metadata).unwrap();
+    assert_eq!(sealed.decrypt(&key).unwrap().payload(), plaintext);
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,10 @@
 /** What either client must not let pass when the other does it. */
 import { expect, test } from "vitest";
-import { Call } from "./call";
+import { Call, expectOneGroup } from "./call";
 import { readKeyPackage } from "./group";
+import { Device } from "./identity";
 import { Link } from "./link";
+import { Peer } from "./peer";
 
 /** Somebody who opens all envelopes, and has no pre-shared key but a made-up one. */
 class WrongKey extends Link {
@@ -76,4 +78,14 @@ test("a commit that the server takes back is undone by both, and refused if it c
   expect(paul.refusals).toEqual(["Error: 8: annulled before"]);
   await call.service.release(ada.participant);
   expect(ada.refusals).toEqual(["it was taken back before"]);
+});
+
+test("whoever knocks with a device that does not vouch is left outside, and nobody else is harmed", async () => {
+  const call = new Call();
+  const [ada, grace] = [await call.wasm("Ada"), await call.wasm("Grace")];
+  const eve = new Peer(call.link, "Eve");
+  eve.device.vouch = () => new Device().vouch("another-room", new Uint8Array(32));
+  await call.service.arrive(eve);
+  expect([ada.failure, ada.refusals, grace.refusals]).toEqual([undefined, [], []]);
+  expectOneGroup([ada, grace], ["Ada", "Grace"]);
 });

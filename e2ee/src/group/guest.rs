@@ -22,9 +22,11 @@ pub(crate) struct Newcomer {
 }
 
 impl Newcomer {
-    /// Checks a KeyPackage as far as MLS does.
+    /// Checks a KeyPackage as far as MLS does, and that the device vouches for it: the others
+    /// would refuse a commit with one that does not, and show out who made it.
     pub(super) fn read(
         crypto: &impl OpenMlsCrypto,
+        room: &RoomId,
         key_package: &[u8],
     ) -> Result<Self, GroupError> {
         let what = "reading a KeyPackage";
@@ -39,7 +41,14 @@ impl Newcomer {
         if key_package.ciphersuite() != SUITE {
             return Err(impossible(what, "it is for another cipher suite"));
         }
-        let identity = identity(key_package.leaf_node().credential())?;
+        let leaf = key_package.leaf_node();
+        let identity = identity(leaf.credential())?;
+        if !identity
+            .device
+            .holds_for(room, leaf.signature_key().as_slice())
+        {
+            return Err(impossible(what, "a device does not vouch for it"));
+        }
         Ok(Self {
             participant: identity.participant,
             key_package,

@@ -8,7 +8,7 @@ use conclave_protocol::{
 
 use crate::{
     malicious::{assert_refused, violation},
-    raw::{RawMember, envelope, ghost, knocked, link_key},
+    raw::{RawMember, envelope, ghost, knocked, link_key, unproven_knock},
     service::Service,
 };
 
@@ -191,6 +191,21 @@ fn what_is_no_key_package_keeps_nobody_else_outside() {
     assert_eq!(service.client(edsger).seen.joined, 1);
     let strangers = service.client(ids[0]).seen.strangers;
     assert_eq!(strangers, 2, "two were not sealed with the link's key");
+}
+
+#[test]
+fn who_knocks_with_an_unproven_device_stays_outside_and_harms_nobody() {
+    let (mut service, ids, _, edsger) = at_the_door();
+    let ghost = service.announce();
+    let knock = unproven_knock(&service, ghost, "Eve");
+    service.knocks.insert(0, knock);
+    service.ask(ids[0]);
+    service.settle();
+    assert_eq!(service.client(edsger).seen.joined, 1);
+    for id in &ids {
+        assert_eq!(service.client(*id).seen.refused, []);
+        assert!(!service.client(*id).names().contains(&"Eve"));
+    }
 }
 
 #[test]

@@ -14,8 +14,9 @@ use openmls::{
     prelude::{
         BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, Extensions,
         ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
-        MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider as _, PreSharedKeyProposal,
-        ProcessedMessageContent, ProtocolVersion, tls_codec::DeserializeBytes as _,
+        MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _, OpenMlsProvider as _,
+        PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
+        tls_codec::DeserializeBytes as _,
     },
     schedule::PreSharedKeyId,
 };
@@ -428,11 +429,27 @@ impl RawMember {
 pub(crate) fn ghost(service: &Service, id: ParticipantId, name: &str) -> KeyPackage {
     let ghost = Key::new();
     let identity = ghost.identity(&service.room, id, name);
+    package(&ghost, &identity)
+}
+
+fn package(key: &Key, identity: &Identity) -> KeyPackage {
     let package = KeyPackage::builder()
         .leaf_node_capabilities(capabilities())
-        .build(SUITE, &ghost.provider, &ghost, ghost.credential(&identity))
+        .build(SUITE, &key.provider, key, key.credential(identity))
         .unwrap();
     package.key_package().clone()
+}
+
+/// Someone with the link knocks with a device that vouches for another stay than theirs.
+pub(crate) fn unproven_knock(service: &Service, participant: ParticipantId, name: &str) -> Knock {
+    let identity = Key::new().identity(&service.room, participant, name);
+    let package = package(&Key::new(), &identity);
+    let bytes = MlsMessageOut::from(package).to_bytes().unwrap();
+    let key_package = envelope(service).seal(Kind::KeyPackage, &bytes).unwrap();
+    Knock {
+        participant,
+        key_package,
+    }
 }
 
 /// What someone who knocks has sealed.
