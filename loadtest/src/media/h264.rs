@@ -386,6 +386,7 @@ mod tests {
             &[first, middle],
             &[first, first],
             &[first, &[0x41, 0x9a]],
+            &[first, &[0x41, 0x9a], last],
             &[&[0x78, 0, 9, 0x67]],
             &[&[0x78, 0, 0]],
             &[&[]],
