@@ -70,6 +70,7 @@ mod tests {
             participant: ParticipantId::new(u64::from(leaf)),
             name: String::new(),
             is_self,
+            is_host: false,
             device: crate::DeviceKey::from_bytes([0; 32]),
             pair_code: None,
         }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::digits::Digits;
 
 /// Ed25519 (RFC 8032), as the group's leaves sign too.
-const SCHEME: SignatureScheme = SignatureScheme::ED25519;
+pub(crate) const SCHEME: SignatureScheme = SignatureScheme::ED25519;
 
 /// Stands before what a device signs.
 const CLAIM: &str = "conclave 1 device ";
@@ -107,6 +107,16 @@ impl From<DeviceKey> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceSignature([u8; 64]);
 
+impl DeviceSignature {
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for DeviceSignature {
     type Error = DeviceError;
 
@@ -117,8 +127,7 @@ impl TryFrom<String> for DeviceSignature {
 
 impl From<DeviceSignature> for String {
     fn from(signature: DeviceSignature) -> Self {
-        let digits = signature.0.iter().map(|byte| format!("{byte:02x}"));
-        digits.collect()
+        hexadecimal(&signature.0)
     }
 }
 
@@ -128,7 +137,11 @@ impl fmt::Debug for DeviceSignature {
     }
 }
 
-fn bytes<const LENGTH: usize>(text: &str) -> Result<[u8; LENGTH], DeviceError> {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn bytes<const LENGTH: usize>(text: &str) -> Result<[u8; LENGTH], DeviceError> {
     let mut bytes = [0; LENGTH];
     if text.len() != 2 * LENGTH || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(DeviceError::Malformed);

@@ -28,6 +28,8 @@ pub enum Kind {
     KeyPackage,
     /// A Welcome.
     Welcome,
+    /// A host's word to someone who may not come in.
+    TurnedAway,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Message => "message",
             Self::KeyPackage => "key-package",
             Self::Welcome => "welcome",
+            Self::TurnedAway => "turned-away",
         }
     }
 }

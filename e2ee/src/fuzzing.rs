@@ -12,9 +12,11 @@ use conclave_protocol::{
 };
 
 use crate::{
-    BaseKey, Codec, Device, FrameOpener, FrameSealer, Identity, Instant, LeafIndex, Link,
-    LinkSecret, Membership, Output, Persona, StreamContext,
+    BaseKey, Codec, Device, DeviceKey, FrameOpener, FrameSealer, Identity, Instant, LeafIndex,
+    Link, LinkSecret, Membership, Output, Persona, StreamContext,
     envelope::{Envelope, Kind},
+    rules::Rules,
+    turning_away::TurningAway,
 };
 
 const CODECS: [Codec; 4] = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1];
@@ -105,7 +107,7 @@ fn words(membership: &mut Membership) -> Vec<Output> {
 }
 
 /// Bytes that somebody with the link has sealed and sent as a commit, a message, a
-/// KeyPackage, a Welcome or a group: the first byte says as what. Without the link nobody
+/// KeyPackage, a Welcome, a group or a host's refusal: the first byte says as what. Without the link nobody
 /// comes this far.
 ///
 /// Promise: a member stays where it was; who is on the way in comes in nowhere.
@@ -136,7 +138,7 @@ pub fn sealed(bytes: &[u8]) {
             participant: author,
         },
     );
-    match kind % 5 {
+    match kind % 6 {
         0 => member.handle(
             now,
             ServerMessage::Committed {
@@ -144,6 +146,7 @@ pub fn sealed(bytes: &[u8]) {
                 author,
                 epoch: Epoch::FIRST.next(),
                 commit: seal(Kind::Commit),
+                rules: None,
             },
         ),
         1 => member.handle(
@@ -173,9 +176,13 @@ pub fn sealed(bytes: &[u8]) {
                 },
             );
         }
-        _ => {
+        4 => {
             let group = state(seal(Kind::GroupInfo));
             newcomer.handle(now, joined(GroupDoor::Commit { group }));
+        }
+        _ => {
+            let rules = Rules::founded_by(DeviceKey::from_bytes([1; 32]));
+            assert!(TurningAway::check(rest, &room, &rules, &[0; 32]).is_none());
         }
     }
     assert_eq!(member.epoch(), Some(Epoch::FIRST));

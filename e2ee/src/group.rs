@@ -20,9 +20,11 @@ use crate::{
     digits::Digits,
     frame::BaseKey,
     identity::Identity,
-    link::DerivedKey,
+    link::{LinkSecret, RoomKeys},
     member::{LeafIndex, Member},
+    rules::Rules,
     storage::Snapshot,
+    turning_away::TurningAway,
 };
 
 pub(crate) use guest::{Guest, Newcomer};
@@ -50,6 +52,12 @@ pub struct GroupError {
     detail: String,
 }
 
+impl GroupError {
+    pub(crate) fn new(what: &'static str, detail: &str) -> Self {
+        failed(what)(detail)
+    }
+}
+
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> GroupError {
     move |error| GroupError {
         what,
@@ -61,10 +69,15 @@ fn impossible(what: &'static str, detail: &str) -> GroupError {
     failed(what)(detail)
 }
 
-/// The id under which every member keeps the link's pre-shared key.
-pub fn psk_id(room: &RoomId) -> Vec<u8> {
-    ["conclave 1 link ", room.as_str()].concat().into_bytes()
+/// The id under which every member keeps the link's pre-shared key. Another link has another
+/// one.
+pub fn psk_id(room: &RoomId, keys: &RoomKeys) -> Vec<u8> {
+    let label = ["conclave 1 link ", room.as_str(), " "].concat();
+    [label.as_bytes(), keys.psk_id.as_bytes()].concat()
 }
+
+/// The exporter's label for the secret of the link that an epoch begins (RFC 9420 §8.5).
+pub const LINK_LABEL: &str = "conclave 1 link";
 
 /// A commit and the group that it makes, as bytes for the server's log.
 pub(crate) struct NewEpoch {
@@ -78,6 +91,14 @@ pub(crate) struct NewEpoch {
 pub(crate) struct Staged {
     pub(crate) sender: Sender,
     pub(crate) commit: Box<StagedCommit>,
+}
+
+/// What is to change about a group.
+#[derive(Default)]
+pub(crate) struct Changes<'a> {
+    pub(crate) added: &'a [Newcomer],
+    pub(crate) removed: &'a [LeafIndex],
+    pub(crate) rules: Option<&'a Rules>,
 }
 
 /// An opened application message.
@@ -96,15 +117,18 @@ pub(crate) struct Group {
 impl Group {
     /// Makes a new group with this client as its only member.
     pub(crate) fn found(
-        psk: &DerivedKey,
+        keys: &RoomKeys,
         room: &RoomId,
         key: &StayKey,
         identity: &Identity,
+        rules: &Rules,
     ) -> Result<Self, GroupError> {
-        let stay = Stay::new(psk, room, key, identity)?;
+        let stay = Stay::new(keys, room, key, identity)?;
+        let rules = rules.to_extensions();
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .capabilities(capabilities())
+            .with_group_context_extensions(rules.map_err(failed("writing the rules"))?)
             .padding_size(PADDING)
             .max_past_epochs(PAST_EPOCHS)
             .use_ratchet_tree_extension(true)
@@ -118,14 +142,14 @@ impl Group {
     /// Joins by an external commit with the link's pre-shared key (RFC 9420 §12.4.3.2).
     /// The returned group is the one that stands if the commit is let through.
     pub(crate) fn join(
-        psk: &DerivedKey,
+        keys: &RoomKeys,
         room: &RoomId,
         key: &StayKey,
         identity: &Identity,
         group_info: &[u8],
     ) -> Result<(Self, NewEpoch), GroupError> {
         let what = "joining the group";
-        let stay = Stay::new(psk, room, key, identity)?;
+        let stay = Stay::new(keys, room, key, identity)?;
         let message =
             MlsMessageIn::tls_deserialize_exact_bytes(group_info).map_err(failed(what))?;
         let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
@@ -209,10 +233,42 @@ impl Group {
         Digits::from_secret(self.mls.epoch_authenticator().as_slice(), "call")
     }
 
+    /// The rules that the group stands under.
+    pub(crate) fn rules(&self) -> Result<Rules, GroupError> {
+        Rules::read(self.mls.extensions()).map_err(failed("reading the rules of the call"))
+    }
+
+    /// The secret of the link that the own pending commit begins, if it changes the link.
+    pub(crate) fn pending_link(&self) -> Result<LinkSecret, GroupError> {
+        let what = "changing the link";
+        let pending = self.mls.pending_commit();
+        let commit = pending.ok_or_else(|| impossible(what, "there is no commit"))?;
+        self.link_of(commit)
+    }
+
+    /// The secret of the link that a commit begins, if it changes the link. It comes from the
+    /// new epoch's keys: every member has it without being told, and nobody else can.
+    pub(crate) fn link_of(&self, commit: &StagedCommit) -> Result<LinkSecret, GroupError> {
+        let what = "changing the link";
+        let Stay { provider, room, .. } = &self.stay;
+        let context = room.as_str().as_bytes();
+        let secret = commit
+            .export_secret(provider.crypto(), LINK_LABEL, context, LinkSecret::LENGTH)
+            .map(Zeroizing::new)
+            .map_err(failed(what))?;
+        LinkSecret::from_slice(&secret).ok_or_else(|| impossible(what, "it has a wrong length"))
+    }
+
+    /// From now on newcomers come in with this link's key.
+    pub(crate) fn take_link(&mut self, keys: &RoomKeys) -> Result<(), GroupError> {
+        self.stay.take_link(keys)
+    }
+
     /// Everyone in the group, by leaf.
     pub(crate) fn members(&self) -> Result<Vec<Member>, GroupError> {
         let own = self.mls.own_leaf_index();
-        let own_device = self.stay.device;
+        let rules = self.rules()?;
+        let own_device = self.stay.identity.device.key;
         let members = self.mls.members();
         let members = members.map(|member| {
             let identity = identity(&member.credential)?;
@@ -222,6 +278,7 @@ impl Group {
                 participant: identity.participant,
                 name: identity.name.into(),
                 is_self,
+                is_host: rules.is_host(&identity.device.key),
                 device: identity.device.key,
                 pair_code: (!is_self).then(|| own_device.pair_code(&identity.device.key)),
             })
@@ -276,27 +333,28 @@ impl Group {
         Newcomer::read(provider.crypto(), room, key_package)
     }
 
-    /// Makes a commit that brings these people in, with the link's pre-shared key, and takes
-    /// those members out. It is pending until it is merged or discarded.
-    pub(crate) fn change<'a>(
-        &mut self,
-        newcomers: impl IntoIterator<Item = &'a Newcomer>,
-        gone: &[LeafIndex],
-    ) -> Result<NewEpoch, GroupError> {
-        let what = "changing who is in the group";
-        let removed = gone.iter().map(|leaf| LeafNodeIndex::new(leaf.get()));
-        let added: Vec<KeyPackage> = newcomers
-            .into_iter()
-            .map(|newcomer| newcomer.key_package.clone())
-            .collect();
+    /// Makes a commit that brings people in, with the link's pre-shared key, takes members
+    /// out and changes the rules. It is pending until it is merged or discarded.
+    pub(crate) fn change(&mut self, changes: &Changes<'_>) -> Result<NewEpoch, GroupError> {
+        let what = "changing the group";
+        let removed = changes.removed.iter();
+        let removed = removed.map(|leaf| LeafNodeIndex::new(leaf.get()));
+        let added = changes.added.iter().map(|it| it.key_package.clone());
+        let added: Vec<KeyPackage> = added.collect();
+        let rules = changes.rules.map(Rules::to_extensions).transpose();
+        let rules = rules.map_err(failed(what))?;
         let link_key = match added.is_empty() {
             true => None,
             false => Some(PreSharedKeyProposal::new(self.stay.link_key()?)),
         };
         let provider = &self.stay.provider;
-        let (commit, welcome, group_info) = self
-            .mls
-            .commit_builder()
+        let mut builder = self.mls.commit_builder();
+        if let Some(rules) = rules {
+            builder = builder
+                .propose_group_context_extensions(rules)
+                .map_err(failed(what))?;
+        }
+        let (commit, welcome, group_info) = builder
             .propose_removals(removed)
             .propose_adds(added)
             .add_proposals(link_key.map(|key| Proposal::PreSharedKey(Box::new(key))))
@@ -368,6 +426,13 @@ impl Group {
             identity,
             bytes: message.into_bytes(),
         })
+    }
+
+    /// A word to someone who knocks with a KeyPackage of this hash.
+    pub(crate) fn turn_away(&self, knock: &[u8; 32]) -> Result<Vec<u8>, GroupError> {
+        let Stay { room, identity, .. } = &self.stay;
+        TurningAway::sign(&self.stay, identity, room, knock)
+            .map_err(|error| impossible("signing a word", &format!("{error:?}")))
     }
 
     /// The group's state, to return to it when a commit is annulled.

@@ -8,7 +8,7 @@
 //! * [`FrameSealer`] and [`FrameOpener`]: media frames sealed by SFrame (RFC 9605) with
 //!   keys from the group.
 
-mod chat;
+mod application;
 mod departures;
 mod device;
 mod digits;
@@ -23,13 +23,15 @@ mod member;
 mod membership;
 mod output;
 mod policy;
+pub mod rules;
 mod storage;
 mod time;
 mod timeline;
+mod turning_away;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
-pub use chat::ChatError;
+pub use application::ChatError;
 pub use device::{Device, DeviceError, DeviceKey, DeviceProof, DeviceSignature, StayKey};
 pub use digits::Digits;
 pub use frame::{
@@ -38,7 +40,8 @@ pub use frame::{
 pub use identity::{DisplayName, Identity, InvalidName, Persona};
 pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
 pub use member::{LeafIndex, Member};
-pub use membership::Membership;
-pub use output::Output;
+pub use membership::{HostError, HostRequest, Membership};
+pub use output::{Output, Visitor};
 pub use policy::PolicyViolation;
+pub use rules::Door;
 pub use time::Instant;

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use conclave_protocol::{InvalidId, RoomAuth, RoomId};
+use conclave_protocol::{InvalidId, RoomAuth, RoomId, RoomLock};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -56,6 +56,14 @@ impl LinkSecret {
         Self(bytes)
     }
 
+    /// How long it is, in bytes.
+    pub(crate) const LENGTH: usize = SECRET_LENGTH;
+
+    /// Takes bytes of the right length.
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// Reads the fragment of a link, without the `#`.
     pub fn from_fragment(fragment: &str) -> Result<Self, LinkError> {
         let bytes = Zeroizing::new(
@@ -80,9 +88,9 @@ impl LinkSecret {
     pub fn keys(&self, room: &RoomId) -> RoomKeys {
         RoomKeys {
             psk: self.derive("mls-psk", room),
+            psk_id: self.derive("psk-id", room),
             auth: self.derive("room-auth", room),
             wrap: self.derive("group-info-wrap", room),
-            lobby: self.derive("lobby", room),
         }
     }
 
@@ -124,18 +132,23 @@ impl fmt::Debug for DerivedKey {
 pub struct RoomKeys {
     /// The pre-shared key that every commit of a newcomer must contain (RFC 9420 §8.4).
     pub psk: DerivedKey,
+    /// What that key goes by. It tells nothing of the key.
+    pub psk_id: DerivedKey,
     /// What is shown to the server at the door.
     pub auth: DerivedKey,
     /// Seals whatever of the group's handshake passes the server.
     pub wrap: DerivedKey,
-    /// Seals what is said in front of the door.
-    pub lobby: DerivedKey,
 }
 
 impl RoomKeys {
     /// The proof for the server that this client holds the link.
     pub fn room_auth(&self) -> RoomAuth {
         RoomAuth::new(*self.auth.as_bytes())
+    }
+
+    /// What the server is told to open the room to, once the group has this link.
+    pub(crate) fn room_lock(&self) -> RoomLock {
+        RoomLock::for_key(&self.room_auth())
     }
 }
 
@@ -222,11 +235,11 @@ mod tests {
         for name in ["standup", "retro"] {
             let RoomKeys {
                 psk,
+                psk_id,
                 auth,
                 wrap,
-                lobby,
             } = secret.keys(&room(name));
-            keys.extend([psk, auth, wrap, lobby].map(|key| *key.as_bytes()));
+            keys.extend([psk, psk_id, auth, wrap].map(|key| *key.as_bytes()));
         }
         keys.extend([*LinkSecret::from_bytes([8; 32])
             .keys(&room("retro"))

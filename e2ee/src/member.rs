@@ -45,6 +45,8 @@ pub struct Member {
     pub name: String,
     /// True for this client's own member.
     pub is_self: bool,
+    /// True for those who may remove others, let people in and change the rules.
+    pub is_host: bool,
     /// The device that they take part with.
     #[ts(type = "string")]
     pub device: DeviceKey,

@@ -1,10 +1,13 @@
 //! A client's membership in a room's group, from the door to the last key.
 
+mod access;
 mod changes;
 mod entrance;
 mod failure;
+mod hosting;
 mod merging;
 mod stage;
+mod talk;
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -12,24 +15,24 @@ use std::{
 };
 
 use conclave_protocol::{
-    Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomId, Sequence,
+    Epoch, PROTOCOL_VERSION, ParticipantId, RoomId, Sequence,
     signal::{ClientMessage, ServerMessage},
 };
 
 use crate::{
-    chat::{ChatError, Line},
     departures::Departures,
-    envelope::{Envelope, Kind},
-    group::psk_id,
     identity::{Identity, Persona},
-    link::{LinkSecret, RoomKeys},
+    link::LinkSecret,
     member::Member,
     output::Output,
     time::Instant,
     timeline::{KeyStep, Timeline},
 };
 
+use access::Access;
 use failure::{End, Refusal, ends_membership};
+pub use hosting::{HostError, HostRequest};
+use merging::Arrival;
 use stage::{Inside, Stage};
 
 /// After this long without an answer, a commit is sent again as it is.
@@ -37,9 +40,6 @@ const RESEND_AFTER: Duration = Duration::from_secs(5);
 
 /// For this long, a commit can be annulled. Shorter than old keys are kept.
 const UNDO_WITHIN: Duration = Duration::from_secs(5);
-
-/// How many own lines of chat may be on their way.
-const OWN_LINES: usize = 64;
 
 /// A client's membership in a room's group, from the door to the last key.
 ///
@@ -54,6 +54,8 @@ const OWN_LINES: usize = 64;
 /// larger one by knocking: the server collects KeyPackages and asks one member at a time to
 /// bring in all who wait. If nothing happens for five seconds, whoever knocks makes an
 /// external commit after all, so that a group in which nobody answers is not closed.
+/// Where the group's rules keep newcomers outside, only a host can bring them in, and only
+/// hosts come in by themselves.
 ///
 /// # How commits are merged
 ///
@@ -73,9 +75,9 @@ const OWN_LINES: usize = 64;
 pub struct Membership {
     room: RoomId,
     persona: Persona,
-    keys: RoomKeys,
-    envelope: Envelope,
-    psk_id: Vec<u8>,
+    access: Access,
+    /// What opens what is still on its way from before the link was changed.
+    former: Option<Access>,
     participant: Option<ParticipantId>,
     /// Who is in the room, by the server's word, this client included.
     present: BTreeSet<ParticipantId>,
@@ -93,11 +95,9 @@ pub struct Membership {
 impl Membership {
     /// A membership that has not begun.
     pub fn new(room: RoomId, secret: &LinkSecret, persona: Persona) -> Self {
-        let keys = secret.keys(&room);
         Self {
-            envelope: Envelope::new(&keys, room.clone()),
-            psk_id: psk_id(&room),
-            keys,
+            access: Access::new(&room, secret.clone()),
+            former: None,
             room,
             persona,
             participant: None,
@@ -117,8 +117,13 @@ impl Membership {
         ClientMessage::Join {
             version: PROTOCOL_VERSION,
             room: self.room.clone(),
-            room_auth: self.keys.room_auth(),
+            room_auth: self.access.keys.room_auth(),
         }
+    }
+
+    /// The secret of the room's link, which a host may have changed since.
+    pub fn link(&self) -> &LinkSecret {
+        &self.access.secret
     }
 
     /// Who is in the group, by leaf.
@@ -174,29 +179,6 @@ impl Membership {
         due.into_iter().flatten().min()
     }
 
-    /// Says something to everyone in the group.
-    pub fn send_chat(&mut self, text: &str) -> Result<(), ChatError> {
-        let Stage::Inside(inside) = &mut self.stage else {
-            return Err(ChatError::NotInCall);
-        };
-        let line = Line::new(text)?;
-        if inside.own_lines.len() == OWN_LINES {
-            return Err(ChatError::TooFast);
-        }
-        let message = inside
-            .group
-            .encrypt(&line.encode()?)
-            .map_err(|error| ChatError::Failed(error.to_string()))
-            .and_then(|bytes| {
-                self.envelope
-                    .seal(Kind::Message, &bytes)
-                    .map_err(|error| ChatError::Failed(error.to_string()))
-            })?;
-        inside.own_lines.push_back((message.clone(), line));
-        self.send(ClientMessage::Send { message });
-        Ok(())
-    }
-
     fn send(&mut self, message: ClientMessage) {
         self.outputs.push_back(Output::Send { message });
     }
@@ -205,8 +187,10 @@ impl Membership {
         if let Err(end) = result {
             self.stage = Stage::Over;
             self.timeline.end();
-            let reason = end.to_string();
-            self.outputs.push_back(Output::Failed { reason });
+            self.outputs.push_back(Output::Failed {
+                reason: end.to_string(),
+                retry: end.may_be_retried(),
+            });
         }
         for step in self.timeline.take_steps() {
             self.outputs.push_back(match step {
@@ -254,12 +238,27 @@ impl Membership {
                 self.on_admit(&knocks);
                 Ok(())
             }
+            ServerMessage::Knocking { knocks } => {
+                self.on_knocking(&knocks);
+                Ok(())
+            }
+            ServerMessage::TurnedAway { note } => self.on_turned_away(&note),
             ServerMessage::Committed {
                 sequence,
                 author,
                 epoch,
                 commit,
-            } if self.is_news(sequence) => self.on_committed(now, sequence, author, epoch, &commit),
+                rules,
+            } if self.is_news(sequence) => {
+                let arrival = Arrival {
+                    sequence,
+                    author,
+                    epoch,
+                    commit,
+                    rules,
+                };
+                self.on_committed(now, arrival)
+            }
             ServerMessage::CommitAnnulled { author, epoch } => self.on_annulled(now, author, epoch),
             ServerMessage::Delivered {
                 sequence,
@@ -280,6 +279,11 @@ impl Membership {
             }
             ServerMessage::ParticipantLeft { participant } => {
                 self.present.remove(&participant);
+                if let Stage::Inside(inside) = &mut self.stage {
+                    let present = &self.present;
+                    inside.tidy(&self.roster, |id| present.contains(&id));
+                }
+                self.show_lobby();
                 self.update_departures(now);
                 Ok(())
             }
@@ -332,15 +336,15 @@ impl Membership {
             return Ok(());
         };
         self.roster = inside.group.members()?;
-        let roster = &self.roster;
-        let is_in = |participant| roster.iter().any(|it| it.participant == participant);
-        inside
-            .newcomers
-            .retain(|newcomer| !is_in(newcomer.participant));
+        inside.rules = inside.group.rules()?;
+        let present = &self.present;
+        inside.tidy(&self.roster, |id| present.contains(&id));
         self.outputs.push_back(Output::Roster {
             members: self.roster.clone(),
             call_code: inside.group.call_code(),
+            door: inside.rules.door(),
         });
+        self.show_lobby();
         self.update_departures(now);
         Ok(())
     }
@@ -350,41 +354,6 @@ impl Membership {
         self.departures.update(now, &self.roster, |participant| {
             present.contains(&participant)
         });
-    }
-
-    /// Lines that cannot be opened are dropped: most are older than this membership.
-    fn on_delivered(&mut self, sequence: Sequence, author: ParticipantId, message: &Opaque) {
-        let Stage::Inside(inside) = &mut self.stage else {
-            return;
-        };
-        let own = inside
-            .own_lines
-            .iter()
-            .position(|(sent, _)| sent == message);
-        let line = if let Some(own) = own {
-            let line = inside.own_lines.remove(own).map(|(_, line)| line);
-            let leaf = inside.group.own_leaf().ok();
-            leaf.zip(self.participant)
-                .zip(line)
-                .map(|((leaf, participant), line)| {
-                    line.into_output(leaf, participant, self.persona.name.as_str(), sequence)
-                })
-        } else if self.participant == Some(author) {
-            None
-        } else {
-            self.envelope
-                .open(Kind::Message, message)
-                .ok()
-                .and_then(|bytes| inside.group.decrypt(&bytes).ok())
-                .and_then(|message| {
-                    let line = Line::decode(&message.bytes)?;
-                    let Identity {
-                        participant, name, ..
-                    } = message.identity;
-                    Some(line.into_output(message.leaf, participant, name.as_str(), sequence))
-                })
-        };
-        self.outputs.extend(line);
     }
 
     /// Does what is due at this time.

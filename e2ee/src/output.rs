@@ -5,10 +5,29 @@ use serde::Serialize;
 use ts_rs::TS;
 
 use crate::{
+    device::DeviceKey,
     digits::Digits,
     frame::BaseKey,
     member::{LeafIndex, Member},
+    rules::Door,
 };
+
+/// Someone who waits before the guarded door. The device vouches for the name; whether it is
+/// theirs, a host has to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[ts(export)]
+pub struct Visitor {
+    /// Their stay in the room.
+    pub participant: ParticipantId,
+    /// The name that they give.
+    pub name: String,
+    /// The device that they have.
+    #[ts(type = "string")]
+    pub device: DeviceKey,
+    /// Digits that are the same on both sides.
+    #[ts(type = "string")]
+    pub pair_code: Digits,
+}
 
 /// What a membership wants done, and what it has to tell.
 #[derive(Debug, Clone, Serialize, TS)]
@@ -49,7 +68,23 @@ pub enum Output {
         /// between two halves of a call cannot make theirs alike.
         #[ts(type = "string")]
         call_code: Digits,
+        /// Who may come in, by the call's rules.
+        door: Door,
     },
+    /// Who waits before the guarded door, for a host to decide.
+    Lobby {
+        /// Everyone who waits.
+        waiting: Vec<Visitor>,
+    },
+    /// The door is guarded: a host has to let this client in.
+    Waiting,
+    /// A host asks this client to switch its microphone off.
+    MuteAsked {
+        /// The host's name.
+        by: String,
+    },
+    /// A host has changed the link: this client's own is a new one from now on.
+    LinkChanged,
     /// A line of chat, this client's own included.
     Chat {
         /// Who wrote it.
@@ -78,5 +113,7 @@ pub enum Output {
     Failed {
         /// Why, for people.
         reason: String,
+        /// Whether another membership could fare better.
+        retry: bool,
     },
 }

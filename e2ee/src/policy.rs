@@ -2,12 +2,13 @@
 //!
 //! There are two ways in: an external commit of the newcomer's, or a commit by which a
 //! member brings in some who knocked. Both have to contain the link's pre-shared key, so
-//! that only who has the link can follow into the new epoch. There is one way out: removal,
-//! once the server says that the participant has left the room.
+//! that only who has the link can follow into the new epoch. There are two ways out: removal
+//! by anyone, once the server says that the participant has left the room, and removal by a
+//! host. Hosts alone change the [rules](crate::rules), and keep to them.
 
 use std::collections::BTreeSet;
 
-use conclave_protocol::{ParticipantId, RoomId};
+use conclave_protocol::{ParticipantId, RoomId, RoomLock, signal::RuleChange};
 use openmls::{
     prelude::{
         KeyPackage, LeafNode, LeafNodeIndex, MlsGroup, PreSharedKeyProposal, Proposal, Sender,
@@ -21,6 +22,7 @@ use crate::{
     group::{identity, leaf_index},
     identity::Identity,
     member::LeafIndex,
+    rules::{ImpossibleRules, Rules},
 };
 
 /// Why a commit that MLS holds valid is refused.
@@ -35,13 +37,30 @@ pub enum PolicyViolation {
     /// It mixes in another pre-shared key than the link's.
     #[error("it uses a key that is not the link's")]
     ForeignKey,
-    /// It changes the group's extensions, starts the group anew or does something else
-    /// that no client of this version does.
-    #[error("it changes the rules of the group")]
+    /// It starts the group anew or does something else that no client of this version does.
+    #[error("it does something that does not belong into a call")]
     UnknownChange,
-    /// It removes somebody who is here.
+    /// It removes somebody who is here, and its author is no host.
     #[error("it removes someone who is still here")]
     RemovedPresent,
+    /// It removes several who are here: none of them could object.
+    #[error("it removes several people at once")]
+    RemovedSeveral,
+    /// It changes the rules, and its author is no host.
+    #[error("someone who is not a host tried to change the rules of the call")]
+    NotAHost,
+    /// It puts other extensions in the place of the rules, or rules that cannot follow.
+    #[error(transparent)]
+    ImpossibleRules(#[from] ImpossibleRules),
+    /// It brings in somebody whom the rules keep outside until a host lets them in.
+    #[error("someone tried to come in past the hosts")]
+    DoorClosed,
+    /// It brings in somebody whom a host removed.
+    #[error("someone whom a host removed tried to come back")]
+    Barred,
+    /// Its author told the server something else about the rules than the group.
+    #[error("its author told the server something else than the group")]
+    Mislabelled,
     /// The newcomer's participant id is a member's already.
     #[error("someone tried to come in as a participant who is here already")]
     DuplicateParticipant,
@@ -66,9 +85,50 @@ pub enum PolicyViolation {
 }
 
 /// What an acceptable commit does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) removed: Vec<LeafIndex>,
+    pub(crate) removed: Vec<(LeafIndex, ParticipantId)>,
+    /// Who of the removed is here, by a host's decision.
+    pub(crate) shown_out: Option<ParticipantId>,
+    /// True if that is this client.
+    pub(crate) removes_us: bool,
+    /// The rules after it, if it changes them.
+    pub(crate) rules: Option<Rules>,
+    /// True if newcomers need another link from then on.
+    pub(crate) changes_link: bool,
+    /// The author's name.
+    pub(crate) author: String,
+    pub(crate) by_host: bool,
+}
+
+impl Change {
+    /// Checks what the author has told the server about the commit. `lock` is that of the
+    /// new link, where it can be known: not by whom the commit removes.
+    pub(crate) fn examine_announcement(
+        &self,
+        before: &Rules,
+        announced: Option<&RuleChange>,
+        lock: Option<&RoomLock>,
+    ) -> Result<(), PolicyViolation> {
+        let Some(announced) = announced else {
+            return match (&self.rules, self.shown_out) {
+                (None, None) => Ok(()),
+                _ => Err(PolicyViolation::Mislabelled),
+            };
+        };
+        if !self.by_host {
+            return Err(PolicyViolation::NotAHost);
+        }
+        // The author may have named somebody who left while the commit was on its way.
+        let is_removed = |id| self.removed.iter().any(|(_, removed)| *removed == id);
+        let rules = self.rules.as_ref().unwrap_or(before);
+        let is_true = announced.guarded == rules.is_guarded()
+            && announced.removed.is_none_or(is_removed)
+            && (self.shown_out.is_none() || self.shown_out == announced.removed)
+            && announced.lock.is_some() == self.changes_link
+            && (self.removes_us || announced.lock.as_ref() == lock);
+        is_true.then_some(()).ok_or(PolicyViolation::Mislabelled)
+    }
 }
 
 /// What the rules need to know besides the commit.
@@ -81,6 +141,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) present: &'a BTreeSet<ParticipantId>,
     /// Whose commit it is, by the server's word.
     pub(crate) author: ParticipantId,
+    /// The rules that the group stands under.
+    pub(crate) rules: &'a Rules,
 }
 
 impl Judge<'_> {
@@ -121,6 +183,7 @@ impl Judge<'_> {
         if newcomer.participant != self.author {
             return Err(PolicyViolation::AuthorMismatch);
         }
+        self.examine_right_to_enter(&newcomer, self.rules.is_host(&newcomer.device.key))?;
         if self.knows(self.author) {
             return Err(PolicyViolation::DuplicateParticipant);
         }
@@ -130,8 +193,24 @@ impl Judge<'_> {
             .and_then(|leaf| leaf_index(leaf).ok())
             .ok_or(PolicyViolation::Full)?;
         Ok(Change {
-            removed: Vec::new(),
+            author: newcomer.name.into(),
+            ..Change::default()
         })
+    }
+
+    /// Whether the rules let someone in, on a host's word or without.
+    fn examine_right_to_enter(
+        &self,
+        newcomer: &Identity,
+        by_host: bool,
+    ) -> Result<(), PolicyViolation> {
+        if self.rules.is_barred(&newcomer.device.key) {
+            Err(PolicyViolation::Barred)
+        } else if self.rules.is_guarded() && !by_host {
+            Err(PolicyViolation::DoorClosed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Who a newcomer is, if their device says so too.
@@ -192,18 +271,28 @@ impl Judge<'_> {
         }) {
             return Err(PolicyViolation::IdentityChanged);
         }
-        let mut removed = Vec::new();
+        let mut change = Change {
+            by_host: self.rules.is_host(&author.device.key),
+            author: author.name.into(),
+            ..Change::default()
+        };
         let mut added = BTreeSet::new();
         let mut link_keys = 0;
         for queued in commit.queued_proposals() {
             match queued.proposal() {
-                Proposal::Remove(remove) => removed.push(self.examine_removal(remove.removed())?),
+                Proposal::Remove(remove) => self.examine_removal(remove.removed(), &mut change)?,
                 Proposal::Add(add) => {
-                    if !added.insert(self.examine_addition(add.key_package())?) {
+                    if !added.insert(self.examine_addition(add.key_package(), change.by_host)?) {
                         return Err(PolicyViolation::DuplicateParticipant);
                     }
                 }
                 Proposal::PreSharedKey(_) => link_keys += 1,
+                Proposal::GroupContextExtensions(context) if change.by_host => {
+                    let rules = Rules::read(context.extensions())?;
+                    change.changes_link = rules.follows(self.rules)?;
+                    change.rules = Some(rules);
+                }
+                Proposal::GroupContextExtensions(_) => return Err(PolicyViolation::NotAHost),
                 _ => return Err(PolicyViolation::UnknownChange),
             }
         }
@@ -213,30 +302,53 @@ impl Judge<'_> {
             (false, 0) => return Err(PolicyViolation::Added),
             _ => return Err(PolicyViolation::ForeignKey),
         }
+        // Whom it brings in would not have the link that it begins.
+        if change.changes_link && !added.is_empty() {
+            return Err(ImpossibleRules.into());
+        }
         let places = LeafIndex::LIMIT as usize;
-        if self.group.members().count() + added.len() > places + removed.len() {
+        if self.group.members().count() + added.len() > places + change.removed.len() {
             return Err(PolicyViolation::Full);
         }
-        Ok(Change { removed })
+        Ok(change)
     }
 
-    fn examine_addition(&self, newcomer: &KeyPackage) -> Result<ParticipantId, PolicyViolation> {
+    fn examine_addition(
+        &self,
+        newcomer: &KeyPackage,
+        by_host: bool,
+    ) -> Result<ParticipantId, PolicyViolation> {
         let newcomer = self.examine_leaf(newcomer.leaf_node())?;
+        self.examine_right_to_enter(&newcomer, by_host)?;
         if self.knows(newcomer.participant) {
             return Err(PolicyViolation::DuplicateParticipant);
         }
         Ok(newcomer.participant)
     }
 
-    fn examine_removal(&self, leaf: LeafNodeIndex) -> Result<LeafIndex, PolicyViolation> {
+    fn examine_removal(
+        &self,
+        leaf: LeafNodeIndex,
+        change: &mut Change,
+    ) -> Result<(), PolicyViolation> {
         let removed = self
             .group
             .member(leaf)
             .and_then(|credential| identity(credential).ok())
             .ok_or(PolicyViolation::UnreadableCredential)?;
-        if leaf == self.group.own_leaf_index() || self.present.contains(&removed.participant) {
-            return Err(PolicyViolation::RemovedPresent);
+        let participant = removed.participant;
+        let is_us = leaf == self.group.own_leaf_index();
+        if is_us || self.present.contains(&participant) {
+            if !change.by_host {
+                return Err(PolicyViolation::RemovedPresent);
+            }
+            if change.shown_out.replace(participant).is_some() {
+                return Err(PolicyViolation::RemovedSeveral);
+            }
+            change.removes_us |= is_us;
         }
-        leaf_index(leaf).map_err(|_| PolicyViolation::Full)
+        let leaf = leaf_index(leaf).map_err(|_| PolicyViolation::Full)?;
+        change.removed.push((leaf, participant));
+        Ok(())
     }
 }

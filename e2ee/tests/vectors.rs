@@ -29,7 +29,7 @@ struct LinkVector {
     psk: String,
     auth: String,
     wrap: String,
-    lobby: String,
+    psk_id: String,
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_links_secret_yields_the_known_keys() {
             (&keys.psk, &vector.psk),
             (&keys.auth, &vector.auth),
             (&keys.wrap, &vector.wrap),
-            (&keys.lobby, &vector.lobby),
+            (&keys.psk_id, &vector.psk_id),
         ] {
             assert_eq!(&hex::encode(key.as_bytes()), expected);
         }

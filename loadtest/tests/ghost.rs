@@ -14,6 +14,7 @@ use conclave_e2ee::{
     BaseKey, DeviceProof, FrameOpener, Identity, LinkSecret, OpenError,
     envelope::{Envelope, Kind},
     group::{BASE_KEY_LABEL, SUITE, psk_id},
+    rules::RULES_EXTENSION,
 };
 use conclave_loadtest::{
     bot::peer::{Channel, IncomingPacket, Layout, Peer, PeerOutput},
@@ -28,9 +29,9 @@ use conclave_protocol::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use openmls::{
     prelude::{
-        BasicCredential, Capabilities, CredentialType, CredentialWithKey, LeafNodeParameters,
-        MlsGroup, MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto as _, OpenMlsProvider as _,
-        PreSharedKeyProposal, tls_codec::DeserializeBytes as _,
+        BasicCredential, Capabilities, CredentialType, CredentialWithKey, ExtensionType,
+        LeafNodeParameters, MlsGroup, MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto as _,
+        OpenMlsProvider as _, PreSharedKeyProposal, tls_codec::DeserializeBytes as _,
     },
     schedule::PreSharedKeyId,
 };
@@ -114,12 +115,12 @@ fn forged_commit(
         signature_key: key.public.clone().into(),
     };
     let nonce = provider.rand().random_vec(SUITE.hash_length()).unwrap();
-    let psk = PreSharedKeyId::external(psk_id(room), nonce);
+    let psk = PreSharedKeyId::external(psk_id(room, &secret.keys(room)), nonce);
     psk.store(provider, &[0; 32]).unwrap();
     let capabilities = Capabilities::new(
         None,
         Some(&[SUITE]),
-        None,
+        Some(&[ExtensionType::Unknown(RULES_EXTENSION)]),
         None,
         Some(&[CredentialType::Basic]),
     );
@@ -146,6 +147,7 @@ fn forged_commit(
         commit: seal(Kind::Commit, bundle.commit().to_bytes().unwrap()),
         group_info: seal(Kind::GroupInfo, group_info.to_bytes().unwrap()),
         admission: None,
+        rules: None,
     };
     let base_key = group
         .export_secret(provider.crypto(), BASE_KEY_LABEL, &[], BaseKey::LENGTH)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use ts_rs::TS;
 
 /// A text that is not what it must be.
@@ -12,7 +13,7 @@ pub enum InvalidOpaque {
     /// Not unpadded base64url (RFC 4648 §5).
     #[error("expected unpadded base64url")]
     Encoding,
-    /// Not the 32 bytes of a [`RoomAuth`].
+    /// Not the 32 bytes of a [`RoomAuth`] or [`RoomLock`].
     #[error("expected 32 bytes")]
     Length,
 }
@@ -88,16 +89,19 @@ impl RoomAuth {
     }
 }
 
+fn bytes(text: &str) -> Result<[u8; 32], InvalidOpaque> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| InvalidOpaque::Encoding)?
+        .try_into()
+        .map_err(|_| InvalidOpaque::Length)
+}
+
 impl TryFrom<String> for RoomAuth {
     type Error = InvalidOpaque;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| InvalidOpaque::Encoding)?
-            .try_into()
-            .map(Self)
-            .map_err(|_| InvalidOpaque::Length)
+        bytes(&text).map(Self)
     }
 }
 
@@ -110,6 +114,39 @@ impl From<RoomAuth> for String {
 impl fmt::Debug for RoomAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RoomAuth(…)")
+    }
+}
+
+/// What opens to one [`RoomAuth`] only: its SHA-256. It opens no door itself, so it is all
+/// that the server keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(try_from = "String", into = "String")]
+#[ts(export, type = "string")]
+pub struct RoomLock([u8; 32]);
+
+impl RoomLock {
+    /// The lock that this key opens.
+    pub fn for_key(key: &RoomAuth) -> Self {
+        Self(Sha256::digest(key.0).into())
+    }
+
+    /// The hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RoomLock {
+    type Error = InvalidOpaque;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        bytes(&text).map(Self)
+    }
+}
+
+impl From<RoomLock> for String {
+    fn from(lock: RoomLock) -> Self {
+        URL_SAFE_NO_PAD.encode(lock.0)
     }
 }
 

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Epoch, Mid, Opaque, ParticipantId, RoomAuth, RoomId, Sequence};
+use crate::{Epoch, Mid, Opaque, ParticipantId, RoomAuth, RoomId, RoomLock, Sequence};
 
 /// What a published track shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -116,6 +116,25 @@ pub struct Admission {
     pub welcome: Opaque,
 }
 
+/// What the server has to know of a commit by which a host changes the rules of the call.
+/// What counts is in the commit; members refuse one that tells the server something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(export)]
+pub struct RuleChange {
+    /// From now on newcomers come in only if a host lets them.
+    pub guarded: bool,
+    /// Someone who is here and whom the commit removes: they have no say in it, and are to be
+    /// shown out once another member has taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub removed: Option<ParticipantId>,
+    /// The room's new lock, if the commit changes the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub lock: Option<RoomLock>,
+}
+
 /// What a client says.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -147,8 +166,12 @@ pub enum ClientMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         admission: Option<Admission>,
+        /// What it changes about the call's rules, if anything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        rules: Option<RuleChange>,
     },
-    /// Ask to be brought into the group by a member.
+    /// Ask to be brought into the group by a member, or by a host if the door is guarded.
     Knock {
         /// The sealed MLS KeyPackage.
         key_package: Opaque,
@@ -165,6 +188,13 @@ pub enum ClientMessage {
         /// The commit's place in the log. The epoch would not do: after an annulled commit
         /// another one leads to the same epoch.
         sequence: Sequence,
+    },
+    /// "You may not come in", for someone who waits before the guarded door.
+    TurnAway {
+        /// For whom.
+        participant: ParticipantId,
+        /// A host's signed word, sealed.
+        note: Opaque,
     },
     /// A sealed MLS application message, such as a line of chat.
     Send {
@@ -211,6 +241,10 @@ pub enum ServerMessage {
         epoch: Epoch,
         /// The sealed MLS message.
         commit: Opaque,
+        /// What it changes about the call's rules, as its author told the server.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        rules: Option<RuleChange>,
     },
     /// Your commit or founding came too late.
     Stale {
@@ -229,6 +263,16 @@ pub enum ServerMessage {
     Admit {
         /// Those who knock.
         knocks: Vec<Knock>,
+    },
+    /// These wait before the guarded door. Everyone in the group is told; a host decides.
+    Knocking {
+        /// Those who knock.
+        knocks: Vec<Knock>,
+    },
+    /// A member says that you may not come in. Leave if a host has signed it.
+    TurnedAway {
+        /// A host's signed word, sealed.
+        note: Opaque,
     },
     /// A member has brought you into the group.
     Welcomed {
@@ -320,6 +364,10 @@ pub enum ErrorCode {
     UnacceptableOffer,
     /// Members refused your commit. The connection is closed.
     CommitRefused,
+    /// A host removed you, as the group's last commit says. The connection is closed.
+    ShownOut,
+    /// The link was changed before you were in the group. The connection is closed.
+    LinkChanged,
     /// Media no longer flows to or from you. Send a new offer.
     MediaLost,
     /// The server is shutting down. The connection is closed; try again later.

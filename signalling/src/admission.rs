@@ -57,6 +57,16 @@ impl Admissions {
         self.waiting.len()
     }
 
+    /// Those who wait.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Knock> {
+        self.waiting.iter().map(|it| &it.knock)
+    }
+
+    /// True for someone who waits.
+    pub(crate) fn contains(&self, participant: ParticipantId) -> bool {
+        self.waiting().any(|knock| knock.participant == participant)
+    }
+
     /// Someone knocks, or knocks anew with another KeyPackage.
     pub(crate) fn knock(&mut self, participant: ParticipantId, key_package: Opaque) {
         self.withdraw(participant);

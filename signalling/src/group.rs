@@ -27,6 +27,17 @@ struct Undo {
     sequence: Sequence,
     /// Whom the commit brought in.
     admitted: BTreeSet<ParticipantId>,
+    /// Who was a member and is not after it.
+    removed: Option<ParticipantId>,
+}
+
+/// Who is in and who is out by a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Movement {
+    /// Whom it brings in.
+    pub(crate) admitted: BTreeSet<ParticipantId>,
+    /// Whom it removes though they are here. They have no say in it.
+    pub(crate) removed: Option<ParticipantId>,
 }
 
 /// A commit that came too late.
@@ -82,6 +93,11 @@ impl Group {
         self.step.epoch
     }
 
+    /// Those who are in it, by what the server has seen.
+    pub(crate) fn members(&self) -> &BTreeSet<ParticipantId> {
+        &self.members
+    }
+
     /// How many are in it.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
@@ -111,23 +127,28 @@ impl Group {
         self.step.missing.is_empty()
     }
 
+    /// True when the newest commit cannot be annulled any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.undo.is_none() || self.is_complete()
+    }
+
     /// Moves on by one epoch if the commit was made in the current one. Its author and those
     /// whom it brings in are members from then on, and the author has the new keys.
-    /// `sequence` is the place that the commit
-    /// takes in the log if it is accepted.
+    /// `sequence` is the place that the commit takes in the log if it is accepted.
     pub(crate) fn commit(
         &mut self,
         author: ParticipantId,
         epoch: Epoch,
         group_info: Opaque,
         sequence: Sequence,
-        admitted: BTreeSet<ParticipantId>,
+        Movement { admitted, removed }: Movement,
     ) -> Result<Epoch, Late> {
         if epoch != self.step.epoch {
             return Err(Late);
         }
         self.members.insert(author);
         self.members.extend(&admitted);
+        let removed = removed.filter(|removed| self.members.remove(removed));
         let mut missing = self.members.clone();
         missing.remove(&author);
         let next = Step {
@@ -141,6 +162,7 @@ impl Group {
             author,
             sequence,
             admitted,
+            removed,
         });
         Ok(self.step.epoch)
     }
@@ -172,6 +194,7 @@ impl Group {
                 }
                 self.annulled.push_back(sequence);
                 self.step = undo.step;
+                self.members.extend(undo.removed);
                 self.remove(undo.author);
                 for newcomer in undo.admitted {
                     self.remove(newcomer);
@@ -201,6 +224,7 @@ impl Group {
         self.step.missing.remove(&participant);
         if let Some(undo) = &mut self.undo {
             undo.step.missing.remove(&participant);
+            undo.removed.take_if(|removed| *removed == participant);
         }
     }
 }
@@ -218,10 +242,6 @@ mod tests {
         Opaque::from(vec![byte])
     }
 
-    fn nobody() -> BTreeSet<ParticipantId> {
-        BTreeSet::new()
-    }
-
     fn place(number: u64) -> Sequence {
         (0..number).fold(Sequence::START, |place, _| place.next())
     }
@@ -231,12 +251,12 @@ mod tests {
     fn three() -> Group {
         let mut group = Group::found(ALICE, info(0));
         assert_eq!(
-            group.commit(BOB, Epoch::new(0), info(1), place(1), nobody()),
+            group.commit(BOB, Epoch::new(0), info(1), place(1), Movement::default()),
             Ok(Epoch::new(1))
         );
         assert!(group.reached(ALICE, Epoch::new(1)));
         assert_eq!(
-            group.commit(CAROL, Epoch::new(1), info(2), place(2), nobody()),
+            group.commit(CAROL, Epoch::new(1), info(2), place(2), Movement::default()),
             Ok(Epoch::new(2))
         );
         assert!(!group.reached(ALICE, Epoch::new(2)));
@@ -248,7 +268,13 @@ mod tests {
     fn three_and_a_commit_of(author: ParticipantId) -> Group {
         let mut group = three();
         assert_eq!(
-            group.commit(author, Epoch::new(2), info(3), place(3), nobody()),
+            group.commit(
+                author,
+                Epoch::new(2),
+                info(3),
+                place(3),
+                Movement::default()
+            ),
             Ok(Epoch::new(3))
         );
         group
@@ -259,7 +285,13 @@ mod tests {
         let mut group = three_and_a_commit_of(BOB);
         for late in [2, 4] {
             assert_eq!(
-                group.commit(CAROL, Epoch::new(late), info(9), place(4), nobody()),
+                group.commit(
+                    CAROL,
+                    Epoch::new(late),
+                    info(9),
+                    place(4),
+                    Movement::default()
+                ),
                 Err(Late)
             );
         }
@@ -307,7 +339,7 @@ mod tests {
         group.refuse(BOB, place(3));
         // Someone innocent is quicker than Alice's refusal of Carol's commit.
         assert_eq!(
-            group.commit(DAVE, Epoch::new(2), info(4), place(4), nobody()),
+            group.commit(DAVE, Epoch::new(2), info(4), place(4), Movement::default()),
             Ok(Epoch::new(3))
         );
         assert_eq!(group.refuse(ALICE, place(3)), Refusal::Void);
@@ -329,7 +361,7 @@ mod tests {
     fn an_older_commit_cannot_be_annulled_any_more() {
         let mut group = three_and_a_commit_of(CAROL);
         group
-            .commit(ALICE, Epoch::new(3), info(4), place(4), nobody())
+            .commit(ALICE, Epoch::new(3), info(4), place(4), Movement::default())
             .expect("made in the current epoch");
         assert_eq!(group.refuse(BOB, place(3)), Refusal::LeftBehind);
         assert_eq!(group.epoch(), Epoch::new(4));
@@ -358,7 +390,10 @@ mod tests {
     #[test]
     fn who_was_brought_in_is_a_member_and_waited_for() {
         let mut group = three();
-        let admitted = BTreeSet::from([DAVE]);
+        let admitted = Movement {
+            admitted: BTreeSet::from([DAVE]),
+            removed: None,
+        };
         let next = group.commit(BOB, Epoch::new(2), info(3), place(3), admitted);
         assert_eq!(next, Ok(Epoch::new(3)));
         assert!(group.contains(DAVE));
@@ -371,7 +406,10 @@ mod tests {
     #[test]
     fn who_was_brought_in_goes_with_the_commit_and_has_no_say_about_it() {
         let mut group = three();
-        let admitted = BTreeSet::from([DAVE]);
+        let admitted = Movement {
+            admitted: BTreeSet::from([DAVE]),
+            removed: None,
+        };
         group
             .commit(BOB, Epoch::new(2), info(3), place(3), admitted)
             .expect("made in the current epoch");
@@ -382,5 +420,53 @@ mod tests {
         ));
         assert!(!group.contains(DAVE) && !group.contains(BOB));
         assert_eq!(group.able(), [ALICE, CAROL].into());
+    }
+
+    #[test]
+    fn who_is_removed_has_no_say_in_it() {
+        let mut group = three();
+        let removal = Movement {
+            admitted: BTreeSet::new(),
+            removed: Some(CAROL),
+        };
+        let next = group.commit(ALICE, Epoch::new(2), info(3), place(3), removal);
+        assert_eq!(next, Ok(Epoch::new(3)));
+        assert!(!group.contains(CAROL) && !group.is_settled());
+        assert_eq!(group.refuse(CAROL, place(3)), Refusal::Void);
+        assert!(!group.reached(CAROL, Epoch::new(3)));
+        assert!(group.reached(BOB, Epoch::new(3)), "Carol is not waited for");
+        assert!(group.is_settled());
+    }
+
+    #[test]
+    fn who_was_removed_is_back_when_the_others_refuse_it() {
+        let mut group = three();
+        let removal = Movement {
+            admitted: BTreeSet::new(),
+            removed: Some(CAROL),
+        };
+        let next = group.commit(ALICE, Epoch::new(2), info(3), place(3), removal);
+        assert_eq!(next, Ok(Epoch::new(3)));
+        let annulled = Refusal::Annulled {
+            author: ALICE,
+            epoch: Epoch::new(2),
+        };
+        assert_eq!(group.refuse(BOB, place(3)), annulled);
+        assert!(group.contains(CAROL) && !group.contains(ALICE));
+    }
+
+    #[test]
+    fn the_word_of_the_only_one_left_stands_at_once() {
+        let mut group = Group::found(ALICE, info(0));
+        let come = group.commit(BOB, Epoch::new(0), info(1), place(1), Movement::default());
+        assert_eq!(come, Ok(Epoch::new(1)));
+        assert!(group.reached(ALICE, Epoch::new(1)));
+        let removal = Movement {
+            admitted: BTreeSet::new(),
+            removed: Some(BOB),
+        };
+        let next = group.commit(ALICE, Epoch::new(1), info(2), place(2), removal);
+        assert_eq!(next, Ok(Epoch::new(2)));
+        assert!(group.is_settled());
     }
 }

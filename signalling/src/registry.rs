@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use conclave_protocol::{ParticipantId, RoomAuth, RoomId, signal::ErrorCode};
+use conclave_protocol::{ParticipantId, RoomAuth, RoomId, RoomLock, signal::ErrorCode};
 use conclave_sfu::Offer;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -20,7 +20,7 @@ use crate::{
     media::Media,
     metrics::{Metrics, Phase},
     outbound::{Ending, Outbound, Parcel},
-    room::{Audience, EntryRefused, Lock, Output, Room, Saying},
+    room::{Audience, EntryRefused, Output, Room, Saying},
 };
 
 /// Commands that may wait for one room.
@@ -168,7 +168,7 @@ impl Registry {
             None if rooms.len() >= self.limits.rooms => return Err(Refused::ServerFull),
             None => {
                 let (commands, mailbox) = mpsc::channel(ROOM_QUEUE);
-                let lock = Lock::for_key(&key);
+                let lock = RoomLock::for_key(&key);
                 let host = Host {
                     room: Room::new(lock, self.limits.participants_per_room),
                     id: room.clone(),

@@ -2,22 +2,24 @@
 //! what. A state machine without clocks, sockets or tasks: words go in, what is to be told
 //! comes out of [`Room::poll`]. [`crate::registry`] wraps it in a task.
 
+mod house;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomAuth, Sequence,
-    signal::{Admission, ErrorCode, GroupDoor, ServerMessage},
+    Epoch, Opaque, ParticipantId, RoomAuth, RoomLock, Sequence,
+    signal::{Admission, ErrorCode, GroupDoor, RuleChange, ServerMessage},
 };
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::{
     admission::Admissions,
-    group::{Group, Refusal},
+    group::{Group, Movement, Refusal},
 };
+
+use house::{House, Verdict};
 
 /// Those inside hear of strangers at the door at most this often, however many there are.
 const STRANGER_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,25 +27,6 @@ const STRANGER_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// From so many on, in the group and before its door, newcomers knock instead of making
 /// commits that race each other.
 const CROWD: usize = 8;
-
-/// A KeyPackage with post-quantum keys and a name has less than half of this, sealed.
-const LONGEST_KEY_PACKAGE: usize = 16 << 10;
-
-/// What opens a room's door: the hash of its [`RoomAuth`]. The server keeps no more, so what
-/// it stores opens no door elsewhere.
-#[derive(Clone)]
-pub struct Lock([u8; 32]);
-
-impl Lock {
-    /// The lock that this key opens.
-    pub fn for_key(key: &RoomAuth) -> Self {
-        Self(Sha256::digest(key.as_bytes()).into())
-    }
-
-    fn is_opened_by(&self, key: &RoomAuth) -> bool {
-        self.0.ct_eq(&Self::for_key(key).0).into()
-    }
-}
 
 /// Why someone may not come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +57,8 @@ pub enum Saying {
         group_info: Opaque,
         /// Whom it brings in.
         admission: Option<Admission>,
+        /// What it changes about the call's rules.
+        rules: Option<RuleChange>,
     },
     /// Ask to be brought in.
     Knock {
@@ -91,6 +76,13 @@ pub enum Saying {
     CommitRefused {
         /// Which commit.
         sequence: Sequence,
+    },
+    /// Someone who waits may not come in.
+    TurnAway {
+        /// Who.
+        participant: ParticipantId,
+        /// A host's word, sealed.
+        note: Opaque,
     },
     /// An application message.
     Send {
@@ -128,7 +120,10 @@ pub enum Output {
 
 /// A room and its group.
 pub struct Room {
-    lock: Lock,
+    house: House,
+    /// The house before the newest commit, if that changed it.
+    house_before: Option<House>,
+    verdict: Option<Verdict>,
     capacity: usize,
     present: BTreeSet<ParticipantId>,
     group: Option<Group>,
@@ -143,9 +138,11 @@ pub struct Room {
 
 impl Room {
     /// An empty room.
-    pub fn new(lock: Lock, capacity: usize) -> Self {
+    pub fn new(lock: RoomLock, capacity: usize) -> Self {
         Self {
-            lock,
+            house: House::new(lock),
+            house_before: None,
+            verdict: None,
             capacity,
             present: BTreeSet::new(),
             group: None,
@@ -185,7 +182,7 @@ impl Room {
         participant: ParticipantId,
         key: &RoomAuth,
     ) -> Result<(), EntryRefused> {
-        if !self.lock.is_opened_by(key) {
+        if !self.house.is_opened_by(key) {
             self.notice_stranger(now);
             return Err(EntryRefused::WrongSecret);
         }
@@ -225,6 +222,7 @@ impl Room {
             .as_mut()
             .is_some_and(|group| group.leave(participant));
         self.after_departure(completed);
+        self.carry_out();
     }
 
     /// Someone who is here says something.
@@ -239,7 +237,8 @@ impl Room {
                 commit,
                 group_info,
                 admission,
-            } => self.commit(author, epoch, commit, group_info, admission),
+                rules,
+            } => self.commit(author, epoch, (commit, group_info), admission, rules),
             Saying::Knock { key_package } => self.knock(author, key_package),
             Saying::AskGroup => self.ask_group(author),
             Saying::EpochReached { epoch } => {
@@ -252,8 +251,10 @@ impl Room {
                 }
             }
             Saying::CommitRefused { sequence } => self.commit_refused(author, sequence),
+            Saying::TurnAway { participant, note } => self.turn_away(author, participant, note),
             Saying::Send { message } => self.send(author, message),
         }
+        self.carry_out();
     }
 
     fn create_group(&mut self, author: ParticipantId, group_info: Opaque) {
@@ -275,9 +276,9 @@ impl Room {
         &mut self,
         author: ParticipantId,
         epoch: Epoch,
-        commit: Opaque,
-        group_info: Opaque,
+        (commit, group_info): (Opaque, Opaque),
         admission: Option<Admission>,
+        rules: Option<RuleChange>,
     ) {
         if self.bereft.contains(&author) {
             return;
@@ -292,21 +293,28 @@ impl Room {
             self.tell(Audience::One(author), ServerMessage::Stale { epoch, group });
             return;
         }
-        // Who is outside brings in nobody but themselves.
+        // Who is outside brings in nobody but themselves, and decides nothing.
         let admission = admission.filter(|_| group.contains(author));
+        let rules = rules.filter(|_| group.contains(author));
         let admitted = admission
             .as_ref()
             .map(|it| self.admissions.admit(&it.admitted));
         let admitted = admitted.unwrap_or_default();
         self.admissions.withdraw(author);
         let sequence = self.last.next();
-        let newcomers = admitted.clone();
-        let Ok(epoch) = group.commit(author, epoch, group_info, sequence, admitted) else {
+        let movement = Movement {
+            admitted: admitted.clone(),
+            removed: rules.as_ref().and_then(|rules| rules.removed),
+        };
+        let Ok(epoch) = group.commit(author, epoch, group_info, sequence, movement) else {
             return;
         };
         let complete = group.is_complete();
         self.last = sequence;
-        for newcomer in newcomers {
+        // What the commit before it leads to stands: this one is made on it.
+        self.execute();
+        self.take_rules(rules.as_ref());
+        for newcomer in admitted.iter().copied() {
             let welcome = admission.as_ref().map(|it| it.welcome.clone());
             self.outputs.extend(welcome.map(|welcome| {
                 Output::Tell(
@@ -326,17 +334,23 @@ impl Room {
                 author,
                 epoch,
                 commit,
+                rules,
             },
         );
         if complete {
             self.announce_completion();
+        }
+        if self.house.guarded {
+            self.show_who_waits(admitted.into_iter().chain([author]));
         }
     }
 
     /// How a newcomer comes into the group, if there is one.
     fn door(&self) -> Option<GroupDoor> {
         let group = self.group.as_ref()?;
-        Some(if group.len() + self.admissions.len() < CROWD {
+        let is_crowd = group.len() + self.admissions.len() >= CROWD;
+        // What a guarded door asks for stands in the group's state.
+        Some(if self.house.guarded || !is_crowd {
             GroupDoor::Commit {
                 group: group.state(),
             }
@@ -345,19 +359,6 @@ impl Room {
                 epoch: group.epoch(),
             }
         })
-    }
-
-    fn knock(&mut self, participant: ParticipantId, key_package: Opaque) {
-        if self.bereft.contains(&participant) {
-            return;
-        }
-        if self.group.is_none() || self.is_member(participant) {
-            self.out_of_order(participant, "there is no door to knock at");
-        } else if key_package.len() > LONGEST_KEY_PACKAGE {
-            self.out_of_order(participant, "a sealed KeyPackage has at most 16 KiB");
-        } else {
-            self.admissions.knock(participant, key_package);
-        }
     }
 
     fn ask_group(&mut self, participant: ParticipantId) {
@@ -380,7 +381,7 @@ impl Room {
             return;
         };
         // The members are collected only if somebody waits.
-        if self.admissions.len() == 0 {
+        if self.admissions.len() == 0 || self.house.guarded {
             return;
         }
         let asked = self.admissions.ask(now, &group.able(), group.len());
@@ -391,8 +392,8 @@ impl Room {
 
     /// When [`Self::tend`] will have something to do, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.group.as_ref()?;
-        self.admissions.poll_timeout()
+        let is_asked = self.group.is_some() && !self.house.guarded;
+        self.admissions.poll_timeout().filter(|_| is_asked)
     }
 
     fn commit_refused(&mut self, refuser: ParticipantId, sequence: Sequence) {
@@ -402,18 +403,16 @@ impl Room {
         let was_complete = group.is_complete();
         match group.refuse(refuser, sequence) {
             Refusal::Annulled { author, epoch } => {
+                self.verdict = None;
+                if let Some(before) = self.house_before.take() {
+                    self.house = before;
+                }
                 self.tell(
                     Audience::EveryoneBut(author),
                     ServerMessage::CommitAnnulled { author, epoch },
                 );
-                if self.contains(author) {
-                    self.outputs.push_back(Output::Remove {
-                        participant: author,
-                        code: ErrorCode::CommitRefused,
-                        detail: "a member of the call refused your way into the group",
-                    });
-                    self.leave(author);
-                }
+                let detail = "a member of the call refused what you did in the group";
+                self.show_out(author, ErrorCode::CommitRefused, detail);
             }
             Refusal::LeftBehind => {
                 let completed = !was_complete && group.is_complete() && !group.is_lost();
@@ -450,6 +449,9 @@ impl Room {
         if self.group.as_ref().is_some_and(Group::is_lost) {
             self.group = None;
             self.admissions = Admissions::default();
+            self.house.guarded = false;
+            self.house_before = None;
+            self.verdict = None;
             self.bereft = self.present.clone();
             self.tell(Audience::Everyone, ServerMessage::GroupLost {});
         }

@@ -21,6 +21,8 @@ const NAMES: [(ParticipantId, &str); 5] = [
 struct Stage {
     room: Room,
     now: Instant,
+    /// Those whose connection stands.
+    here: BTreeSet<ParticipantId>,
     heard: BTreeMap<ParticipantId, Vec<String>>,
 }
 
@@ -56,6 +58,7 @@ fn in_words(message: &ServerMessage) -> String {
             author,
             epoch,
             commit,
+            ..
         } => format!(
             "#{} {} commits {} to {epoch}",
             sequence.get(),
@@ -73,6 +76,11 @@ fn in_words(message: &ServerMessage) -> String {
             let knocks = knocks.iter().map(|knock| text(&knock.key_package));
             format!("admit {}", knocks.collect::<Vec<_>>().join(", "))
         }
+        ServerMessage::Knocking { knocks } => {
+            let knocks = knocks.iter().map(|knock| text(&knock.key_package));
+            format!("knocking: {}", knocks.collect::<Vec<_>>().join(", "))
+        }
+        ServerMessage::TurnedAway { note } => format!("turned away: {}", text(note)),
         ServerMessage::Welcomed { epoch, welcome, .. } => {
             format!("{} to {epoch}", text(welcome))
         }
@@ -104,8 +112,9 @@ fn door_in_words(door: &GroupDoor) -> String {
 impl Stage {
     fn new() -> Self {
         Self {
-            room: Room::new(Lock::for_key(&key()), CROWD + 2),
+            room: Room::new(RoomLock::for_key(&key()), CROWD + 2),
             now: Instant::now(),
+            here: BTreeSet::new(),
             heard: BTreeMap::new(),
         }
     }
@@ -114,6 +123,7 @@ impl Stage {
         self.room
             .enter(self.now, participant, &key())
             .expect("the right key and room for all");
+        self.here.insert(participant);
         self.heard.insert(participant, Vec::new());
         self.listen();
     }
@@ -129,7 +139,7 @@ impl Stage {
                             Audience::Everyone => true,
                             Audience::EveryoneBut(other) => other != *id,
                         };
-                        if meant && (self.room.contains(*id) || audience == Audience::One(*id)) {
+                        if meant && (self.here.contains(id) || audience == Audience::One(*id)) {
                             ears.push(in_words(&message));
                         }
                     }
@@ -139,6 +149,7 @@ impl Stage {
                 } => {
                     let ears = self.heard.get_mut(&participant).expect("was here");
                     ears.push(format!("removed {code:?}"));
+                    self.here.remove(&participant);
                 }
             }
         }
@@ -162,6 +173,7 @@ impl Stage {
                 commit: sealed(commit),
                 group_info: sealed(&format!("after {commit}")),
                 admission: None,
+                rules: None,
             },
         );
     }
@@ -178,6 +190,7 @@ impl Stage {
 
     fn leaves(&mut self, who: ParticipantId) {
         self.room.leave(who);
+        self.here.remove(&who);
         self.listen();
     }
 
@@ -451,6 +464,7 @@ fn who_is_not_here_is_not_heard() {
             commit: sealed("c"),
             group_info: sealed("c"),
             admission: None,
+            rules: None,
         },
     );
     stage.leaves(CAROL);
@@ -459,3 +473,6 @@ fn who_is_not_here_is_not_heard() {
 
 #[path = "room_stories/crowd.rs"]
 mod crowd;
+
+#[path = "room_stories/hosts.rs"]
+mod hosts;

@@ -300,16 +300,19 @@ impl<'a> Session<'a> {
                 commit,
                 group_info,
                 admission,
+                rules,
             } => Saying::Commit {
                 epoch,
                 commit,
                 group_info,
                 admission,
+                rules,
             },
             ClientMessage::Knock { key_package } => Saying::Knock { key_package },
             ClientMessage::AskGroup {} => Saying::AskGroup,
             ClientMessage::EpochReached { epoch } => Saying::EpochReached { epoch },
             ClientMessage::CommitRefused { sequence } => Saying::CommitRefused { sequence },
+            ClientMessage::TurnAway { participant, note } => Saying::TurnAway { participant, note },
             ClientMessage::Send { message } => Saying::Send { message },
         };
         if seat.say(saying).await {

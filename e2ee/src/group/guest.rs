@@ -8,16 +8,25 @@ use openmls::{
     },
     schedule::Psk,
 };
+use sha2::{Digest as _, Sha256};
 
 use super::{
     Group, GroupError, SUITE, failed, identity, impossible,
     stay::{Stay, capabilities, join_config},
 };
-use crate::{device::StayKey, identity::Identity, link::DerivedKey};
+use crate::{
+    device::StayKey,
+    identity::{DisplayName, Identity},
+    link::RoomKeys,
+    rules::Rules,
+    turning_away::TurningAway,
+};
 
 /// Someone whom a member may bring in.
 pub(crate) struct Newcomer {
-    pub(crate) participant: ParticipantId,
+    pub(crate) identity: Identity,
+    /// Of the KeyPackage as it came.
+    pub(crate) hash: [u8; 32],
     pub(super) key_package: KeyPackage,
 }
 
@@ -30,6 +39,7 @@ impl Newcomer {
         key_package: &[u8],
     ) -> Result<Self, GroupError> {
         let what = "reading a KeyPackage";
+        let hash = Sha256::digest(key_package).into();
         let message =
             MlsMessageIn::tls_deserialize_exact_bytes(key_package).map_err(failed(what))?;
         let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else {
@@ -50,27 +60,35 @@ impl Newcomer {
             return Err(impossible(what, "a device does not vouch for it"));
         }
         Ok(Self {
-            participant: identity.participant,
+            identity,
+            hash,
             key_package,
         })
+    }
+
+    /// Under which id the server knows them.
+    pub(crate) fn participant(&self) -> ParticipantId {
+        self.identity.participant
     }
 }
 
 /// A stay that waits before the door to be brought in.
 pub(crate) struct Guest {
     stay: Stay,
+    /// Of the KeyPackage.
+    hash: [u8; 32],
 }
 
 impl Guest {
     /// Makes a KeyPackage by which a member can bring this client in.
     pub(crate) fn knock(
-        psk: &DerivedKey,
+        keys: &RoomKeys,
         room: &RoomId,
         key: &StayKey,
         identity: &Identity,
     ) -> Result<(Self, Vec<u8>), GroupError> {
         let what = "knocking";
-        let stay = Stay::new(psk, room, key, identity)?;
+        let stay = Stay::new(keys, room, key, identity)?;
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities())
             // A call is shorter than any lifetime, and clocks differ.
@@ -79,13 +97,19 @@ impl Guest {
             .map_err(failed(what))?;
         let message = MlsMessageOut::from(bundle.into_key_package());
         let bytes = message.to_bytes().map_err(failed(what))?;
-        Ok((Self { stay }, bytes))
+        let hash = Sha256::digest(&bytes).into();
+        Ok((Self { stay, hash }, bytes))
+    }
+
+    /// The name of the host who turns this client away, if one of these rules' hosts does.
+    pub(crate) fn heed(&self, note: &[u8], rules: &Rules) -> Option<DisplayName> {
+        TurningAway::check(note, &self.stay.room, rules, &self.hash)
     }
 
     /// Enters by a Welcome, if it was made with the link's pre-shared key and no other.
     pub(crate) fn enter(self, welcome: &[u8]) -> Result<Group, GroupError> {
         let what = "reading the welcome";
-        let Self { stay } = self;
+        let Self { stay, .. } = self;
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome).map_err(failed(what))?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
             return Err(impossible(what, "it is another kind of message"));

@@ -3,8 +3,8 @@
 use conclave_protocol::RoomId;
 use openmls::{
     prelude::{
-        BasicCredential, Capabilities, CredentialType, CredentialWithKey, MlsGroupJoinConfig,
-        OpenMlsCrypto as _, OpenMlsProvider as _, SenderRatchetConfiguration,
+        BasicCredential, Capabilities, CredentialType, CredentialWithKey, ExtensionType,
+        MlsGroupJoinConfig, OpenMlsCrypto as _, OpenMlsProvider as _, SenderRatchetConfiguration,
     },
     schedule::PreSharedKeyId,
 };
@@ -16,10 +16,8 @@ use openmls_traits::{
 
 use super::{GroupError, PADDING, PAST_EPOCHS, SUITE, failed, psk_id};
 use crate::{
-    device::{DeviceKey, StayKey},
-    identity::Identity,
-    link::DerivedKey,
-    storage::Provider,
+    device::StayKey, identity::Identity, link::RoomKeys, rules::RULES_EXTENSION, storage::Provider,
+    turning_away::StaySigner,
 };
 
 /// Storage and a signature key of one stay.
@@ -29,12 +27,12 @@ pub(super) struct Stay {
     pub(super) credential: CredentialWithKey,
     pub(super) psk_id: Vec<u8>,
     pub(super) room: RoomId,
-    pub(super) device: DeviceKey,
+    pub(super) identity: Identity,
 }
 
 impl Stay {
     pub(super) fn new(
-        psk: &DerivedKey,
+        keys: &RoomKeys,
         room: &RoomId,
         key: &StayKey,
         identity: &Identity,
@@ -45,18 +43,24 @@ impl Stay {
             credential: BasicCredential::new(encoded).into(),
             signature_key: key.public.clone().into(),
         };
-        let stay = Self {
+        let mut stay = Self {
             provider,
             key: key.clone(),
             credential,
-            psk_id: psk_id(room),
+            psk_id: Vec::new(),
             room: room.clone(),
-            device: identity.device.key,
+            identity: identity.clone(),
         };
-        stay.link_key()?
-            .store(&stay.provider, psk.as_bytes())
-            .map_err(failed("storing the link's key"))?;
+        stay.take_link(keys)?;
         Ok(stay)
+    }
+
+    /// Newcomers come in with this link's key.
+    pub(super) fn take_link(&mut self, keys: &RoomKeys) -> Result<(), GroupError> {
+        self.psk_id = psk_id(&self.room, keys);
+        self.link_key()?
+            .store(&self.provider, keys.psk.as_bytes())
+            .map_err(failed("storing the link's key"))
     }
 
     /// What names the link's key in one commit (RFC 9420 §8.4).
@@ -64,6 +68,12 @@ impl Stay {
         let nonce = self.provider.rand().random_vec(SUITE.hash_length());
         let nonce = nonce.map_err(failed("drawing a nonce"))?;
         Ok(PreSharedKeyId::external(self.psk_id.clone(), nonce))
+    }
+}
+
+impl StaySigner for Stay {
+    fn public_key(&self) -> &[u8] {
+        &self.key.public
     }
 }
 
@@ -84,7 +94,7 @@ pub(super) fn capabilities() -> Capabilities {
     Capabilities::new(
         None,
         Some(&[SUITE]),
-        None,
+        Some(&[ExtensionType::Unknown(RULES_EXTENSION)]),
         None,
         Some(&[CredentialType::Basic]),
     )

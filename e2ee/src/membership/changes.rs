@@ -2,11 +2,16 @@
 
 use conclave_protocol::{
     Epoch, ParticipantId,
-    signal::{Admission, ClientMessage, Knock},
+    signal::{Admission, ClientMessage, Knock, RuleChange},
 };
 
-use super::{End, Membership, RESEND_AFTER, Stage, stage::Request};
-use crate::{envelope::Kind, group::NewEpoch, output::Output, time::Instant};
+use super::{End, Membership, RESEND_AFTER, Stage, access::Access, hosting::Draft, stage::Request};
+use crate::{
+    envelope::Kind,
+    group::{Changes, NewEpoch, Newcomer},
+    output::Output,
+    time::Instant,
+};
 
 /// As many as one commit brings in: what it weighs for everybody stays bounded.
 const MOST_AT_ONCE: usize = 25;
@@ -22,20 +27,26 @@ impl Membership {
         };
         for knock in knocks {
             let known = self.roster.iter().map(|member| member.participant);
-            let waiting = inside.newcomers.iter().map(|newcomer| newcomer.participant);
+            let waiting = inside.newcomers.iter().map(Newcomer::participant);
             if inside.newcomers.len() == MOST_WAITING
                 || known.chain(waiting).any(|it| it == knock.participant)
             {
                 continue;
             }
-            let Ok(bytes) = self.envelope.open(Kind::KeyPackage, &knock.key_package) else {
+            let Ok(bytes) = self
+                .access
+                .envelope
+                .open(Kind::KeyPackage, &knock.key_package)
+            else {
                 self.outputs.push_back(Output::StrangerRefused);
                 continue;
             };
             // Who has the link and knocks with something else than a KeyPackage of their own
             // is left outside; the others are not kept waiting for them.
             if let Ok(newcomer) = inside.group.newcomer(&bytes)
-                && newcomer.participant == knock.participant
+                && newcomer.participant() == knock.participant
+                && !inside.rules.is_guarded()
+                && !inside.rules.is_barred(&newcomer.identity.device.key)
             {
                 inside.newcomers.push(newcomer);
             }
@@ -48,13 +59,27 @@ impl Membership {
             return Ok(());
         };
         let is_due = self.departures.deadline().is_some_and(|due| due <= now);
-        if inside.newcomers.is_empty() && !is_due {
+        let draft = Draft::new(&inside.rules, &self.roster, &inside.wishes);
+        if inside.newcomers.is_empty() && !is_due && draft.is_empty() {
+            inside.wishes.clear();
             return Ok(());
         }
         let epoch = inside.group.epoch();
-        let newcomers = &inside.newcomers[..inside.newcomers.len().min(MOST_AT_ONCE)];
-        let admitted: Vec<ParticipantId> = newcomers.iter().map(|it| it.participant).collect();
-        let new = match inside.group.change(newcomers, self.departures.gone()) {
+        // Those who knocked did so with the link as it is; a commit that changes it is not
+        // for them.
+        let most = match draft.changes_link {
+            true => 0,
+            false => inside.newcomers.len().min(MOST_AT_ONCE),
+        };
+        let newcomers = &inside.newcomers[..most];
+        let admitted: Vec<ParticipantId> = newcomers.iter().map(Newcomer::participant).collect();
+        let leaves = draft.leaves(self.departures.gone());
+        let changes = Changes {
+            added: newcomers,
+            removed: &leaves,
+            rules: draft.rules.as_ref(),
+        };
+        let new = match inside.group.change(&changes) {
             Ok(new) => new,
             // One of them has something that MLS does not take. The server asks another
             // member, and they have another way in.
@@ -64,7 +89,15 @@ impl Membership {
             }
             Err(error) => return Err(error.into()),
         };
-        let request = self.request(now, epoch, &new, admitted)?;
+        let link = match draft.changes_link {
+            true => Some(Access::new(&self.room, inside.group.pending_link()?)),
+            false => None,
+        };
+        let rules = draft.announcement(&inside.rules, link.as_ref());
+        let request = Request {
+            wishes: draft.wishes,
+            ..self.request(now, epoch, &new, admitted, rules, link)?
+        };
         if let Stage::Inside(inside) = &mut self.stage {
             inside.pending = Some(request);
         }
@@ -78,17 +111,23 @@ impl Membership {
         epoch: Epoch,
         new: &NewEpoch,
         admitted: Vec<ParticipantId>,
+        rules: Option<RuleChange>,
+        link: Option<Access>,
     ) -> Result<Request, End> {
-        let commit = self.envelope.seal(Kind::Commit, &new.commit)?;
+        let envelope = &self.access.envelope;
+        let commit = envelope.seal(Kind::Commit, &new.commit)?;
         let welcome = new.welcome.as_ref();
-        let welcome = welcome.map(|welcome| self.envelope.seal(Kind::Welcome, welcome));
+        let welcome = welcome.map(|welcome| envelope.seal(Kind::Welcome, welcome));
+        // Whoever comes next comes with the new link.
+        let after = link.as_ref().map_or(envelope, |link| &link.envelope);
         let message = ClientMessage::Commit {
             epoch,
             commit: commit.clone(),
-            group_info: self.envelope.seal(Kind::GroupInfo, &new.group_info)?,
+            group_info: after.seal(Kind::GroupInfo, &new.group_info)?,
             admission: welcome
                 .transpose()?
                 .map(|welcome| Admission { admitted, welcome }),
+            rules,
         };
         self.send(message.clone());
         Ok(Request {
@@ -96,6 +135,8 @@ impl Membership {
             commit,
             message,
             resend_at: now + RESEND_AFTER,
+            wishes: 0,
+            link,
         })
     }
 }

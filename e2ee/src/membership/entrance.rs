@@ -12,6 +12,7 @@ use crate::{
     envelope::Kind,
     group::{Group, Guest},
     output::Output,
+    rules::{Door, Rules},
     time::Instant,
 };
 
@@ -21,13 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Membership {
     pub(super) fn found(&mut self) -> Result<(), End> {
+        // Who founds the group anew because the server says that it is lost has no more
+        // rights in it than before.
+        let rules = match &self.stage {
+            Stage::Inside(inside) => inside.rules.clone(),
+            _ => Rules::founded_by(self.persona.device.key),
+        };
         let group = Group::found(
-            &self.keys.psk,
+            &self.access.keys,
             &self.room,
             &self.persona.stay,
             &self.identity()?,
+            &rules,
         )?;
-        let group_info = self.envelope.seal(Kind::GroupInfo, &group.group_info()?)?;
+        let group_info = self
+            .access
+            .envelope
+            .seal(Kind::GroupInfo, &group.group_info()?)?;
         self.stage = Stage::Founding(Box::new(group));
         self.send(ClientMessage::CreateGroup { group_info });
         Ok(())
@@ -42,16 +53,47 @@ impl Membership {
     }
 
     fn knock(&mut self, now: Instant) -> Result<(), End> {
+        let guest = self.send_knock()?;
+        self.stage = Stage::Knocking(guest, now + PATIENCE);
+        Ok(())
+    }
+
+    fn send_knock(&mut self) -> Result<Box<Guest>, End> {
         let (guest, key_package) = Guest::knock(
-            &self.keys.psk,
+            &self.access.keys,
             &self.room,
             &self.persona.stay,
             &self.identity()?,
         )?;
-        let key_package = self.envelope.seal(Kind::KeyPackage, &key_package)?;
-        self.stage = Stage::Knocking(Box::new(guest), now + PATIENCE);
+        let key_package = self.access.envelope.seal(Kind::KeyPackage, &key_package)?;
         self.send(ClientMessage::Knock { key_package });
+        Ok(Box::new(guest))
+    }
+
+    /// A host has to let us in: waits for one, if the door is not locked.
+    fn wait_for_host(&mut self, rules: Rules, guest: Option<Box<Guest>>) -> Result<(), End> {
+        if rules.door() == Door::Locked {
+            return Err(End::Locked);
+        }
+        let guest = match guest {
+            Some(guest) => guest,
+            None => self.send_knock()?,
+        };
+        self.stage = Stage::Waiting(guest, rules);
+        self.outputs.push_back(Output::Waiting);
         Ok(())
+    }
+
+    /// A member says that we may not come in. Hosts may say so.
+    pub(super) fn on_turned_away(&mut self, note: &Opaque) -> Result<(), End> {
+        let Stage::Waiting(guest, rules) = &self.stage else {
+            return Ok(());
+        };
+        let note = self.access.envelope.open(Kind::TurnedAway, note).ok();
+        match note.and_then(|note| guest.heed(&note, rules)) {
+            Some(host) => Err(End::TurnedAway(host.into())),
+            None => Ok(()),
+        }
     }
 
     fn join(
@@ -60,10 +102,13 @@ impl Membership {
         state: &GroupState,
         guest: Option<Box<Guest>>,
     ) -> Result<(), End> {
-        let group_info = self.envelope.open(Kind::GroupInfo, &state.group_info)?;
+        let group_info = self
+            .access
+            .envelope
+            .open(Kind::GroupInfo, &state.group_info)?;
         let identity = self.identity()?;
         let (group, new) = Group::join(
-            &self.keys.psk,
+            &self.access.keys,
             &self.room,
             &self.persona.stay,
             &identity,
@@ -73,7 +118,14 @@ impl Membership {
         if group.epoch() != state.epoch.next() {
             return Err(End::NotOurs);
         }
-        let request = self.request(now, state.epoch, &new, Vec::new())?;
+        let rules = group.rules()?;
+        if rules.is_barred(&identity.device.key) {
+            return Err(End::Barred);
+        }
+        if rules.is_guarded() && !rules.is_host(&identity.device.key) {
+            return self.wait_for_host(rules, guest);
+        }
+        let request = self.request(now, state.epoch, &new, Vec::new(), None, None)?;
         self.stage = Stage::Joining(Box::new(Joining {
             group,
             request,
@@ -132,7 +184,7 @@ impl Membership {
         welcome: &Opaque,
     ) -> Result<(), End> {
         let guest = match std::mem::replace(&mut self.stage, Stage::Between) {
-            Stage::Knocking(guest, _) => guest,
+            Stage::Knocking(guest, _) | Stage::Waiting(guest, _) => guest,
             Stage::Joining(joining) if joining.guest.is_some() => {
                 let Some(guest) = joining.guest else {
                     return Err(End::NotOurs);
@@ -144,7 +196,7 @@ impl Membership {
                 return Ok(());
             }
         };
-        let group = guest.enter(&self.envelope.open(Kind::Welcome, welcome)?)?;
+        let group = guest.enter(&self.access.envelope.open(Kind::Welcome, welcome)?)?;
         group.examine_devices()?;
         let own = self.identity()?.participant;
         let members = group.members()?;
@@ -156,7 +208,7 @@ impl Membership {
     }
 
     pub(super) fn enter(&mut self, now: Instant, group: Group) -> Result<(), End> {
-        self.stage = Stage::Inside(Box::new(Inside::new(group)));
+        self.stage = Stage::Inside(Box::new(Inside::new(group)?));
         self.arrive(now, false)?;
         self.outputs.push_back(Output::Joined);
         Ok(())

@@ -38,6 +38,24 @@ pub(super) enum End {
     NoWayBack,
     #[error("the server says that we did something that we did not do")]
     NotOurs,
+    #[error("the call is locked: nobody comes in until a host unlocks it")]
+    Locked,
+    #[error("a host removed you from this call before")]
+    Barred,
+    #[error("{0} removed you from the call")]
+    ShownOut(String),
+    #[error("{0} did not let you in")]
+    TurnedAway(String),
+}
+
+impl End {
+    /// Whether another membership could fare better: not where people have decided.
+    pub(super) const fn may_be_retried(&self) -> bool {
+        !matches!(
+            self,
+            Self::Locked | Self::Barred | Self::ShownOut(_) | Self::TurnedAway(_)
+        )
+    }
 }
 
 /// True for errors after which the server closes the connection.
@@ -50,6 +68,8 @@ pub(super) const fn ends_membership(code: ErrorCode) -> bool {
         | ErrorCode::ServerFull
         | ErrorCode::TooSlow
         | ErrorCode::CommitRefused
+        | ErrorCode::ShownOut
+        | ErrorCode::LinkChanged
         | ErrorCode::ShuttingDown => true,
         ErrorCode::Malformed
         | ErrorCode::TooFast

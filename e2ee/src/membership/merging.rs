@@ -1,26 +1,40 @@
 //! Merging the commit that was first, and going back when it is annulled.
 
-use conclave_protocol::{Epoch, Opaque, ParticipantId, Sequence, signal::ClientMessage};
+use conclave_protocol::{
+    Epoch, Opaque, ParticipantId, Sequence,
+    signal::{ClientMessage, RuleChange},
+};
 use sha2::{Digest as _, Sha256};
 
-use super::{End, Inside, Membership, Refusal, Stage, UNDO_WITHIN, stage::Undo};
+use super::{End, Inside, Membership, Refusal, Stage, UNDO_WITHIN, access::Access, stage::Undo};
 use crate::{
     envelope::Kind,
-    group::Staged,
+    group::{Staged, psk_id},
     output::Output,
     policy::{Change, Judge},
     time::Instant,
 };
 
+/// A commit as the server brings it.
+pub(super) struct Arrival {
+    pub(super) sequence: Sequence,
+    pub(super) author: ParticipantId,
+    /// The epoch that it leads to.
+    pub(super) epoch: Epoch,
+    pub(super) commit: Opaque,
+    /// What its author has told the server about it.
+    pub(super) rules: Option<RuleChange>,
+}
+
 impl Membership {
-    pub(super) fn on_committed(
-        &mut self,
-        now: Instant,
-        sequence: Sequence,
-        author: ParticipantId,
-        epoch: Epoch,
-        commit: &Opaque,
-    ) -> Result<(), End> {
+    pub(super) fn on_committed(&mut self, now: Instant, arrival: Arrival) -> Result<(), End> {
+        let Arrival {
+            sequence,
+            author,
+            epoch,
+            ref commit,
+            ..
+        } = arrival;
         let ours = self.participant == Some(author);
         match std::mem::replace(&mut self.stage, Stage::Between) {
             Stage::Joining(joining) if ours => {
@@ -40,11 +54,18 @@ impl Membership {
                 } else if ours {
                     inside.merge_own(commit)
                 } else {
-                    self.merge(now, &mut inside, author, commit)
+                    self.merge(now, &mut inside, &arrival)
                 };
                 self.stage = Stage::Inside(inside);
                 match result {
-                    Ok(change) => self.arrive(now, !change.removed.is_empty()),
+                    Ok((change, _)) if change.removes_us => Err(End::ShownOut(change.author)),
+                    Ok((change, link)) => {
+                        if let Some(link) = link {
+                            self.former = Some(std::mem::replace(&mut self.access, link));
+                            self.outputs.push_back(Output::LinkChanged);
+                        }
+                        self.arrive(now, !change.removed.is_empty())
+                    }
                     Err(refusal) => {
                         self.outputs.push_back(Output::CommitRefused {
                             author,
@@ -63,38 +84,61 @@ impl Membership {
         }
     }
 
-    /// Merges another member's or a newcomer's commit, if it keeps to the rules.
+    /// Merges another member's or a newcomer's commit, if it keeps to the rules. Gives what
+    /// the link gives access with from then on, if that has changed.
     fn merge(
         &self,
         now: Instant,
         inside: &mut Inside,
-        author: ParticipantId,
-        commit: &Opaque,
-    ) -> Result<Change, Refusal> {
+        arrival: &Arrival,
+    ) -> Result<(Change, Option<Access>), Refusal> {
+        let Arrival {
+            author,
+            ref commit,
+            ref rules,
+            ..
+        } = *arrival;
         let hash = Sha256::digest(commit.as_bytes()).into();
         if self.annulled.contains(&hash) {
             return Err(Refusal::Annulled);
         }
         let group = &mut inside.group;
-        let Staged { sender, commit } = group.stage(&self.envelope.open(Kind::Commit, commit)?)?;
+        let commit = self.access.envelope.open(Kind::Commit, commit)?;
+        let Staged { sender, commit } = group.stage(&commit)?;
         let judge = Judge {
             group: group.mls(),
             room: &self.room,
-            psk_id: &self.psk_id,
+            psk_id: &psk_id(&self.room, &self.access.keys),
             present: &self.present,
             author,
+            rules: &inside.rules,
         };
         let change = judge.examine(&sender, &commit)?;
+        let link = match change.changes_link && !change.removes_us {
+            true => Some(Access::new(&self.room, group.link_of(&commit)?)),
+            false => None,
+        };
+        let lock = link.as_ref().map(|link| link.keys.room_lock());
+        change.examine_announcement(&inside.rules, rules.as_ref(), lock.as_ref())?;
+        if change.removes_us {
+            return Ok((change, None));
+        }
         let snapshot = group.snapshot();
         group.merge(Staged { sender, commit })?;
+        let mut access = None;
+        if let Some(link) = &link {
+            group.take_link(&link.keys)?;
+            access = Some(Access::new(&self.room, self.access.secret.clone()));
+        }
         inside.pending = None;
         inside.undo = Some(Undo {
             snapshot,
             author,
             commit: hash,
             until: now + UNDO_WITHIN,
+            access,
         });
-        Ok(change)
+        Ok((change, link))
     }
 
     pub(super) fn on_annulled(
@@ -114,6 +158,11 @@ impl Membership {
                 inside.group.roll_back(undo.snapshot)?;
                 inside.group.discard_pending()?;
                 inside.pending = None;
+                if let Some(access) = undo.access {
+                    inside.group.take_link(&access.keys)?;
+                    self.access = access;
+                    self.outputs.push_back(Output::LinkChanged);
+                }
                 self.annulled.insert(undo.commit);
                 self.timeline.retract(current, epoch);
                 self.update_roster(now)

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
 
-use super::failure::Refusal;
+use super::{access::Access, failure::Refusal, hosting::HostRequest};
 use crate::{
-    chat::Line,
-    group::{Group, Guest, Newcomer},
+    application::Application,
+    group::{Group, GroupError, Guest, Newcomer},
+    output::Visitor,
     policy::Change,
+    rules::Rules,
     storage::Snapshot,
     time::Instant,
 };
@@ -19,6 +21,10 @@ pub(super) struct Request {
     pub(super) commit: Opaque,
     pub(super) message: ClientMessage,
     pub(super) resend_at: Instant,
+    /// How many of the wishes it fulfils.
+    pub(super) wishes: usize,
+    /// What the link gives access with after it, if it changes the link.
+    pub(super) link: Option<Access>,
 }
 
 /// The way back from another's commit.
@@ -27,6 +33,8 @@ pub(super) struct Undo {
     pub(super) author: ParticipantId,
     pub(super) commit: [u8; 32],
     pub(super) until: Instant,
+    /// What the link gave access with before it, if it changed the link.
+    pub(super) access: Option<Access>,
 }
 
 /// On the way in by an external commit.
@@ -45,8 +53,16 @@ pub(super) struct Inside {
     pub(super) undo: Option<Undo>,
     /// Those whom the server asks this client to bring in.
     pub(super) newcomers: Vec<Newcomer>,
-    /// Own lines on their way: MLS cannot decrypt what oneself encrypted.
-    pub(super) own_lines: VecDeque<(Opaque, Line)>,
+    /// Those who wait for a host's word.
+    pub(super) lobby: Vec<Newcomer>,
+    /// What of the lobby was told last.
+    pub(super) shown_lobby: Vec<Visitor>,
+    /// The rules that the group stands under.
+    pub(super) rules: Rules,
+    /// What this client's person wants changed, as a host.
+    pub(super) wishes: Vec<HostRequest>,
+    /// Own messages on their way: MLS cannot decrypt what oneself encrypted.
+    pub(super) own_messages: VecDeque<(Opaque, Application)>,
 }
 
 pub(super) enum Stage {
@@ -58,6 +74,8 @@ pub(super) enum Stage {
     Between,
     /// We have knocked, and ask for another way in at this moment.
     Knocking(Box<Guest>, Instant),
+    /// We have knocked at a guarded door, under these rules.
+    Waiting(Box<Guest>, Rules),
     /// Our external commit is with the server.
     Joining(Box<Joining>),
     /// In the group.
@@ -67,31 +85,43 @@ pub(super) enum Stage {
 }
 
 impl Inside {
-    pub(super) fn new(group: Group) -> Self {
-        Self {
+    pub(super) fn new(group: Group) -> Result<Self, GroupError> {
+        Ok(Self {
+            rules: group.rules()?,
             group,
             pending: None,
             undo: None,
             newcomers: Vec::new(),
-            own_lines: VecDeque::new(),
-        }
+            lobby: Vec::new(),
+            shown_lobby: Vec::new(),
+            wishes: Vec::new(),
+            own_messages: VecDeque::new(),
+        })
     }
 
     /// Merges the pending commit if the server let through the very bytes that were sent.
-    pub(super) fn merge_own(&mut self, commit: &Opaque) -> Result<Change, Refusal> {
+    /// Gives what the link gives access with from then on, if that has changed.
+    pub(super) fn merge_own(
+        &mut self,
+        commit: &Opaque,
+    ) -> Result<(Change, Option<Access>), Refusal> {
         let own = self.pending.take_if(|own| own.commit == *commit);
-        if own.is_none() {
-            return Err(Refusal::NotOurs);
-        }
+        let own = own.ok_or(Refusal::NotOurs)?;
         let before = self.group.members()?;
         self.group.merge_pending()?;
         self.undo = None;
+        self.wishes.drain(..own.wishes.min(self.wishes.len()));
+        if let Some(link) = &own.link {
+            self.group.take_link(&link.keys)?;
+        }
         let after = self.group.members()?;
-        let removed = before.iter().map(|member| member.leaf);
-        Ok(Change {
+        let removed = before.iter().map(|it| (it.leaf, it.participant));
+        let change = Change {
             removed: removed
-                .filter(|leaf| after.iter().all(|member| member.leaf != *leaf))
+                .filter(|(leaf, _)| after.iter().all(|member| member.leaf != *leaf))
                 .collect(),
-        })
+            ..Change::default()
+        };
+        Ok((change, own.link))
     }
 }

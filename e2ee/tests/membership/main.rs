@@ -6,6 +6,7 @@ mod crowd;
 mod devices;
 mod ghosts;
 mod honest;
+mod hosts;
 mod malicious;
 mod raw;
 mod service;

@@ -114,7 +114,7 @@ fn the_groups_rules_do_not_change() {
     let (mut service, _) = Service::with(&["Ada", "Grace"]);
     let mut insider = RawMember::join(&mut service, "Mallory");
     let raw = insider.change_extensions(&service);
-    let why = violation(&PolicyViolation::UnknownChange);
+    let why = violation(&PolicyViolation::NotAHost);
     assert_refused(service, insider.id, raw, &why);
 }
 
@@ -203,6 +203,7 @@ fn an_old_commit_is_not_taken_again() {
             author,
             epoch: Epoch::new(epoch),
             commit,
+            rules: None,
         };
         service.tell(ids[0], replayed);
     }
@@ -259,6 +260,7 @@ fn a_newcomer_does_not_take_another_commit_for_its_own() {
         author: grace,
         epoch: epoch.next(),
         commit: Opaque::from(bytes),
+        rules: None,
     };
     service.tell(grace, changed);
     service.deliver(grace);
@@ -357,6 +359,7 @@ fn an_annulled_commit_does_not_come_back() {
         author,
         epoch,
         commit,
+        rules: None,
     };
     service.tell(ids[2], again);
     service.deliver(ids[2]);
@@ -463,6 +466,7 @@ fn two_halves_of_a_forked_call_do_not_share_keys() {
             author: id,
             epoch,
             commit: raw.commit,
+            rules: None,
         };
         service.tell(to, commit);
     }

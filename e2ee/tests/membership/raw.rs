@@ -5,18 +5,19 @@ use conclave_e2ee::{
     DeviceProof, Identity,
     envelope::{Envelope, Kind},
     group::{SUITE, psk_id},
+    rules::RULES_EXTENSION,
 };
 use conclave_protocol::{
     Opaque, ParticipantId, RoomId,
-    signal::{GroupState, Knock},
+    signal::{GroupState, Knock, ServerMessage},
 };
 use openmls::{
     prelude::{
-        BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, Extensions,
-        ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
-        MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _, OpenMlsProvider as _,
-        PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
-        tls_codec::DeserializeBytes as _,
+        BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType,
+        Extensions, ExternalSender, GroupContext, KeyPackage, LeafNodeIndex, LeafNodeParameters,
+        MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _,
+        OpenMlsProvider as _, PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
+        RequiredCapabilitiesExtension, UnknownExtension, tls_codec::DeserializeBytes as _,
     },
     schedule::PreSharedKeyId,
 };
@@ -98,10 +99,16 @@ fn capabilities() -> Capabilities {
     Capabilities::new(
         None,
         Some(&[SUITE]),
-        None,
+        Some(&[ExtensionType::Unknown(RULES_EXTENSION)]),
         None,
         Some(&[CredentialType::Basic]),
     )
+}
+
+/// What every member has to know.
+fn required() -> Extension {
+    let rules = ExtensionType::Unknown(RULES_EXTENSION);
+    Extension::RequiredCapabilities(RequiredCapabilitiesExtension::new(&[rules], &[], &[]))
 }
 
 /// The pre-shared keys that an external commit claims: id and bytes.
@@ -110,7 +117,7 @@ pub(crate) type ClaimedKeys = Vec<(Vec<u8>, [u8; 32])>;
 /// The link's key, as everybody with the link has it.
 pub(crate) fn link_key(service: &Service) -> (Vec<u8>, [u8; 32]) {
     let keys = service.secret.keys(&service.room);
-    (psk_id(&service.room), *keys.psk.as_bytes())
+    (psk_id(&service.room, &keys), *keys.psk.as_bytes())
 }
 
 pub(crate) fn envelope(service: &Service) -> Envelope {
@@ -347,15 +354,19 @@ impl RawMember {
         let group = MlsGroup::builder()
             .ciphersuite(SUITE)
             .with_capabilities(capabilities())
+            .with_group_context_extensions(founders_rules(&identity))
             .build(&key.provider, &key, key.credential(&identity))
             .unwrap();
         Self { key, id, group }
     }
 
     pub(crate) fn remove(&mut self, service: &Service, leaf: u32) -> RawCommit {
-        self.commit_with(service, |builder, _| {
-            builder.propose_removals([LeafNodeIndex::new(leaf)])
-        })
+        self.remove_all(service, &[leaf])
+    }
+
+    pub(crate) fn remove_all(&mut self, service: &Service, leaves: &[u32]) -> RawCommit {
+        let leaves = leaves.iter().map(|leaf| LeafNodeIndex::new(*leaf));
+        self.commit_with(service, |builder, _| builder.propose_removals(leaves))
     }
 
     /// Lets an outsider propose things, by an extension of the group.
@@ -365,12 +376,74 @@ impl RawMember {
             outsider.public.clone().into(),
             BasicCredential::new(b"outsider".to_vec()).into(),
         );
-        let extensions = Extensions::single(Extension::ExternalSenders(vec![sender])).unwrap();
+        let rules = UnknownExtension(self.rules().into_bytes());
+        let rules = Extension::Unknown(RULES_EXTENSION, rules);
+        let senders = Extension::ExternalSenders(vec![sender]);
+        let extensions = Extensions::from_vec(vec![required(), rules, senders]).unwrap();
         self.commit_with(service, |builder, _| {
             builder
                 .propose_group_context_extensions(extensions)
                 .unwrap()
         })
+    }
+
+    /// The rules of the call, as the group's context has them.
+    pub(crate) fn rules(&self) -> String {
+        let rules = self.group.extensions().unknown(RULES_EXTENSION);
+        String::from_utf8(rules.expect("there are rules").0.clone()).unwrap()
+    }
+
+    /// The same rules, with this member's device among the hosts.
+    pub(crate) fn rules_with_host(&self) -> String {
+        let credential = BasicCredential::try_from(self.group.credential().unwrap().clone());
+        let credential = credential.unwrap();
+        let identity: Identity = serde_json::from_slice(credential.identity()).unwrap();
+        let hosts = format!(r#""hosts":["{}","#, identity.device.key);
+        self.rules().replace(r#""hosts":["#, &hosts)
+    }
+
+    /// Puts these rules in the place of those that are.
+    pub(crate) fn change_rules(&mut self, service: &Service, rules: &str) -> RawCommit {
+        let rules = UnknownExtension(rules.as_bytes().to_vec());
+        let extension = Extension::Unknown(RULES_EXTENSION, rules);
+        let extensions = Extensions::from_vec(vec![required(), extension]).unwrap();
+        self.commit_with(service, |builder, _| {
+            builder
+                .propose_group_context_extensions(extensions)
+                .unwrap()
+        })
+    }
+
+    /// Follows the group to where the others are.
+    pub(crate) fn follow(&mut self, service: &Service) {
+        for commit in &service.commits {
+            let ServerMessage::Committed { epoch, commit, .. } = commit else {
+                continue;
+            };
+            if epoch.get() != self.group.epoch().as_u64() + 1 {
+                continue;
+            }
+            let bytes = envelope(service).open(Kind::Commit, commit).unwrap();
+            let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes).unwrap();
+            let message = message.try_into_protocol_message().unwrap();
+            let provider = &self.key.provider;
+            let processed = self.group.process_message(provider, message).unwrap();
+            let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content()
+            else {
+                panic!("not a commit");
+            };
+            self.group.merge_staged_commit(provider, *staged).unwrap();
+        }
+    }
+
+    /// Says something that no client of ours would.
+    pub(crate) fn say(&mut self, service: &Service, text: &str) -> Opaque {
+        let Key { provider, .. } = &self.key;
+        let message = self
+            .group
+            .create_message(provider, &self.key, text.as_bytes());
+        let bytes = message.unwrap().to_bytes().unwrap();
+        envelope(service).seal(Kind::Message, &bytes).unwrap()
     }
 
     /// Becomes somebody else.
@@ -386,7 +459,7 @@ impl RawMember {
     pub(crate) fn mix_in(&mut self, service: &Service) -> RawCommit {
         self.commit_with(service, |builder, provider| {
             let nonce = provider.rand().random_vec(SUITE.hash_length()).unwrap();
-            let id = PreSharedKeyId::external(psk_id(&service.room), nonce);
+            let id = PreSharedKeyId::external(link_key(service).0, nonce);
             builder.add_proposal(psk_proposal(id))
         })
     }
@@ -423,6 +496,13 @@ impl RawMember {
                 )
             })
     }
+}
+
+fn founders_rules(founder: &Identity) -> Extensions<GroupContext> {
+    let host = founder.device.key;
+    let rules = format!(r#"{{"hosts":["{host}"],"door":"open","barred":[],"link":0}}"#);
+    let rules = Extension::Unknown(RULES_EXTENSION, UnknownExtension(rules.into_bytes()));
+    Extensions::from_vec(vec![required(), rules]).unwrap()
 }
 
 /// The KeyPackage of someone without a client of ours.

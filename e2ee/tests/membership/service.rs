@@ -6,11 +6,15 @@ use std::{
 };
 
 use conclave_e2ee::{
-    BaseKey, Device, Digits, DisplayName, Instant, LinkSecret, Member, Membership, Output, Persona,
+    BaseKey, Device, Digits, DisplayName, Door, HostError, HostRequest, Instant, LinkSecret,
+    Member, Membership, Output, Persona,
 };
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomId, Sequence,
-    signal::{Admission, ClientMessage, ErrorCode, GroupDoor, GroupState, Knock, ServerMessage},
+    Epoch, Opaque, ParticipantId, RoomId, RoomLock, Sequence,
+    signal::{
+        Admission, ClientMessage, ErrorCode, GroupDoor, GroupState, Knock, RuleChange,
+        ServerMessage,
+    },
 };
 
 use crate::raw::RawCommit;
@@ -26,6 +30,15 @@ pub(crate) struct Seen {
     pub(crate) refused: Vec<(ParticipantId, String)>,
     pub(crate) strangers: u32,
     pub(crate) failed: Option<String>,
+    pub(crate) retry: bool,
+    /// Who waits before the door, as a host sees it.
+    pub(crate) lobby: Vec<(ParticipantId, String)>,
+    /// How many times this client was told that a host has to let it in.
+    pub(crate) waiting: u32,
+    /// Whose word it was to switch the microphone off.
+    pub(crate) muted_by: Vec<String>,
+    pub(crate) links: u32,
+    pub(crate) door: Option<Door>,
     pub(crate) call_code: Option<Digits>,
 }
 
@@ -59,8 +72,23 @@ impl Client {
                     self.seen.refused.push((author, reason));
                 }
                 Output::StrangerRefused => self.seen.strangers += 1,
-                Output::Failed { reason } => self.seen.failed = Some(reason),
-                Output::Roster { call_code, .. } => self.seen.call_code = Some(call_code),
+                Output::Failed { reason, retry } => {
+                    self.seen.failed = Some(reason);
+                    self.seen.retry = retry;
+                }
+                Output::Roster {
+                    call_code, door, ..
+                } => {
+                    self.seen.call_code = Some(call_code);
+                    self.seen.door = Some(door);
+                }
+                Output::Lobby { waiting } => {
+                    let waiting = waiting.into_iter();
+                    self.seen.lobby = waiting.map(|it| (it.participant, it.name)).collect();
+                }
+                Output::Waiting => self.seen.waiting += 1,
+                Output::MuteAsked { by } => self.seen.muted_by.push(by),
+                Output::LinkChanged => self.seen.links += 1,
             }
         }
     }
@@ -84,6 +112,8 @@ impl Client {
 
 struct Undo {
     state: GroupState,
+    guarded: bool,
+    removed: Option<ParticipantId>,
     author: ParticipantId,
     sequence: Sequence,
 }
@@ -102,6 +132,10 @@ pub(crate) struct Service {
     pub(crate) crowd: usize,
     /// Those who wait to be brought in.
     pub(crate) knocks: Vec<Knock>,
+    /// Whether a host has to let newcomers in, by the word of a commit's author.
+    pub(crate) guarded: bool,
+    /// What the room opens to, if a commit has changed that.
+    pub(crate) lock: Option<RoomLock>,
     /// Whether members are asked by turns to bring in those who knock.
     pub(crate) asks_by_turns: bool,
     last_asked: Option<ParticipantId>,
@@ -127,6 +161,8 @@ impl Service {
             stale: 0,
             crowd: usize::MAX,
             knocks: Vec::new(),
+            guarded: false,
+            lock: None,
             asks_by_turns: true,
             last_asked: None,
             takeover: None,
@@ -155,7 +191,7 @@ impl Service {
 
     fn door(&self) -> Option<GroupDoor> {
         let group = self.group.clone()?;
-        Some(if self.members.len() < self.crowd {
+        Some(if self.guarded || self.members.len() < self.crowd {
             GroupDoor::Commit { group }
         } else {
             GroupDoor::Knock { epoch: group.epoch }
@@ -242,7 +278,38 @@ impl Service {
         admission: Option<Admission>,
     ) {
         let epoch = self.group.as_ref().expect("there is a group").epoch;
-        self.commit(id, epoch, raw.commit, raw.group_info, admission);
+        self.commit(id, epoch, raw.commit, raw.group_info, (admission, None));
+    }
+
+    /// The same, with what the author says about the call's rules.
+    pub(crate) fn submit_rules(
+        &mut self,
+        id: ParticipantId,
+        raw: RawCommit,
+        rules: Option<RuleChange>,
+    ) {
+        let epoch = self.group.as_ref().expect("there is a group").epoch;
+        self.commit(id, epoch, raw.commit, raw.group_info, (None, rules));
+    }
+
+    fn announce_knocks(&mut self) {
+        for member in self.members.clone() {
+            let knocks = self.knocks.clone();
+            self.tell(member, ServerMessage::Knocking { knocks });
+        }
+    }
+
+    /// A host asks for something.
+    pub(crate) fn host(
+        &mut self,
+        id: ParticipantId,
+        request: HostRequest,
+    ) -> Result<(), HostError> {
+        let now = self.now;
+        let client = self.client_mut(id);
+        let result = client.membership.host(now, request);
+        client.drain();
+        result
     }
 
     /// Someone without a client of ours is gone.
@@ -377,15 +444,21 @@ impl Service {
                 commit,
                 group_info,
                 admission,
-            } => self.commit(id, epoch, commit, group_info, admission),
+                rules,
+            } => self.commit(id, epoch, commit, group_info, (admission, rules)),
             ClientMessage::Knock { key_package } => {
                 self.knocks.push(Knock {
                     participant: id,
                     key_package,
                 });
-                if self.asks_by_turns {
+                if self.guarded {
+                    self.announce_knocks();
+                } else if self.asks_by_turns {
                     self.ask_next();
                 }
+            }
+            ClientMessage::TurnAway { participant, note } => {
+                self.tell(participant, ServerMessage::TurnedAway { note });
             }
             ClientMessage::AskGroup {} => {
                 let group = self.group.clone().expect("there is a group");
@@ -394,7 +467,8 @@ impl Service {
             ClientMessage::EpochReached { epoch } => {
                 let current = self.group.as_ref().map(|group| group.epoch);
                 if current == Some(epoch) && self.missing.remove(&id) {
-                    self.undo = None;
+                    let removed = self.undo.take().and_then(|undo| undo.removed);
+                    removed.into_iter().for_each(|id| self.leave(id));
                     if self.missing.is_empty() {
                         self.tell_all(&ServerMessage::EpochComplete { epoch });
                     }
@@ -439,7 +513,7 @@ impl Service {
         epoch: Epoch,
         commit: Opaque,
         group_info: Opaque,
-        admission: Option<Admission>,
+        (admission, rules): (Option<Admission>, Option<RuleChange>),
     ) {
         let state = self.group.clone().expect("there is a group");
         if state.epoch != epoch {
@@ -450,11 +524,22 @@ impl Service {
         self.missing.remove(&id);
         self.members.insert(id);
         self.knocks.retain(|knock| knock.participant != id);
+        let removed = rules.as_ref().and_then(|rules| rules.removed);
+        if let Some(gone) = removed {
+            self.members.remove(&gone);
+            self.missing.remove(&gone);
+        }
         self.undo = Some(Undo {
             state,
+            guarded: self.guarded,
+            removed,
             author: id,
             sequence,
         });
+        if let Some(rules) = &rules {
+            self.guarded = rules.guarded;
+            self.lock = rules.lock.clone().or(self.lock.take());
+        }
         self.group = Some(GroupState {
             epoch: epoch.next(),
             group_info,
@@ -464,6 +549,7 @@ impl Service {
             author: id,
             epoch: epoch.next(),
             commit,
+            rules,
         };
         self.commits.push(message.clone());
         if let Some(Admission { admitted, welcome }) = admission {
@@ -480,10 +566,23 @@ impl Service {
             }
         }
         self.tell_all(&message);
+        if self.guarded {
+            self.announce_knocks();
+        } else if self.asks_by_turns && !self.knocks.is_empty() && self.takeover.is_none() {
+            self.ask_next();
+        }
     }
 
     fn annul(&mut self, undo: Undo) {
-        let Undo { state, author, .. } = undo;
+        let Undo {
+            state,
+            author,
+            guarded,
+            removed,
+            ..
+        } = undo;
+        self.guarded = guarded;
+        self.members.extend(removed);
         let annulled = ServerMessage::CommitAnnulled {
             author,
             epoch: state.epoch,

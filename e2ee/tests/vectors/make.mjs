@@ -23,7 +23,7 @@ const links = [
   psk: derive(bytes(secret), "mls-psk", room),
   auth: derive(bytes(secret), "room-auth", room),
   wrap: derive(bytes(secret), "group-info-wrap", room),
-  lobby: derive(bytes(secret), "lobby", room),
+  psk_id: derive(bytes(secret), "psk-id", room),
 }));
 
 // --- Sealed frames (RFC 9605 §4) -----------------------------------------------------------

@@ -194,6 +194,7 @@ mod tests {
             participant: ParticipantId::new(8),
             name: "Ada".to_owned(),
             is_self: true,
+            is_host: false,
             device: conclave_e2ee::DeviceKey::from_bytes([1; 32]),
             pair_code: None,
         };

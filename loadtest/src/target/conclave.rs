@@ -194,7 +194,9 @@ impl Conversation {
                     self.note(Note::Reached(Milestone::InGroup));
                 }
                 SessionOutput::CommitRefused { .. } => self.note(Note::CommitRefused),
-                SessionOutput::Failed { reason } => return Err(SignallingError::Session(reason)),
+                SessionOutput::Failed { reason, .. } => {
+                    return Err(SignallingError::Session(reason));
+                }
                 _ => {}
             }
         }

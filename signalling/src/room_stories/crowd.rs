@@ -1,6 +1,7 @@
 //! Many who come, and the members who bring them in.
 
 use super::*;
+use crate::room::house::LONGEST_KEY_PACKAGE;
 
 impl Stage {
     /// So many members that newcomers knock: Alice, Bob, and some who come in one by one.
@@ -34,6 +35,7 @@ impl Stage {
                 admitted: admitted.to_vec(),
                 welcome: sealed("welcome"),
             }),
+            rules: None,
         };
         self.says(who, saying);
     }

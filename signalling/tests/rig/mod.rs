@@ -183,6 +183,7 @@ impl Client {
             commit: sealed(text),
             group_info: sealed(&format!("after {text}")),
             admission: None,
+            rules: None,
         })
         .await;
     }

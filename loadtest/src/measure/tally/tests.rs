@@ -213,6 +213,7 @@ fn frames_count_for_the_member_whose_key_sealed_them() {
         participant: ParticipantId::new(u64::from(leaf)),
         name: name.to_owned(),
         is_self: false,
+        is_host: false,
         device: conclave_e2ee::DeviceKey::from_bytes([1; 32]),
         pair_code: None,
     };

@@ -1,0 +1,179 @@
+//! What hosts have decided about a room, as far as the server has to know: who may knock, who
+//! is shown out, what the room opens to. Who is a host, it does not know: members refuse a
+//! commit whose author was none.
+
+use conclave_protocol::{
+    Opaque, ParticipantId, RoomAuth, RoomLock,
+    signal::{ErrorCode, Knock, RuleChange, ServerMessage},
+};
+use subtle::ConstantTimeEq;
+
+use super::{Audience, Output, Room};
+use crate::group::Group;
+
+/// As many may wait before a guarded door: everyone in the group keeps them in mind.
+const MOST_WAITING: usize = 64;
+
+/// A host's word to someone who waits has less than half of this, sealed.
+const LONGEST_NOTE: usize = 4 << 10;
+
+/// A KeyPackage with post-quantum keys and a name has less than half of this, sealed.
+pub(super) const LONGEST_KEY_PACKAGE: usize = 16 << 10;
+
+/// What hosts decide about a room, as far as the server has to know.
+#[derive(Debug, Clone)]
+pub(super) struct House {
+    lock: RoomLock,
+    /// Newcomers need a host to come in.
+    pub(super) guarded: bool,
+}
+
+/// What follows from a commit once it cannot be annulled any more.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Who is shown out.
+    removed: Option<ParticipantId>,
+    /// The link has changed: whoever is not in the group has come with the old one.
+    link_changed: bool,
+}
+
+impl House {
+    pub(super) const fn new(lock: RoomLock) -> Self {
+        Self {
+            lock,
+            guarded: false,
+        }
+    }
+
+    /// Compares in constant time.
+    pub(super) fn is_opened_by(&self, key: &RoomAuth) -> bool {
+        let key = RoomLock::for_key(key);
+        self.lock.as_bytes().ct_eq(key.as_bytes()).into()
+    }
+}
+
+impl Room {
+    pub(super) fn take_rules(&mut self, rules: Option<&RuleChange>) {
+        self.house_before = rules.map(|_| self.house.clone());
+        let Some(rules) = rules else { return };
+        let begins = rules.guarded && !self.house.guarded;
+        self.house.guarded = rules.guarded;
+        if let Some(lock) = &rules.lock {
+            self.house.lock = lock.clone();
+        }
+        self.verdict = Some(Verdict {
+            removed: rules.removed,
+            link_changed: rules.lock.is_some(),
+        });
+        if begins {
+            let members = self.group.as_ref().map(Group::members);
+            self.show_who_waits(members.cloned().unwrap_or_default());
+        }
+    }
+
+    /// Tells these members who waits before the guarded door.
+    pub(super) fn show_who_waits(&mut self, members: impl IntoIterator<Item = ParticipantId>) {
+        let knocks: Vec<Knock> = self.admissions.waiting().cloned().collect();
+        if knocks.is_empty() {
+            return;
+        }
+        for member in members {
+            let knocks = knocks.clone();
+            self.tell(Audience::One(member), ServerMessage::Knocking { knocks });
+        }
+    }
+
+    /// Carries out what follows from the newest commit, once that cannot be annulled.
+    pub(super) fn carry_out(&mut self) {
+        if self.group.as_ref().is_none_or(Group::is_settled) {
+            self.execute();
+        }
+    }
+
+    pub(super) fn execute(&mut self) {
+        let Some(verdict) = self.verdict.take() else {
+            return;
+        };
+        if let Some(removed) = verdict.removed.filter(|it| !self.is_member(*it)) {
+            self.show_out(
+                removed,
+                ErrorCode::ShownOut,
+                "a host removed you from the call",
+            );
+        }
+        if verdict.link_changed {
+            let present = self.present.iter().copied();
+            let outside: Vec<_> = present.filter(|it| !self.is_member(*it)).collect();
+            for participant in outside {
+                let detail = "the link of this call was changed: ask for the new one";
+                self.show_out(participant, ErrorCode::LinkChanged, detail);
+            }
+        }
+    }
+
+    pub(super) fn show_out(
+        &mut self,
+        participant: ParticipantId,
+        code: ErrorCode,
+        detail: &'static str,
+    ) {
+        if self.contains(participant) {
+            self.outputs.push_back(Output::Remove {
+                participant,
+                code,
+                detail,
+            });
+            self.leave(participant);
+        }
+    }
+
+    pub(super) fn turn_away(
+        &mut self,
+        author: ParticipantId,
+        participant: ParticipantId,
+        note: Opaque,
+    ) {
+        if self.bereft.contains(&author) {
+            return;
+        }
+        if !self.is_member(author) {
+            self.out_of_order(author, "join the group before you speak for it");
+        } else if note.len() > LONGEST_NOTE {
+            self.out_of_order(author, "a host's sealed word has at most 4 KiB");
+        } else if self.admissions.contains(participant) {
+            self.tell(
+                Audience::One(participant),
+                ServerMessage::TurnedAway { note },
+            );
+        }
+    }
+
+    pub(super) fn knock(&mut self, participant: ParticipantId, key_package: Opaque) {
+        if self.bereft.contains(&participant) {
+            return;
+        }
+        if self.group.is_none() || self.is_member(participant) {
+            self.out_of_order(participant, "there is no door to knock at");
+        } else if key_package.len() > LONGEST_KEY_PACKAGE {
+            self.out_of_order(participant, "a sealed KeyPackage has at most 16 KiB");
+        } else if self.house.guarded && self.admissions.len() >= MOST_WAITING {
+            self.out_of_order(
+                participant,
+                "too many wait before the door: come back later",
+            );
+        } else {
+            let knocks = vec![Knock {
+                participant,
+                key_package: key_package.clone(),
+            }];
+            self.admissions.knock(participant, key_package);
+            let members = self.group.as_ref().map(Group::members);
+            if self.house.guarded {
+                for member in members.cloned().unwrap_or_default() {
+                    let knocks = knocks.clone();
+                    self.tell(Audience::One(member), ServerMessage::Knocking { knocks });
+                }
+            }
+        }
+    }
+}
