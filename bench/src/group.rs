@@ -38,7 +38,7 @@ impl Client {
         while let Some(output) = self.membership.poll() {
             match output {
                 Output::Send { message } => said.push(message),
-                Output::Failed { reason } => bail!("a membership failed: {reason}"),
+                Output::Failed { reason, .. } => bail!("a membership failed: {reason}"),
                 Output::CommitRefused { reason, .. } => bail!("a commit was refused: {reason}"),
                 _ => {}
             }
@@ -183,6 +183,7 @@ impl Hall {
             author,
             epoch: self.state.epoch,
             commit: commit.commit.clone(),
+            rules: None,
         }
     }
 

@@ -137,6 +137,17 @@ impl Membership {
         self.inner.send_chat(text).map_err(refuse)
     }
 
+    /// Does what a host asks for: a `HostRequest` as JSON.
+    pub fn host(&mut self, now_ms: f64, request: &str) -> Result<(), JsError> {
+        let request = serde_json::from_str(request).map_err(refuse)?;
+        self.inner.host(instant(now_ms)?, request).map_err(refuse)
+    }
+
+    /// The secret of the room's link as it is now, as the fragment of the link.
+    pub fn link_fragment(&self) -> String {
+        self.inner.link().to_fragment().to_string()
+    }
+
     /// The next thing to do or to know: a `MembershipOutput` as JSON. It never contains
     /// key bytes; after `keys_ready`, fetch them with `base_key`.
     pub fn poll(&mut self) -> Result<Option<String>, JsError> {

@@ -31,12 +31,14 @@ import { createGroupInfo } from "ts-mls/createCommit.js";
 import { unprotectPrivateMessage } from "ts-mls/messageProtection.js";
 import { encodeRatchetTree } from "ts-mls/ratchetTree.js";
 import { callCode } from "./digits";
+import { extensionsOf, RULES_EXTENSION, type Rules, readRules, rulesOfFounder } from "./hosting";
 import { credential, type Device, type Identity, readCredential } from "./identity";
-import type { Link } from "./link";
+import { Link } from "./link";
 import { isLinkKey, type Move, pskId } from "./rules";
 import { SUITE_NAME, suite } from "./suite";
 
 const KEY_LABEL = "SFrame 1.0 Base Key";
+const LINK_LABEL = "conclave 1 link";
 const PADDED_TO = 256;
 /** What AES-GCM adds. */
 const TAG = 16;
@@ -73,7 +75,7 @@ export function linkKey(link: Link): PskIndex & { asked: PreSharedKeyID[] } {
     asked,
     findPsk(id) {
       asked.push(id);
-      return isLinkKey(link.room, id) ? link.key("mls-psk") : undefined;
+      return isLinkKey(link, id) ? link.key("mls-psk") : undefined;
     },
   };
 }
@@ -81,7 +83,7 @@ export function linkKey(link: Link): PskIndex & { asked: PreSharedKeyID[] } {
 /** Names the link's key for one commit. */
 export function linkProposal(link: Link): ProposalPSK {
   const pskNonce = randomBytes(suite.kdf.size);
-  const preSharedKeyId = { psktype: "external", pskId: pskId(link.room), pskNonce } as const;
+  const preSharedKeyId = { psktype: "external", pskId: pskId(link), pskNonce } as const;
   return { proposalType: "psk", psk: { preSharedKeyId } };
 }
 
@@ -107,6 +109,7 @@ export class Stay {
 
   private constructor(
     readonly link: Link,
+    readonly device: string,
     readonly keyPackage: KeyPackage,
     readonly secrets: PrivateKeyPackage,
   ) {
@@ -121,7 +124,7 @@ export class Stay {
       {
         versions: ["mls10"],
         ciphersuites: [SUITE_NAME],
-        extensions: [],
+        extensions: [RULES_EXTENSION],
         proposals: [],
         credentials: ["basic"],
       },
@@ -130,7 +133,7 @@ export class Stay {
       { signKey: keys.signKey, publicKey: keys.publicKey },
       suite,
     );
-    return new Stay(link, publicPackage, privatePackage);
+    return new Stay(link, device.key, publicPackage, privatePackage);
   }
 
   knock(): Uint8Array {
@@ -140,7 +143,8 @@ export class Stay {
   async found(): Promise<Group> {
     const id = randomBytes(16);
     const { keyPackage, secrets, clientConfig } = this;
-    const state = await createGroup(id, keyPackage, secrets, [], suite, clientConfig);
+    const rules = extensionsOf(rulesOfFounder(this.device));
+    const state = await createGroup(id, keyPackage, secrets, rules, suite, clientConfig);
     return new Group(this.link, state);
   }
 
@@ -193,6 +197,18 @@ export class Group {
       roster.set(index, readCredential(this.link.room, credential, signaturePublicKey));
     }
     return roster;
+  }
+
+  rules(): Rules {
+    return readRules(this.state.groupContext.extensions);
+  }
+
+  /** The link that begins with this epoch, if its commit changed the link. */
+  async nextLink(): Promise<Link> {
+    const { room } = this.link;
+    const secret = this.state.keySchedule.exporterSecret;
+    const bytes = await mlsExporter(secret, LINK_LABEL, Buffer.from(room), 32, suite);
+    return new Link(room, Buffer.from(bytes).toString("base64url"));
   }
 
   baseKey(): Promise<Uint8Array> {

@@ -13,7 +13,7 @@ export class Link {
     readonly fragment: string,
   ) {}
 
-  key(label: "mls-psk" | "room-auth" | "group-info-wrap"): Uint8Array {
+  key(label: "mls-psk" | "psk-id" | "room-auth" | "group-info-wrap"): Uint8Array {
     const secret = Buffer.from(this.fragment, "base64url");
     const info = `conclave 1 ${label} ${this.room}`;
     return new Uint8Array(hkdfSync("sha256", secret, "", info, 32));

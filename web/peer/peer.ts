@@ -10,7 +10,8 @@ import type { Knock } from "../src/protocol/Knock";
 import type { ServerMessage } from "../src/protocol/ServerMessage";
 import { pairCode } from "./digits";
 import { comeInAlone } from "./external";
-import { type Group, type NewEpoch, readKeyPackage, Stay } from "./group";
+import { Group, type NewEpoch, readKeyPackage, Stay } from "./group";
+import { examineAnnouncement } from "./hosting";
 import { Device, type Identity, readCredential } from "./identity";
 import type { Link } from "./link";
 import { examine } from "./rules";
@@ -28,19 +29,22 @@ export class Peer {
   readonly failure: undefined;
   participant = "";
   group: Group | undefined;
+  /** The host who removed this client from the call. */
+  shownOutBy: string | undefined;
   #stay: Stay | undefined;
   #founding: Group | undefined;
   #roster = new Map<number, Identity>();
   #present = new Set<string>();
   #pending: { sealed: string; group: Group } | undefined;
-  #undo: { group: Group; author: string; commit: string } | undefined;
+  #undo: { group: Group; link: Link; author: string; commit: string } | undefined;
   readonly #annulled = new Set<string>();
   #ownLines = new Map<string, string>();
   #last = 0;
   #said: ClientMessage[] = [];
 
   constructor(
-    readonly link: Link,
+    /** A host may change it. */
+    public link: Link,
     readonly name: string,
   ) {}
 
@@ -164,11 +168,15 @@ export class Peer {
         group_info: this.link.wrap("group-info", groupInfo),
       });
     } else if (door.way === "knock") {
-      const keyPackage = this.link.wrap("key-package", this.#stay.knock());
-      this.#said.push({ type: "knock", key_package: keyPackage });
+      this.#knock();
     } else {
       await this.#comeInAlone(door.group);
     }
+  }
+
+  #knock(): void {
+    const keyPackage = this.link.wrap("key-package", this.#begun().knock());
+    this.#said.push({ type: "knock", key_package: keyPackage });
   }
 
   async #comeInAlone({ epoch, group_info }: GroupState): Promise<void> {
@@ -176,7 +184,11 @@ export class Peer {
     const next = await comeInAlone(this.#begun(), groupInfo);
     next.group.roster();
     if (next.group.epoch !== epoch + 1) throw new Error("of another epoch than the server says");
-    this.#said.push(this.propose(epoch, next, []));
+    const { hosts, door } = next.group.rules();
+    if (door === "locked" && !hosts.includes(this.device.key)) throw new Error("locked");
+    // A host has to let this client in.
+    if (door === "lobby" && !hosts.includes(this.device.key)) this.#knock();
+    else this.#said.push(this.propose(epoch, next, []));
   }
 
   async #enter(epoch: number, welcome: string): Promise<void> {
@@ -204,24 +216,28 @@ export class Peer {
       return;
     }
     try {
-      const { group: before } = this;
-      await this.#arrive(await this.#judge(message));
-      this.#undo = { group: before, author: message.author, commit: message.commit };
+      const { group: before, link } = this;
+      const after = await this.#judge(message);
+      if (after === undefined) return;
+      this.link = after.link;
+      await this.#arrive(after);
+      this.#undo = { group: before, link, author: message.author, commit: message.commit };
     } catch (refusal) {
       this.refusals.push(String(refusal));
       this.#said.push({ type: "commit_refused", sequence: message.sequence });
     }
   }
 
-  /** The group after a commit that keeps the rules. */
-  async #judge(message: Committed): Promise<Group> {
+  /** The group after a commit that keeps the rules; none if a host has removed this client. */
+  async #judge(message: Committed): Promise<Group | undefined> {
     const before = this.inside;
     if (message.epoch !== before.epoch + 1) throw new Error("8: of another epoch");
     if (message.author === this.participant) return this.#own(message);
     if (this.#annulled.has(message.commit)) throw new Error("8: annulled before");
     const { group, move } = await before.follow(this.link.unwrap("commit", message.commit));
-    examine(move, {
-      room: this.link.room,
+    const decision = examine(move, {
+      link: this.link,
+      rules: before.rules(),
       roster: this.#roster,
       own: before.ownLeaf,
       present: this.#present,
@@ -230,7 +246,15 @@ export class Peer {
     if (move.sender !== undefined && !sameOwner(before, group, move.sender)) {
       throw new Error("5: somebody else on the author's leaf");
     }
-    return group;
+    const isOut = decision.shownOut === this.participant;
+    const link = decision.changesLink && !isOut ? await group.nextLink() : undefined;
+    examineAnnouncement(decision, message.rules, link);
+    if (isOut) {
+      this.shownOutBy = this.people.find((it) => it.participant === message.author)?.name;
+      this.group = undefined;
+      return undefined;
+    }
+    return link === undefined ? group : new Group(link, group.state);
   }
 
   #onAnnulled(author: string, epoch: number): void {
@@ -239,6 +263,7 @@ export class Peer {
       throw new Error("the server takes back what can no longer be taken back");
     }
     this.group = this.#undo.group;
+    this.link = this.#undo.link;
     this.#roster = this.group.roster();
     this.#annulled.add(this.#undo.commit);
     this.#undo = undefined;

@@ -14,6 +14,8 @@ type Committed = ServerMessage & { type: "committed" };
 export class Service {
   /** How newcomers are to come in. */
   way: GroupDoor["way"] = "knock";
+  /** Whether a host has to let them in, by the word of a commit's author. */
+  guarded = false;
   /** Who is asked to bring in those who knock; nobody but who founded the group, unless said. */
   asks: string | undefined;
   /** Those who wait to be brought in. */
@@ -88,7 +90,7 @@ export class Service {
 
   #door(): GroupDoor | null {
     if (this.#group === undefined) return null;
-    if (this.way === "commit") return { way: "commit", group: this.#group };
+    if (this.way === "commit" || this.guarded) return { way: "commit", group: this.#group };
     return { way: "knock", epoch: this.#group.epoch };
   }
 
@@ -114,7 +116,9 @@ export class Service {
         break;
       case "knock": {
         this.knocks.push({ participant: id, key_package: message.key_package });
-        if (this.asks !== undefined) this.#tell(this.asks, { type: "admit", knocks: this.knocks });
+        if (this.guarded) this.#tellAll({ type: "knocking", knocks: this.knocks });
+        else if (this.asks !== undefined)
+          this.#tell(this.asks, { type: "admit", knocks: this.knocks });
         break;
       }
       case "commit":
@@ -155,14 +159,16 @@ export class Service {
     this.#group = { epoch: message.epoch + 1, group_info: message.group_info };
     this.#sequence += 1;
     const { epoch } = this.#group;
-    const { commit, admission } = message;
+    const { commit, admission, rules } = message;
     const committed: Committed = {
       type: "committed",
       sequence: this.#sequence,
       author,
       epoch,
       commit,
+      ...(rules && { rules }),
     };
+    this.guarded = rules?.guarded ?? this.guarded;
     this.commits.push(committed);
     const admitted = admission?.admitted ?? [];
     for (const id of this.#inside.keys()) {
@@ -175,6 +181,7 @@ export class Service {
     this.#admitted = admitted;
     this.knocks = this.knocks.filter((knock) => !admitted.includes(knock.participant));
     for (const id of [author, ...admitted]) this.#members.add(id);
+    if (rules?.removed !== undefined) this.#members.delete(rules.removed);
     this.#missing = new Set(this.#members);
   }
 

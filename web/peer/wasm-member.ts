@@ -1,6 +1,7 @@
 /** The first client of Conclave: the very module that browsers load. */
 import { readFileSync } from "node:fs";
 import type { ClientMessage } from "../src/protocol/ClientMessage";
+import type { HostRequest } from "../src/protocol/HostRequest";
 import type { Member } from "../src/protocol/Member";
 import type { MembershipOutput } from "../src/protocol/MembershipOutput";
 import type { ServerMessage } from "../src/protocol/ServerMessage";
@@ -55,6 +56,19 @@ export class WasmMember {
     const [message] = this.#drain();
     if (message === undefined) throw new Error("nothing was said");
     return message;
+  }
+
+  /** Does something as a host. */
+  host(request: HostRequest): ClientMessage {
+    this.#inner.host(0, JSON.stringify(request));
+    const [message] = this.#drain();
+    if (message === undefined) throw new Error("nothing came of it");
+    return message;
+  }
+
+  /** The secret of the link as it is now. */
+  get fragment(): string {
+    return this.#inner.link_fragment();
   }
 
   #drain(): ClientMessage[] {

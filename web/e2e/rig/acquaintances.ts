@@ -11,7 +11,7 @@ export interface Listed {
 }
 
 /** Opens the list of people, unless it is open. */
-async function openPeople({ page }: Person): Promise<void> {
+export async function openPeople({ page }: Person): Promise<void> {
   if (!(await page.$(".people"))) {
     await page.locator("::-p-xpath(//button[starts-with(@aria-label, 'People:')])").click();
   }

@@ -6,12 +6,14 @@ import type { Member } from "../protocol/Member";
 import { Alarms } from "./Alarms";
 import { AudioOutputs } from "./AudioOutputs";
 import { Controls } from "./Controls";
+import { LeaveSheet } from "./LeaveSheet";
 import { NoticeList } from "./NoticeList";
 import { PersonSheet } from "./PersonSheet";
 import { type PanelName, SidePanel } from "./SidePanel";
 import { StageView } from "./StageView";
 import { TopBar } from "./TopBar";
-import { ofDevice, ofForgetting } from "./words";
+import { Visitors } from "./Visitors";
+import { ofDevice, ofForgetting, ofHosting } from "./words";
 
 /** The call itself. */
 export function CallView({ call }: { call: Call }) {
@@ -20,6 +22,13 @@ export function CallView({ call }: { call: Call }) {
   const checked = useSignal<Member | undefined>(undefined);
   const check = (member: Member) => {
     checked.value = member;
+  };
+  /** The only host of a guarded call wants to leave. */
+  const leaving = useSignal(false);
+  const leave = () => {
+    const { onlyHost, door } = call.hosting;
+    if (onlyHost.value && door.value !== "open") leaving.value = true;
+    else call.leave();
   };
   const toggle = (name: PanelName) => {
     panel.value = panel.value === name ? undefined : name;
@@ -46,9 +55,10 @@ export function CallView({ call }: { call: Call }) {
           />
         )}
       </main>
-      <Controls call={call} panel={panel.value} onPanel={toggle} />
+      <Controls call={call} panel={panel.value} onPanel={toggle} onLeave={leave} />
       <Banner call={call} />
       <div class="told">
+        <Visitors call={call} />
         <Alarms people={call.people} onCheck={check} />
         <NoticeList notices={call.notices} />
       </div>
@@ -62,6 +72,14 @@ export function CallView({ call }: { call: Call }) {
           }}
         />
       )}
+      {leaving.value && (
+        <LeaveSheet
+          call={call}
+          onStay={() => {
+            leaving.value = false;
+          }}
+        />
+      )}
       <AudioOutputs call={call} />
     </div>
   );
@@ -71,6 +89,7 @@ function Banner({ call }: { call: Call }) {
   const { value } = call.phase;
   const text = {
     joining: "Joining… agreeing on keys with the others",
+    waiting: ofHosting.letYouIn,
     reconnecting: "Connection lost. Trying to come back…",
     live: "",
     ended: "",

@@ -22,9 +22,10 @@ interface Props {
   call: Call;
   panel: PanelName | undefined;
   onPanel: (name: PanelName) => void;
+  onLeave: () => void;
 }
 
-export function Controls({ call, panel, onPanel }: Props) {
+export function Controls({ call, panel, onPanel, onLeave }: Props) {
   const { devices } = call;
   const microphone = devices.sentMicrophone.value !== null;
   const camera = devices.sentCamera.value !== null;
@@ -78,7 +79,7 @@ export function Controls({ call, panel, onPanel }: Props) {
       <Control label="Copy link" hint="Copy link" onClick={() => void copyLink(call.notices)}>
         <Icon of={Link} size={22} />
       </Control>
-      <Control label="Leave" hint="Leave" look="leave" onClick={() => call.leave()}>
+      <Control label="Leave" hint="Leave" look="leave" onClick={onLeave}>
         <Icon of={PhoneOff} size={22} />
       </Control>
     </div>

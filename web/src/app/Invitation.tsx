@@ -6,8 +6,7 @@ import { copyLink } from "./copy";
 import { Icon } from "./Icon";
 
 /** The link to the call, to copy or to point a phone at. */
-export function Invitation({ notices }: { notices: Notices }) {
-  const link = location.href;
+export function Invitation({ link, notices }: { link: string; notices: Notices }) {
   return (
     <div class="invitation">
       <QrCode text={link} />

@@ -4,6 +4,7 @@ import type { Judgement } from "../people/known";
 import type { Member } from "../protocol/Member";
 import { Avatar } from "./Avatar";
 import { Digits } from "./Digits";
+import { HostControls } from "./HostControls";
 import { Icon } from "./Icon";
 import { Invitation } from "./Invitation";
 import { ofCallCode, ofForgetting, ofStanding } from "./words";
@@ -19,6 +20,7 @@ export function People({ call, onCheck }: Props) {
   const code = call.callCode.value;
   return (
     <div class="panel-body">
+      <HostControls call={call} />
       <ul class="people">
         {call.roster.value.map((member) => (
           <Person key={member.leaf} call={call} member={member} onCheck={onCheck} />
@@ -35,14 +37,14 @@ export function People({ call, onCheck }: Props) {
       <section class="panel-section">
         <h3>Invite others</h3>
         <p>Whoever has this link can join. Share it only with people you trust.</p>
-        <Invitation notices={call.notices} />
+        <Invitation link={call.address.value} notices={call.notices} />
       </section>
     </div>
   );
 }
 
 function Person({ call, member, onCheck }: Props & { member: Member }) {
-  const { leaf, participant, name, is_self, device } = member;
+  const { leaf, participant, name, is_self, is_host, device } = member;
   const sources = call.media.publications.value.find(
     (entry) => entry.participant === participant,
   )?.sources;
@@ -68,7 +70,7 @@ function Person({ call, member, onCheck }: Props & { member: Member }) {
           <Avatar name={name} small />
           <span class="people-name">
             {name}
-            {is_self && <small> (you)</small>}
+            {is_self && <small> (you{is_host && ", host"})</small>}
             {judgement && <small> ({ofStanding.own})</small>}
           </span>
           {signs}
@@ -82,6 +84,7 @@ function Person({ call, member, onCheck }: Props & { member: Member }) {
         <Avatar name={name} small />
         <span class="people-name">
           {name}
+          {is_host && <small> (host)</small>}
           <Said judgement={judgement} />
         </span>
         {signs}

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
 import type { Member } from "../protocol/Member";
 import { Digits } from "./Digits";
+import { HostActions, Removal } from "./HostActions";
 import { Icon } from "./Icon";
 import { ofCheck } from "./words";
 
@@ -18,6 +19,7 @@ interface Props {
 export function PersonSheet({ call, member, onClose }: Props) {
   const sheet = useRef<HTMLDialogElement>(null);
   const differed = useSignal(false);
+  const removing = useSignal(false);
   useEffect(() => {
     const before = document.activeElement;
     sheet.current?.showModal();
@@ -27,7 +29,9 @@ export function PersonSheet({ call, member, onClose }: Props) {
   }, []);
   return (
     <dialog ref={sheet} class="sheet" aria-labelledby="sheet-title" onClose={onClose}>
-      {differed.value ? (
+      {removing.value ? (
+        <Removal call={call} member={member} onClose={onClose} />
+      ) : differed.value ? (
         <WhatNow call={call} member={member} onClose={onClose} />
       ) : (
         <Comparison
@@ -38,13 +42,21 @@ export function PersonSheet({ call, member, onClose }: Props) {
             call.people.distrust(member);
             differed.value = true;
           }}
+          onRemove={() => {
+            removing.value = true;
+          }}
         />
       )}
     </dialog>
   );
 }
 
-function Comparison({ call, member, onClose, onDiffer }: Props & { onDiffer: () => void }) {
+interface ComparisonProps extends Props {
+  onDiffer: () => void;
+  onRemove: () => void;
+}
+
+function Comparison({ call, member, onClose, onDiffer, onRemove }: ComparisonProps) {
   const { name, pair_code } = member;
   const met = call.people.recall(member.device);
   const verify = () => {
@@ -90,6 +102,7 @@ function Comparison({ call, member, onClose, onDiffer }: Props & { onDiffer: () 
           </button>
         </div>
       )}
+      <HostActions call={call} member={member} onClose={onClose} onRemove={onRemove} />
     </>
   );
 }

@@ -18,7 +18,7 @@ export function Problem({ title, text, retry, onRetry, icon = TriangleAlert }: P
           <Icon of={icon} size={26} />
         </span>
         <h1>{title}</h1>
-        <p>{text}</p>
+        {text && <p>{text}</p>}
         <div class="plain-actions">
           {retry && (
             <button

@@ -10,7 +10,7 @@ import { CallView } from "./CallView";
 import { Left } from "./Left";
 import { Lobby } from "./Lobby";
 import { Problem } from "./Problem";
-import { ofTrouble } from "./words";
+import { ofTrouble, sentence } from "./words";
 
 declare global {
   interface Window {
@@ -38,7 +38,7 @@ export function Room({ link }: { link: Link }) {
 
   const join = (name: string) => {
     saveSettings({ name });
-    const joined = new Call(link, name, devices);
+    const joined = new Call(call.value?.link.value ?? link, name, devices);
     window.conclave = { stats: () => joined.stats() };
     call.value = joined;
   };
@@ -52,5 +52,8 @@ export function Room({ link }: { link: Link }) {
   if (!ending) return <CallView call={running} />;
   const again = () => void rejoin(running.name);
   if (ending.kind === "left") return <Left onRejoin={again} />;
+  if (ending.kind === "decided") {
+    return <Problem title={sentence(ending.reason)} text="" retry onRetry={again} />;
+  }
   return <Problem {...ofTrouble[ending.code]} onRetry={again} />;
 }

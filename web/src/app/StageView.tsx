@@ -46,7 +46,7 @@ export function StageView({ call }: { call: Call }) {
         <div class="alone">
           <h2>You’re the only one here</h2>
           <p>Share this link with the people you want to talk to.</p>
-          <Invitation notices={call.notices} />
+          <Invitation link={call.address.value} notices={call.notices} />
         </div>
       )}
       {page.of > 1 && <Pager {...page} onTurn={(by) => call.media.turn(by)} />}

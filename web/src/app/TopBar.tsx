@@ -17,7 +17,7 @@ export function TopBar({ call, panel, onPanel }: Props) {
     <header class="topbar">
       <div class="topbar-left">
         <Mark size={22} />
-        <span class="topbar-room">{call.link.room}</span>
+        <span class="topbar-room">{call.link.value.room}</span>
         <Encryption call={call} />
       </div>
       <div class="topbar-right">
@@ -50,7 +50,13 @@ function Encryption({ call }: { call: Call }) {
   const open = useSignal(false);
   const box = useRef<HTMLDivElement>(null);
   const sealing = call.epoch.value !== undefined;
-  const waiting = call.phase.value === "reconnecting" ? "Not connected" : "Agreeing on keys";
+  const waiting = {
+    joining: "Agreeing on keys",
+    waiting: "Not in the call yet",
+    live: "Agreeing on keys",
+    reconnecting: "Not connected",
+    ended: "Not connected",
+  }[call.phase.value];
   useEffect(() => {
     if (!open.value) return;
     const close = (event: Event) => {

@@ -4,6 +4,7 @@ import type { OwnTrouble } from "../call/ending";
 import type { LinkProblem } from "../call/link";
 import type { Alarm } from "../people/alarms";
 import type { Standing } from "../people/known";
+import type { Door } from "../protocol/Door";
 import type { ErrorCode } from "../protocol/ErrorCode";
 import type { Lack } from "./support";
 
@@ -39,6 +40,16 @@ export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = 
     title: "The others did not let this device in",
     text: "Their devices refused the keys that this one offered. Reload the page and join again. If it happens again, ask for a new link.",
     retry: true,
+  },
+  shown_out: {
+    title: "The server ended your part of the call",
+    text: "It says that a host removed you. Join again to see.",
+    retry: true,
+  },
+  link_changed: {
+    title: "The link of this call was changed",
+    text: "The one that you have no longer opens it. Ask for the new one.",
+    retry: false,
   },
   unacceptable_offer: {
     title: "This browser and the server do not understand each other",
@@ -162,6 +173,58 @@ export const ofCallCode = {
   differ: "If somebody reads out others, leave the call: you may not all be in the same one.",
 } as const;
 
+/** Who may join, as hosts choose it and as the others read it. */
+export const ofDoor: Readonly<
+  Record<Door, { readonly label: string; readonly text: string; readonly note: string }>
+> = {
+  open: { label: "Anyone with the link", text: "They join at once.", note: "" },
+  lobby: {
+    label: "Ask a host first",
+    text: "People with the link wait until a host lets them in.",
+    note: "New people wait until a host lets them in.",
+  },
+  locked: {
+    label: "Nobody",
+    text: "The call is locked. Hosts can still come back.",
+    note: "The call is locked: nobody new can join.",
+  },
+};
+
+export const ofHosting = {
+  title: "As a host",
+  whoMayJoin: "Who may join",
+  muteOthers: "Mute everyone else",
+  mute: "Mute",
+  appoint: "Make host",
+  dismiss: "No longer a host",
+  remove: "Remove from the call",
+  removal: (name: string) => `Remove ${name}?`,
+  removalText:
+    "They can’t see or hear anything from then on, and this device of theirs can’t come back.",
+  removalLink: "Change the link as well",
+  removalLinkText:
+    "They know the link and could come back from another device. People who were invited and are not here yet need the new one.",
+  changeLink: "Change the link",
+  changeLinkText:
+    "Nobody new can join with the old link any more. People who were invited and are not here yet need the new one.",
+  changeLinkYes: "Change it",
+  cancel: "Cancel",
+  waiting: "Someone wants to join",
+  wants: (name: string) => `${name} wants to join`,
+  others: (count: number) => (count === 1 ? "1 more is waiting." : `${count} more are waiting.`),
+  verified: "On a device that you have verified.",
+  met: "On a device that you have met before.",
+  stranger: "On a device that is new to you. The name is what they typed.",
+  admit: "Let in",
+  turnAway: "Don’t let in",
+  letYouIn: "Waiting for a host to let you in",
+  leaveTitle: "You are the only host",
+  leaveText:
+    "When you are gone, nobody can let people in or open the call. Make somebody else a host first, or let anyone with the link join.",
+  leaveAnyway: "Leave anyway",
+  stay: "Stay",
+} as const;
+
 /** The sheet on which two people compare their digits. */
 export const ofCheck = {
   title: (name: string) => `Check that this is really ${name}`,
@@ -185,6 +248,12 @@ export const ofCheck = {
   },
   done: (name: string) => `${name} is verified.`,
 } as const;
+
+/** A reason as a title. */
+export function sentence(text: string): string {
+  const [first = "", ...rest] = [...text];
+  return first.toLocaleUpperCase() + rest.join("");
+}
 
 /** A loud warning about somebody. */
 export function ofAlarm({ kind, member, wasVerified, beside, present }: Alarm): {

@@ -15,6 +15,7 @@ const member = (leaf: number, name: string, is_self = false): Member => ({
   participant: `000000000000000${leaf}`,
   name,
   is_self,
+  is_host: false,
   device: name,
   pair_code: null,
 });

@@ -2,7 +2,7 @@
  * One call, from the moment somebody presses "Join" to its end: the line to the server, who is
  * in the group, and what the page shows of that. Sound and pictures are in `media.ts`.
  */
-import { batch, computed, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type { FramesEvent, PageMessage, PageOutput, SessionEvent } from "../crypto/messages";
 import { People } from "../people/people";
 import { browserStore } from "../people/store";
@@ -12,14 +12,15 @@ import { backoff } from "./backoff";
 import { Chat } from "./chat";
 import type { Devices } from "./devices";
 import { type Ending, type OwnTrouble, reactionTo } from "./ending";
-import type { Link } from "./link";
+import { Hosting } from "./hosting";
+import { type Link, pathOf } from "./link";
 import { Media } from "./media";
 import { Notices } from "./notices";
 import { rosterChange } from "./roster";
 import { type CallStats, collectStats } from "./stats";
 import { Workers } from "./workers";
 
-export type Phase = "joining" | "live" | "reconnecting" | "ended";
+export type Phase = "joining" | "waiting" | "live" | "reconnecting" | "ended";
 
 /** How often a first join is tried before the person hears about it. */
 const FIRST_ATTEMPTS = 4;
@@ -39,6 +40,9 @@ export class Call {
   readonly notices = new Notices();
 
   readonly self = computed(() => this.roster.value.find((member) => member.is_self));
+  readonly hosting = new Hosting(this.roster, (request) =>
+    this.#workers.tellSession({ type: "host", request }),
+  );
   readonly people = new People(this.roster, browserStore());
   readonly media: Media;
 
@@ -52,11 +56,17 @@ export class Call {
   #firstFrameAt: number | undefined;
   readonly #stop: (() => void)[] = [];
 
+  /** A host may change it while the call goes on. */
+  readonly link: Signal<Link>;
+  readonly address: ReadonlySignal<string>;
+
   constructor(
-    readonly link: Link,
+    link: Link,
     readonly name: string,
     readonly devices: Devices,
   ) {
+    this.link = signal(link);
+    this.address = computed(() => location.origin + pathOf(this.link.value));
     this.#workers = new Workers({
       session: (event) => this.#onSession(event),
       frames: (event) => this.#onFrames(event),
@@ -134,8 +144,8 @@ export class Call {
     this.#workers.tellSession({
       type: "join",
       url: `${scheme}//${location.host}/ws`,
-      room: this.link.room,
-      secret: this.link.secret,
+      room: this.link.value.room,
+      secret: this.link.value.secret,
       name: this.name,
     });
   }
@@ -160,6 +170,7 @@ export class Call {
       this.epoch.value = undefined;
       this.roster.value = [];
       this.callCode.value = undefined;
+      this.hosting.forget();
     });
   }
 
@@ -181,6 +192,12 @@ export class Call {
         break;
       case "chat_refused":
         this.notices.say("warning", "Your message could not be sent. Try again in a moment.");
+        break;
+      case "host_refused":
+        this.notices.say("warning", `That could not be done: ${event.reason || "try again"}.`);
+        break;
+      case "link":
+        this.#takeLink(event.secret);
         break;
       case "broken":
         this.#fail("broken", event.detail);
@@ -234,6 +251,7 @@ export class Call {
     switch (output.type) {
       case "roster":
         this.callCode.value = output.call_code;
+        this.hosting.door.value = output.door;
         this.#onRoster(output.members);
         break;
       case "joined":
@@ -253,8 +271,19 @@ export class Call {
           "Someone tried to change who is in this call in a way that is not allowed. It was refused.",
         );
         break;
+      case "waiting":
+        this.phase.value = "waiting";
+        break;
+      case "lobby":
+        this.hosting.waiting.value = output.waiting;
+        break;
+      case "mute_asked":
+        void this.devices.setMicrophone(false);
+        this.notices.say("info", `${output.by} muted you.`);
+        break;
       case "failed":
-        this.#redial();
+        if (output.retry) this.#redial();
+        else this.#end({ kind: "decided", reason: output.reason });
         break;
       default:
     }
@@ -268,6 +297,13 @@ export class Call {
     const { joined, left } = rosterChange(before, members);
     for (const { name } of joined) this.notices.say("joined", `${name} joined`);
     for (const { name } of left) this.notices.say("left", `${name} left`);
+  }
+
+  /** From now on the page's address is the new link, for copying and for reloading. */
+  #takeLink(secret: string): void {
+    this.link.value = { ...this.link.value, secret };
+    history.replaceState(history.state, "", pathOf(this.link.value));
+    this.notices.say("info", "A host changed the link. The old one no longer opens this call.");
   }
 
   #onFrames(event: Exclude<FramesEvent, { type: "report" }>): void {

@@ -6,6 +6,8 @@ export type OwnTrouble = "unreachable" | "broken" | "module";
 
 export type Ending =
   | { readonly kind: "left" }
+  /** A host decided so, as this client has checked: the server cannot pretend it. */
+  | { readonly kind: "decided"; readonly reason: string }
   | { readonly kind: "trouble"; readonly code: ErrorCode | OwnTrouble; readonly detail: string };
 
 /** What to do when the server refuses something. */
@@ -29,10 +31,13 @@ export function reactionTo(code: ErrorCode): Reaction {
     case "server_full":
     case "unacceptable_offer":
     case "commit_refused":
+    case "link_changed":
       return "end";
     case "too_large":
     case "too_slow":
     case "out_of_order":
+    // If a host did so, the group has said it before, and the call is over already.
+    case "shown_out":
     case "shutting_down":
       return "rejoin";
     case "media_lost":

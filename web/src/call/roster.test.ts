@@ -7,6 +7,7 @@ const member = (participant: string, is_self = false): Member => ({
   participant,
   name: participant,
   is_self,
+  is_host: false,
   device: participant,
   pair_code: null,
 });

@@ -9,6 +9,7 @@ const people = (count: number): Member[] =>
     participant: leaf.toString(16).padStart(16, "0"),
     name: `Person ${leaf}`,
     is_self: leaf === 0,
+    is_host: false,
     device: `device ${leaf}`,
     pair_code: null,
   }));

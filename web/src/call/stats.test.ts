@@ -23,6 +23,7 @@ it("counts failures by reason, but not padding and duplicates", () => {
         participant: "0000000000000001",
         name: "Ada",
         is_self: false,
+        is_host: false,
         device: "",
         pair_code: null,
       },

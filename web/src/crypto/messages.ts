@@ -1,5 +1,6 @@
 /** What the page and its two workers say to each other. No message to the page holds a key. */
 import type { ClientMessage } from "../protocol/ClientMessage";
+import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
 import type { Source } from "../protocol/Source";
 import type { PayloadTypes } from "./codec";
@@ -38,6 +39,7 @@ export type SessionCommand =
     }
   | { readonly type: "offer"; readonly offer: Extract<ClientMessage, { type: "offer" }> }
   | { readonly type: "chat"; readonly text: string }
+  | { readonly type: "host"; readonly request: HostRequest }
   | { readonly type: "leave" };
 
 /** The server's messages that concern the page; the others end in the session worker. */
@@ -55,6 +57,10 @@ export type SessionEvent =
   | { readonly type: "closed" }
   /** A line of chat could not be sealed: we are not in the group, or it is too long. */
   | { readonly type: "chat_refused"; readonly text: string }
+  /** What a host asked for could not be done. */
+  | { readonly type: "host_refused"; readonly reason: string }
+  /** The call's link has another secret from now on. */
+  | { readonly type: "link"; readonly secret: string }
   /** Something here broke: a message that could not be taken, a module that did not load. */
   | { readonly type: "broken"; readonly detail: string };
 

@@ -2,6 +2,7 @@
  * The session worker: the line to the server and the MLS membership. It alone holds group
  * secrets; media keys leave it for the frames worker only, over a channel of their own.
  */
+import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
 import { type Device, loadDevice } from "./device";
 import type { KeyMessage, SessionCommand, SessionEvent } from "./messages";
@@ -48,6 +49,16 @@ class Line {
         this.#membership.sendChat(text);
       } catch {
         tell({ type: "chat_refused", text });
+      }
+    });
+  }
+
+  host(request: HostRequest): void {
+    this.#step(() => {
+      try {
+        this.#membership.host(performance.now(), request);
+      } catch (error) {
+        tell({ type: "host_refused", reason: error instanceof Error ? error.message : "" });
       }
     });
   }
@@ -106,6 +117,9 @@ class Line {
       case "forget":
         give({ type: output.type, epoch: output.epoch });
         break;
+      case "link_changed":
+        tell({ type: "link", secret: this.#membership.linkSecret() });
+        break;
       default:
     }
     tell({ type: "membership", output });
@@ -162,6 +176,9 @@ self.onmessage = ({ data: command }: MessageEvent<SessionCommand>) => {
         break;
       case "chat":
         line?.chat(command.text);
+        break;
+      case "host":
+        line?.host(command.request);
         break;
       case "leave":
         line?.say({ type: "leave" });

@@ -1,4 +1,5 @@
 /** The end-to-end encryption module as the two workers use it. */
+import type { HostRequest } from "../protocol/HostRequest";
 import type { Member } from "../protocol/Member";
 import type { MembershipOutput } from "../protocol/MembershipOutput";
 import {
@@ -71,6 +72,16 @@ export class Membership {
 
   sendChat(text: string): void {
     this.#inner.send_chat(text);
+  }
+
+  /** Throws why it cannot be done. */
+  host(now: number, request: HostRequest): void {
+    this.#inner.host(now, JSON.stringify(request));
+  }
+
+  /** The secret of the room's link as it is now. */
+  linkSecret(): string {
+    return this.#inner.link_fragment();
   }
 
   poll(): MembershipOutput | undefined {

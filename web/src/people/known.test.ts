@@ -22,6 +22,7 @@ const member = (leaf: number, name: string, device: string, is_self = false): Me
   participant: `stay ${leaf}`,
   name,
   is_self,
+  is_host: false,
   device,
   pair_code: is_self ? null : "00000 11111 22222 33333 44444 55555",
 });

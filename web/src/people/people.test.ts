@@ -37,6 +37,7 @@ const member = (leaf: number, name: string, device: string): Member => ({
   participant: `stay ${leaf}`,
   name,
   is_self: leaf === 0,
+  is_host: false,
   device,
   pair_code: leaf === 0 ? null : "00000 11111 22222 33333 44444 55555",
 });

@@ -4,8 +4,10 @@ import type { Epoch } from "./Epoch";
 import type { OfferedSlot } from "./OfferedSlot";
 import type { OfferedTrack } from "./OfferedTrack";
 import type { Opaque } from "./Opaque";
+import type { ParticipantId } from "./ParticipantId";
 import type { RoomAuth } from "./RoomAuth";
 import type { RoomId } from "./RoomId";
+import type { RuleChange } from "./RuleChange";
 import type { Sequence } from "./Sequence";
 
 /**
@@ -43,7 +45,11 @@ group_info: Opaque,
 /**
  * Whom it brings in, if anybody.
  */
-admission?: Admission, } | { "type": "knock", 
+admission?: Admission, 
+/**
+ * What it changes about the call's rules, if anything.
+ */
+rules?: RuleChange, } | { "type": "knock", 
 /**
  * The sealed MLS KeyPackage.
  */
@@ -56,7 +62,15 @@ epoch: Epoch, } | { "type": "commit_refused",
  * The commit's place in the log. The epoch would not do: after an annulled commit
  * another one leads to the same epoch.
  */
-sequence: Sequence, } | { "type": "send", 
+sequence: Sequence, } | { "type": "turn_away", 
+/**
+ * For whom.
+ */
+participant: ParticipantId, 
+/**
+ * A host's signed word, sealed.
+ */
+note: Opaque, } | { "type": "send", 
 /**
  * The sealed MLS message.
  */

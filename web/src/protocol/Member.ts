@@ -23,6 +23,10 @@ name: string,
  */
 is_self: boolean, 
 /**
+ * True for those who may remove others, let people in and change the rules.
+ */
+is_host: boolean, 
+/**
  * The device that they take part with.
  */
 device: string, 

@@ -6,6 +6,7 @@ import type { GroupState } from "./GroupState";
 import type { Knock } from "./Knock";
 import type { Opaque } from "./Opaque";
 import type { ParticipantId } from "./ParticipantId";
+import type { RuleChange } from "./RuleChange";
 import type { Sequence } from "./Sequence";
 
 /**
@@ -39,7 +40,11 @@ epoch: Epoch,
 /**
  * The sealed MLS message.
  */
-commit: Opaque, } | { "type": "stale", 
+commit: Opaque, 
+/**
+ * What it changes about the call's rules, as its author told the server.
+ */
+rules?: RuleChange, } | { "type": "stale", 
 /**
  * The epoch that the group is in. Members have its commit in their log.
  */
@@ -55,7 +60,15 @@ group: GroupState, } | { "type": "admit",
 /**
  * Those who knock.
  */
-knocks: Array<Knock>, } | { "type": "welcomed", 
+knocks: Array<Knock>, } | { "type": "knocking", 
+/**
+ * Those who knock.
+ */
+knocks: Array<Knock>, } | { "type": "turned_away", 
+/**
+ * A host's signed word, sealed.
+ */
+note: Opaque, } | { "type": "welcomed", 
 /**
  * The place in the log of the commit that did so.
  */
