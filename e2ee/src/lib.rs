@@ -22,6 +22,7 @@ mod link;
 mod member;
 mod membership;
 mod output;
+mod outsiders;
 mod policy;
 pub mod rules;
 mod storage;

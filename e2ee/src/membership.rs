@@ -25,6 +25,7 @@ use crate::{
     link::LinkSecret,
     member::Member,
     output::Output,
+    outsiders::Outsiders,
     time::Instant,
     timeline::{KeyStep, Timeline},
 };
@@ -84,6 +85,7 @@ pub struct Membership {
     stage: Stage,
     roster: Vec<Member>,
     departures: Departures,
+    outsiders: Outsiders,
     timeline: Timeline,
     /// The newest entry of the log that was seen.
     last: Sequence,
@@ -105,6 +107,7 @@ impl Membership {
             stage: Stage::Outside,
             roster: Vec::new(),
             departures: Departures::default(),
+            outsiders: Outsiders::default(),
             timeline: Timeline::default(),
             last: Sequence::START,
             annulled: HashSet::new(),
@@ -171,11 +174,14 @@ impl Membership {
             },
             _ => None,
         };
-        let undo = match &self.stage {
-            Stage::Inside(inside) => inside.undo.as_ref().map(|undo| undo.until),
-            _ => None,
+        let (undo, outsiders) = match &self.stage {
+            Stage::Inside(inside) => (
+                inside.undo.as_ref().map(|undo| undo.until),
+                self.outsiders.deadline(),
+            ),
+            _ => (None, None),
         };
-        let due = [self.timeline.poll_timeout(), request, undo];
+        let due = [self.timeline.poll_timeout(), request, undo, outsiders];
         due.into_iter().flatten().min()
     }
 
@@ -223,6 +229,8 @@ impl Membership {
                     }
                 }
             }
+            // A founding that is on its way reaches the server after the loss, and is the answer.
+            ServerMessage::GroupLost {} if matches!(self.stage, Stage::Founding(_)) => Ok(()),
             ServerMessage::GroupLost {} => {
                 self.timeline.end();
                 self.found()
@@ -239,7 +247,7 @@ impl Membership {
                 Ok(())
             }
             ServerMessage::Knocking { knocks } => {
-                self.on_knocking(&knocks);
+                self.on_knocking(now, &knocks);
                 Ok(())
             }
             ServerMessage::TurnedAway { note } => self.on_turned_away(&note),
@@ -257,7 +265,7 @@ impl Membership {
                     commit,
                     rules,
                 };
-                self.on_committed(now, arrival)
+                self.on_committed(now, &arrival)
             }
             ServerMessage::CommitAnnulled { author, epoch } => self.on_annulled(now, author, epoch),
             ServerMessage::Delivered {
@@ -328,6 +336,7 @@ impl Membership {
         });
         self.send(ClientMessage::EpochReached { epoch });
         self.timeline.advance(now, epoch, urgent);
+        self.outsiders.note_movement(now);
         self.update_roster(now)
     }
 
@@ -354,6 +363,16 @@ impl Membership {
         self.departures.update(now, &self.roster, |participant| {
             present.contains(&participant)
         });
+        let Stage::Inside(inside) = &self.stage else {
+            return;
+        };
+        // Who waits for a host's word has a reason to be outside.
+        let is_known = |id: &ParticipantId| {
+            let waits = inside.lobby.iter().any(|it| it.participant() == *id);
+            waits || self.roster.iter().any(|member| member.participant == *id)
+        };
+        let outside = present.iter().filter(|id| !is_known(id)).copied();
+        self.outsiders.update(now, &outside.collect());
     }
 
     /// Does what is due at this time.
@@ -368,6 +387,10 @@ impl Membership {
             }
             Stage::Joining(joining) => Some(&mut joining.request),
             Stage::Inside(inside) => {
+                let participants = self.outsiders.take_due(now);
+                if !participants.is_empty() {
+                    self.outputs.push_back(Output::Outsiders { participants });
+                }
                 inside.undo.take_if(|undo| undo.until <= now);
                 inside.pending.as_mut()
             }

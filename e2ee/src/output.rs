@@ -100,6 +100,12 @@ pub enum Output {
     },
     /// This client is in the group.
     Joined,
+    /// These have been in the room for long, by the server's word, and are not in the group:
+    /// they cannot come in, or the server keeps commits from this client.
+    Outsiders {
+        /// Who.
+        participants: Vec<ParticipantId>,
+    },
     /// A commit broke the rules of the group. This client did not follow it.
     CommitRefused {
         /// Whose commit it was, by the server's word.

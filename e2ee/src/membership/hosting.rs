@@ -264,7 +264,7 @@ impl Membership {
     }
 
     /// These wait before the guarded door.
-    pub(super) fn on_knocking(&mut self, knocks: &[Knock]) {
+    pub(super) fn on_knocking(&mut self, now: Instant, knocks: &[Knock]) {
         let Stage::Inside(inside) = &mut self.stage else {
             return;
         };
@@ -294,6 +294,7 @@ impl Membership {
             }
         }
         self.show_lobby();
+        self.update_departures(now);
     }
 
     /// Tells a host who waits, if that has changed.

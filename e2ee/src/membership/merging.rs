@@ -27,8 +27,8 @@ pub(super) struct Arrival {
 }
 
 impl Membership {
-    pub(super) fn on_committed(&mut self, now: Instant, arrival: Arrival) -> Result<(), End> {
-        let Arrival {
+    pub(super) fn on_committed(&mut self, now: Instant, arrival: &Arrival) -> Result<(), End> {
+        let &Arrival {
             sequence,
             author,
             epoch,
@@ -54,7 +54,7 @@ impl Membership {
                 } else if ours {
                     inside.merge_own(commit)
                 } else {
-                    self.merge(now, &mut inside, &arrival)
+                    self.merge(now, &mut inside, arrival)
                 };
                 self.stage = Stage::Inside(inside);
                 match result {

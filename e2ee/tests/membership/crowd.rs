@@ -191,6 +191,23 @@ fn a_lost_group_is_not_knocked_at() {
     assert_agreement(&service, &["Grace", "Edsger"]);
 }
 
+#[test]
+fn a_founding_that_crosses_the_loss_of_the_group_is_the_only_one() {
+    let mut service = Service::new();
+    let [ada, grace, edsger] = ["Ada", "Grace", "Edsger"].map(|name| service.arrive(name));
+    // All three are told to found the group. Ada is first, and gone again at once.
+    for id in [ada, grace, edsger] {
+        service.deliver(id);
+    }
+    service.hear(ada);
+    service.leave(ada);
+    // The server hears Grace's founding, which she sent before she heard of the loss.
+    service.hear(grace);
+    service.settle();
+    service.wait(20 * SECOND);
+    assert_agreement(&service, &["Grace", "Edsger"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 

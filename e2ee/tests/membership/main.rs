@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
+mod client;
 mod crowd;
 mod devices;
 mod ghosts;
@@ -10,3 +11,4 @@ mod hosts;
 mod malicious;
 mod raw;
 mod service;
+mod usurpers;

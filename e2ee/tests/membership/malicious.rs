@@ -110,6 +110,25 @@ fn nobody_is_talked_out_of_their_own_place() {
 }
 
 #[test]
+fn who_is_kept_from_the_groups_commits_is_told_that_somebody_stays_outside() {
+    let (mut service, ids) = Service::with(&["Ada", "Grace"]);
+    let late = service.arrive("Edsger");
+    // Everything but what moves the group on still reaches Ada.
+    for _ in 0..20 {
+        while service.hear(late) | service.hear(ids[0]) | service.hear(ids[1]) {}
+        let inbox = &mut service.client_mut(ids[0]).inbox;
+        inbox.retain(|message| !matches!(message, ServerMessage::Committed { .. }));
+        while service.deliver(late) | service.deliver(ids[0]) | service.deliver(ids[1]) {}
+    }
+    assert_eq!(service.client(ids[1]).names().len(), 3);
+    service.wait(Duration::from_secs(19));
+    assert_eq!(service.client(ids[0]).seen.outsiders, []);
+    service.wait(Duration::from_secs(60));
+    assert_eq!(service.client(ids[0]).seen.outsiders, [late], "once");
+    assert_eq!(service.client(ids[1]).seen.outsiders, []);
+}
+
+#[test]
 fn the_groups_rules_do_not_change() {
     let (mut service, _) = Service::with(&["Ada", "Grace"]);
     let mut insider = RawMember::join(&mut service, "Mallory");

@@ -2,7 +2,7 @@
 //! a client of their own.
 
 use conclave_e2ee::{
-    DeviceProof, Identity,
+    DeviceKey, DeviceProof, Identity,
     envelope::{Envelope, Kind},
     group::{SUITE, psk_id},
     rules::RULES_EXTENSION,
@@ -34,29 +34,33 @@ pub(crate) struct Key {
     provider: Provider,
     secret: Vec<u8>,
     public: Vec<u8>,
+    device: (Vec<u8>, Vec<u8>),
 }
 
 impl Key {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let provider = Provider::new().unwrap();
-        let (secret, public) = provider
-            .crypto()
-            .signature_key_gen(SignatureScheme::ED25519)
-            .unwrap();
+        let draw = || {
+            let crypto = provider.crypto();
+            crypto.signature_key_gen(SignatureScheme::ED25519).unwrap()
+        };
+        let ((secret, public), device) = (draw(), draw());
         Self {
             provider,
             secret,
             public,
+            device,
         }
+    }
+
+    /// What the others know the device by.
+    pub(crate) fn device(&self) -> DeviceKey {
+        DeviceKey::from_bytes(self.device.1.as_slice().try_into().unwrap())
     }
 
     /// An identity for which a device of one's own vouches.
     fn identity(&self, room: &RoomId, id: ParticipantId, name: &str) -> Identity {
-        let (secret, public) = self
-            .provider
-            .crypto()
-            .signature_key_gen(SignatureScheme::ED25519)
-            .unwrap();
+        let (secret, public) = &self.device;
         let claim = [
             format!("conclave 1 device {room} ").as_bytes(),
             &self.public,
@@ -65,12 +69,12 @@ impl Key {
         let signature = self
             .provider
             .crypto()
-            .sign(SignatureScheme::ED25519, &claim, &secret)
+            .sign(SignatureScheme::ED25519, &claim, secret)
             .unwrap();
         Identity {
             participant: id,
             name: name.parse().unwrap(),
-            device: DeviceProof::from_bytes(&public, &signature).unwrap(),
+            device: DeviceProof::from_bytes(public, &signature).unwrap(),
         }
     }
 
@@ -155,9 +159,27 @@ impl RawMember {
         name: &str,
         keys: ClaimedKeys,
     ) -> (Self, RawCommit) {
-        let key = Key::new();
+        Self::knock_on_device(service, state, id, name, Key::new(), keys)
+    }
+
+    fn knock_on_device(
+        service: &Service,
+        state: &GroupState,
+        id: ParticipantId,
+        name: &str,
+        key: Key,
+        keys: ClaimedKeys,
+    ) -> (Self, RawCommit) {
         let identity = key.identity(&service.room, id, name);
         Self::knock_with(service, state, id, key, &identity, keys)
+    }
+
+    /// Comes in by an external commit that keeps to everything but the call's rules, with a
+    /// device of one's choice.
+    pub(crate) fn barge_in(service: &Service, id: ParticipantId, key: Key) -> RawCommit {
+        let state = service.group.clone().expect("there is a group");
+        let keys = vec![link_key(service)];
+        Self::knock_on_device(service, &state, id, "Mallory", key, keys).1
     }
 
     fn knock_with(
@@ -221,7 +243,7 @@ impl RawMember {
         self.group.export_secret(crypto, label, &[], 16).unwrap()
     }
 
-    fn group_info(&self, service: &Service) -> Opaque {
+    pub(crate) fn group_info(&self, service: &Service) -> Opaque {
         let info = self
             .group
             .export_group_info(self.key.provider.crypto(), &self.key, true)
@@ -434,6 +456,11 @@ impl RawMember {
             };
             self.group.merge_staged_commit(provider, *staged).unwrap();
         }
+    }
+
+    /// Goes on by its own commit, which the others took.
+    pub(crate) fn merge_own(&mut self) {
+        self.group.merge_pending_commit(&self.key.provider).unwrap();
     }
 
     /// Says something that no client of ours would.

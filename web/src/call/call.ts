@@ -265,6 +265,12 @@ export class Call {
         this.chat.add({ name: output.name, text: output.text, self, at: Date.now() });
         break;
       }
+      case "outsiders":
+        this.notices.say(
+          "warning",
+          "Somebody has been trying to join for a while. If the others already see them, the server keeps changes from you: compare the call code.",
+        );
+        break;
       case "commit_refused":
         this.notices.say(
           "warning",

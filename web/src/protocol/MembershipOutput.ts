@@ -72,7 +72,11 @@ text: string,
 /**
  * Its place in the room's log.
  */
-sequence: Sequence, } | { "type": "joined" } | { "type": "commit_refused", 
+sequence: Sequence, } | { "type": "joined" } | { "type": "outsiders", 
+/**
+ * Who.
+ */
+participants: Array<ParticipantId>, } | { "type": "commit_refused", 
 /**
  * Whose commit it was, by the server's word.
  */
