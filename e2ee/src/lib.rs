@@ -38,7 +38,7 @@ pub use frame::{
 pub use identity::{DisplayName, Identity, InvalidName, Persona};
 pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
 pub use member::{LeafIndex, Member};
-pub use membership::Membership;
+pub use membership::{Membership, UnusableGroup};
 pub use output::Output;
 pub use policy::PolicyViolation;
 pub use time::Instant;

@@ -4,6 +4,7 @@ mod changes;
 mod entrance;
 mod failure;
 mod merging;
+mod showing;
 mod stage;
 
 use std::{
@@ -29,6 +30,7 @@ use crate::{
     timeline::{KeyStep, Timeline},
 };
 
+pub use failure::UnusableGroup;
 use failure::{End, Refusal, ends_membership};
 use stage::{Inside, Stage};
 
@@ -158,7 +160,7 @@ impl Membership {
     /// When something will be due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let request = match &self.stage {
-            Stage::Knocking(_, ask_at) => Some(*ask_at),
+            Stage::Knocking(_, patience) => Some(patience.ask_at()),
             Stage::Joining(joining) => Some(joining.request.resend_at),
             Stage::Inside(inside) => match &inside.pending {
                 Some(request) => Some(request.resend_at),
@@ -245,6 +247,7 @@ impl Membership {
             }
             ServerMessage::Stale { epoch, group } => self.on_stale(now, epoch, group.as_ref()),
             ServerMessage::Group { group } => self.on_group(now, &group),
+            ServerMessage::ShowGroup { epoch } => self.show_group(epoch),
             ServerMessage::Welcomed {
                 sequence,
                 epoch,
@@ -390,10 +393,10 @@ impl Membership {
     /// Does what is due at this time.
     fn act(&mut self, now: Instant) -> Result<(), End> {
         let request = match &mut self.stage {
-            Stage::Knocking(_, ask_at) => {
-                if *ask_at <= now {
-                    *ask_at = now + RESEND_AFTER;
-                    self.send(ClientMessage::AskGroup {});
+            Stage::Knocking(_, patience) => {
+                if patience.ask_at() <= now {
+                    patience.asks(now)?;
+                    self.send(ClientMessage::AskGroup { unusable: None });
                 }
                 return Ok(());
             }

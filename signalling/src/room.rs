@@ -2,14 +2,16 @@
 //! what. A state machine without clocks, sockets or tasks: words go in, what is to be told
 //! comes out of [`Room::poll`]. [`crate::registry`] wraps it in a task.
 
+mod state;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomAuth, Sequence,
-    signal::{Admission, ErrorCode, GroupDoor, ServerMessage},
+    Epoch, Opaque, ParticipantId, RoomAuth, Sequence, StateName,
+    signal::{Admission, ErrorCode, GroupDoor, GroupState, ServerMessage},
 };
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -17,6 +19,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     admission::Admissions,
     group::{Group, Refusal},
+    showing::Showings,
 };
 
 /// Those inside hear of strangers at the door at most this often, however many there are.
@@ -70,8 +73,8 @@ pub enum Saying {
         epoch: Epoch,
         /// The commit, sealed.
         commit: Opaque,
-        /// The group after it, sealed.
-        group_info: Opaque,
+        /// The group after it, sealed, if it is small.
+        group_info: Option<Opaque>,
         /// Whom it brings in.
         admission: Option<Admission>,
     },
@@ -81,7 +84,15 @@ pub enum Saying {
         key_package: Opaque,
     },
     /// Ask for what an external commit needs.
-    AskGroup,
+    AskGroup {
+        /// What was shown before and is of no use.
+        unusable: Option<StateName>,
+    },
+    /// What was asked for by [`ServerMessage::ShowGroup`].
+    ShowGroup {
+        /// The group as it stands.
+        group: GroupState,
+    },
     /// The keys of this epoch are there.
     EpochReached {
         /// Which epoch.
@@ -136,6 +147,7 @@ pub struct Room {
     /// What they say about a group until then is about the lost one.
     bereft: BTreeSet<ParticipantId>,
     admissions: Admissions,
+    showings: Showings,
     last: Sequence,
     stranger_noticed: Option<Instant>,
     outputs: VecDeque<Output>,
@@ -151,6 +163,7 @@ impl Room {
             group: None,
             bereft: BTreeSet::new(),
             admissions: Admissions::default(),
+            showings: Showings::default(),
             last: Sequence::START,
             stranger_noticed: None,
             outputs: VecDeque::new(),
@@ -216,6 +229,7 @@ impl Room {
         }
         self.bereft.remove(&participant);
         self.admissions.withdraw(participant);
+        self.showings.withdraw(participant);
         self.tell(
             Audience::Everyone,
             ServerMessage::ParticipantLeft { participant },
@@ -241,7 +255,8 @@ impl Room {
                 admission,
             } => self.commit(author, epoch, commit, group_info, admission),
             Saying::Knock { key_package } => self.knock(author, key_package),
-            Saying::AskGroup => self.ask_group(author),
+            Saying::AskGroup { unusable } => self.ask_group(author, unusable),
+            Saying::ShowGroup { group } => self.show_group(author, group),
             Saying::EpochReached { epoch } => {
                 if self
                     .group
@@ -276,7 +291,7 @@ impl Room {
         author: ParticipantId,
         epoch: Epoch,
         commit: Opaque,
-        group_info: Opaque,
+        group_info: Option<Opaque>,
         admission: Option<Admission>,
     ) {
         if self.bereft.contains(&author) {
@@ -306,7 +321,10 @@ impl Room {
         };
         let complete = group.is_complete();
         self.last = sequence;
+        self.showings.move_on();
+        self.showings.withdraw(author);
         for newcomer in newcomers {
+            self.showings.withdraw(newcomer);
             let welcome = admission.as_ref().map(|it| it.welcome.clone());
             self.outputs.extend(welcome.map(|welcome| {
                 Output::Tell(
@@ -336,14 +354,12 @@ impl Room {
     /// How a newcomer comes into the group, if there is one.
     fn door(&self) -> Option<GroupDoor> {
         let group = self.group.as_ref()?;
-        Some(if group.len() + self.admissions.len() < CROWD {
-            GroupDoor::Commit {
-                group: group.state(),
-            }
-        } else {
-            GroupDoor::Knock {
+        let is_small = group.len() + self.admissions.len() < CROWD;
+        Some(match group.state().filter(|_| is_small) {
+            Some(group) => GroupDoor::Commit { group },
+            None => GroupDoor::Knock {
                 epoch: group.epoch(),
-            }
+            },
         })
     }
 
@@ -360,22 +376,10 @@ impl Room {
         }
     }
 
-    fn ask_group(&mut self, participant: ParticipantId) {
-        if self.bereft.contains(&participant) {
-            return;
-        }
-        match &self.group {
-            Some(group) if !group.contains(participant) => {
-                let group = group.state();
-                self.tell(Audience::One(participant), ServerMessage::Group { group });
-            }
-            _ => self.out_of_order(participant, "there is no group that you could come into"),
-        }
-    }
-
     /// Does what is due at this time. To be called after everything else that happens, and
     /// at [`Self::poll_timeout`].
     pub fn tend(&mut self, now: Instant) {
+        self.tend_showings(now);
         let Some(group) = &self.group else {
             return;
         };
@@ -392,7 +396,8 @@ impl Room {
     /// When [`Self::tend`] will have something to do, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.group.as_ref()?;
-        self.admissions.poll_timeout()
+        let due = [self.admissions.poll_timeout(), self.showings.poll_timeout()];
+        due.into_iter().flatten().min()
     }
 
     fn commit_refused(&mut self, refuser: ParticipantId, sequence: Sequence) {
@@ -402,6 +407,7 @@ impl Room {
         let was_complete = group.is_complete();
         match group.refuse(refuser, sequence) {
             Refusal::Annulled { author, epoch } => {
+                self.showings.move_on();
                 self.tell(
                     Audience::EveryoneBut(author),
                     ServerMessage::CommitAnnulled { author, epoch },
@@ -450,6 +456,7 @@ impl Room {
         if self.group.as_ref().is_some_and(Group::is_lost) {
             self.group = None;
             self.admissions = Admissions::default();
+            self.showings = Showings::default();
             self.bereft = self.present.clone();
             self.tell(Audience::Everyone, ServerMessage::GroupLost {});
         }

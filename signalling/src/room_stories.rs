@@ -69,6 +69,7 @@ fn in_words(message: &ServerMessage) -> String {
         ServerMessage::Group { group } => {
             format!("{} at {}", text(&group.group_info), group.epoch)
         }
+        ServerMessage::ShowGroup { epoch } => format!("show {epoch}"),
         ServerMessage::Admit { knocks } => {
             let knocks = knocks.iter().map(|knock| text(&knock.key_package));
             format!("admit {}", knocks.collect::<Vec<_>>().join(", "))
@@ -160,7 +161,7 @@ impl Stage {
             Saying::Commit {
                 epoch: Epoch::new(epoch),
                 commit: sealed(commit),
-                group_info: sealed(&format!("after {commit}")),
+                group_info: Some(sealed(&format!("after {commit}"))),
                 admission: None,
             },
         );
@@ -449,7 +450,7 @@ fn who_is_not_here_is_not_heard() {
         Saying::Commit {
             epoch: Epoch::new(1),
             commit: sealed("c"),
-            group_info: sealed("c"),
+            group_info: Some(sealed("c")),
             admission: None,
         },
     );
@@ -459,3 +460,5 @@ fn who_is_not_here_is_not_heard() {
 
 #[path = "room_stories/crowd.rs"]
 mod crowd;
+#[path = "room_stories/showing.rs"]
+mod showing;

@@ -82,10 +82,12 @@ impl Membership {
         let commit = self.envelope.seal(Kind::Commit, &new.commit)?;
         let welcome = new.welcome.as_ref();
         let welcome = welcome.map(|welcome| self.envelope.seal(Kind::Welcome, welcome));
+        let group_info = new.group_info.as_ref();
+        let group_info = group_info.map(|info| self.envelope.seal(Kind::GroupInfo, info));
         let message = ClientMessage::Commit {
             epoch,
             commit: commit.clone(),
-            group_info: self.envelope.seal(Kind::GroupInfo, &new.group_info)?,
+            group_info: group_info.transpose()?,
             admission: welcome
                 .transpose()?
                 .map(|welcome| Admission { admitted, welcome }),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
 
-use super::failure::Refusal;
+use super::{failure::Refusal, showing::Patience};
 use crate::{
     chat::Line,
     group::{Group, Guest, Newcomer},
@@ -56,8 +56,8 @@ pub(super) enum Stage {
     Founding(Box<Group>),
     /// Between two of the others. Only a failure leaves it like this, and ends in `Over`.
     Between,
-    /// We have knocked, and ask for another way in at this moment.
-    Knocking(Box<Guest>, Instant),
+    /// We have knocked, and ask for another way in when our patience ends.
+    Knocking(Box<Guest>, Patience),
     /// Our external commit is with the server.
     Joining(Box<Joining>),
     /// In the group.

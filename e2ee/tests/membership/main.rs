@@ -9,3 +9,4 @@ mod honest;
 mod malicious;
 mod raw;
 mod service;
+mod states;

@@ -9,7 +9,7 @@ use conclave_e2ee::{
     BaseKey, Device, Digits, DisplayName, Instant, LinkSecret, Member, Membership, Output, Persona,
 };
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomId, Sequence,
+    Epoch, Opaque, ParticipantId, RoomId, Sequence, StateName,
     signal::{Admission, ClientMessage, ErrorCode, GroupDoor, GroupState, Knock, ServerMessage},
 };
 
@@ -104,6 +104,10 @@ pub(crate) struct Service {
     pub(crate) knocks: Vec<Knock>,
     /// Whether members are asked by turns to bring in those who knock.
     pub(crate) asks_by_turns: bool,
+    /// Those who wait for the group's state, and whether a member is asked for it.
+    pub(crate) waiting: BTreeSet<ParticipantId>,
+    pub(crate) asks_for_state: bool,
+    pub(crate) refused_states: Vec<StateName>,
     last_asked: Option<ParticipantId>,
     takeover: Option<Instant>,
     /// Those who have not yet answered to the loss of the group.
@@ -128,6 +132,9 @@ impl Service {
             crowd: usize::MAX,
             knocks: Vec::new(),
             asks_by_turns: true,
+            waiting: BTreeSet::new(),
+            asks_for_state: true,
+            refused_states: Vec::new(),
             last_asked: None,
             takeover: None,
             bereft: BTreeSet::new(),
@@ -155,11 +162,13 @@ impl Service {
 
     fn door(&self) -> Option<GroupDoor> {
         let group = self.group.clone()?;
-        Some(if self.members.len() < self.crowd {
-            GroupDoor::Commit { group }
-        } else {
-            GroupDoor::Knock { epoch: group.epoch }
-        })
+        Some(
+            if self.members.len() < self.crowd && !group.group_info.is_empty() {
+                GroupDoor::Commit { group }
+            } else {
+                GroupDoor::Knock { epoch: group.epoch }
+            },
+        )
     }
 
     /// Asks a member to bring in all who wait.
@@ -170,13 +179,17 @@ impl Service {
 
     /// Asks the next member, and another one if nothing comes of it within two seconds.
     fn ask_next(&mut self) {
-        let after = |id: &&ParticipantId| Some(**id) > self.last_asked;
-        let next = self.members.iter().find(after).or(self.members.first());
-        if let Some(member) = next.copied() {
-            self.last_asked = Some(member);
+        if let Some(member) = self.next_member() {
             self.takeover = Some(self.now + Duration::from_secs(2));
             self.ask(member);
         }
+    }
+
+    fn next_member(&mut self) -> Option<ParticipantId> {
+        let after = |id: &&ParticipantId| Some(**id) > self.last_asked;
+        let next = self.members.iter().find(after).or(self.members.first());
+        self.last_asked = next.copied();
+        self.last_asked
     }
 
     fn fresh_id(&mut self) -> ParticipantId {
@@ -242,7 +255,7 @@ impl Service {
         admission: Option<Admission>,
     ) {
         let epoch = self.group.as_ref().expect("there is a group").epoch;
-        self.commit(id, epoch, raw.commit, raw.group_info, admission);
+        self.commit(id, epoch, raw.commit, Some(raw.group_info), admission);
     }
 
     /// Someone without a client of ours is gone.
@@ -387,9 +400,20 @@ impl Service {
                     self.ask_next();
                 }
             }
-            ClientMessage::AskGroup {} => {
-                let group = self.group.clone().expect("there is a group");
-                self.tell(id, ServerMessage::Group { group });
+            ClientMessage::AskGroup { unusable } => {
+                self.refused_states.extend(unusable);
+                if let Some(group) = self.group.as_mut().filter(|_| unusable.is_some()) {
+                    group.group_info = Opaque::from(Vec::new());
+                }
+                self.waiting.insert(id);
+                self.show();
+            }
+            ClientMessage::ShowGroup { group } => {
+                let current = self.group.as_ref().map(|group| group.epoch);
+                if current == Some(group.epoch) {
+                    self.group = Some(group);
+                    self.show();
+                }
             }
             ClientMessage::EpochReached { epoch } => {
                 let current = self.group.as_ref().map(|group| group.epoch);
@@ -420,6 +444,23 @@ impl Service {
         }
     }
 
+    /// Shows the group's state to those who wait for it, or asks a member for it. Unlike the
+    /// server it does not look at what it shows.
+    fn show(&mut self) {
+        let Some(group) = self.group.clone().filter(|_| !self.waiting.is_empty()) else {
+            return;
+        };
+        if !group.group_info.is_empty() {
+            for id in std::mem::take(&mut self.waiting) {
+                let group = group.clone();
+                self.tell(id, ServerMessage::Group { group });
+            }
+        } else if let Some(member) = self.next_member().filter(|_| self.asks_for_state) {
+            let epoch = group.epoch;
+            self.tell(member, ServerMessage::ShowGroup { epoch });
+        }
+    }
+
     pub(crate) fn place(&mut self) -> Sequence {
         self.sequence = self.sequence.next();
         self.sequence
@@ -438,7 +479,7 @@ impl Service {
         id: ParticipantId,
         epoch: Epoch,
         commit: Opaque,
-        group_info: Opaque,
+        group_info: Option<Opaque>,
         admission: Option<Admission>,
     ) {
         let state = self.group.clone().expect("there is a group");
@@ -457,7 +498,7 @@ impl Service {
         });
         self.group = Some(GroupState {
             epoch: epoch.next(),
-            group_info,
+            group_info: group_info.unwrap_or_else(|| Opaque::from(Vec::new())),
         });
         let message = ServerMessage::Committed {
             sequence,
