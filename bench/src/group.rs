@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use conclave_e2ee::{Device, DisplayName, LinkSecret, Membership, Output, Persona};
 use conclave_protocol::{
-    Opaque, ParticipantId, RoomId, Sequence,
+    Epoch, Opaque, ParticipantId, RoomId, Sequence,
     signal::{ClientMessage, GroupDoor, GroupState, Knock, ServerMessage},
 };
 
@@ -50,7 +50,8 @@ impl Client {
 /// A commit as its author sends it.
 struct Commit {
     commit: Opaque,
-    group_info: Opaque,
+    /// Of a small group only.
+    group_info: Option<Opaque>,
     welcome: Option<Opaque>,
 }
 
@@ -79,13 +80,12 @@ struct Step {
     enter: Vec<Duration>,
     commit: usize,
     welcome: usize,
-    group_info: usize,
+    state: usize,
 }
 
 impl Step {
     fn weigh(&mut self, commit: &Commit) {
         self.commit = commit.commit.len();
-        self.group_info = commit.group_info.len();
         self.welcome = commit.welcome.as_ref().map_or(0, Opaque::len);
     }
 }
@@ -96,7 +96,9 @@ struct Hall {
     secret: LinkSecret,
     founder: Client,
     watcher: Client,
-    state: GroupState,
+    epoch: Epoch,
+    /// The group's state in this epoch, once it is known.
+    state: Option<Opaque>,
     sequence: Sequence,
     last: u64,
     size: usize,
@@ -126,22 +128,19 @@ impl Hall {
             bail!("no group was founded");
         };
         founder.hear(ServerMessage::GroupCreated {})?;
-        let state = GroupState {
-            epoch: conclave_protocol::Epoch::FIRST,
-            group_info,
-        };
         let watcher = client(&room, &secret, 2)?;
         let mut hall = Self {
             room,
             secret,
             founder,
             watcher,
-            state,
+            epoch: Epoch::FIRST,
+            state: Some(group_info),
             sequence: Sequence::START,
             last: 2,
             size: 1,
         };
-        let joined = hall.joined(ParticipantId::new(2), true);
+        let joined = hall.joined_alone(ParticipantId::new(2))?;
         let appeared = ServerMessage::ParticipantJoined {
             participant: ParticipantId::new(2),
         };
@@ -155,16 +154,30 @@ impl Hall {
         Ok(hall)
     }
 
-    fn joined(&self, participant: ParticipantId, alone: bool) -> ServerMessage {
-        let door = if alone {
-            GroupDoor::Commit {
-                group: self.state.clone(),
-            }
-        } else {
-            GroupDoor::Knock {
-                epoch: self.state.epoch,
+    /// The group's state, which the founder shows if it did not come with the commit.
+    fn state(&mut self) -> Result<GroupState> {
+        let epoch = self.epoch;
+        let group_info = match self.state.take() {
+            Some(group_info) => group_info,
+            None => {
+                let (said, _) = self.founder.hear(ServerMessage::ShowGroup { epoch })?;
+                let shown = said.into_iter().find_map(|message| match message {
+                    ClientMessage::ShowGroup { group } => Some(group.group_info),
+                    _ => None,
+                });
+                shown.context("the founder does not show the group")?
             }
         };
+        self.state = Some(group_info.clone());
+        Ok(GroupState { epoch, group_info })
+    }
+
+    fn joined_alone(&mut self, participant: ParticipantId) -> Result<ServerMessage> {
+        let group = self.state()?;
+        Ok(self.joined(participant, GroupDoor::Commit { group }))
+    }
+
+    fn joined(&self, participant: ParticipantId, door: GroupDoor) -> ServerMessage {
         ServerMessage::Joined {
             participant,
             others: (1..=self.last).map(ParticipantId::new).collect(),
@@ -174,14 +187,12 @@ impl Hall {
 
     fn accept(&mut self, author: ParticipantId, commit: &Commit) -> ServerMessage {
         self.sequence = self.sequence.next();
-        self.state = GroupState {
-            epoch: self.state.epoch.next(),
-            group_info: commit.group_info.clone(),
-        };
+        self.epoch = self.epoch.next();
+        self.state.clone_from(&commit.group_info);
         ServerMessage::Committed {
             sequence: self.sequence,
             author,
-            epoch: self.state.epoch,
+            epoch: self.epoch,
             commit: commit.commit.clone(),
             rules: None,
         }
@@ -203,7 +214,8 @@ impl Hall {
         let mut last = None;
         for _ in 0..count {
             let mut newcomer = self.arrival()?;
-            let (said, _) = newcomer.hear(self.joined(newcomer.id, false))?;
+            let door = GroupDoor::Knock { epoch: self.epoch };
+            let (said, _) = newcomer.hear(self.joined(newcomer.id, door))?;
             let Some(ClientMessage::Knock { key_package }) = said.into_iter().next() else {
                 bail!("nobody knocked");
             };
@@ -221,7 +233,7 @@ impl Hall {
         let (_, followed) = self.watcher.hear(committed)?;
         let welcomed = ServerMessage::Welcomed {
             sequence: self.sequence,
-            epoch: self.state.epoch,
+            epoch: self.epoch,
             welcome: commit.welcome.clone().context("there is no welcome")?,
         };
         let (_, entered) = last.hear(welcomed)?;
@@ -240,7 +252,9 @@ impl Hall {
     /// Someone comes in alone.
     fn come_in(&mut self, step: &mut Step) -> Result<Client> {
         let mut newcomer = self.arrival()?;
-        let (said, made) = newcomer.hear(self.joined(newcomer.id, true))?;
+        let joined = self.joined_alone(newcomer.id)?;
+        step.state = self.state.as_ref().map_or(0, Opaque::len);
+        let (said, made) = newcomer.hear(joined)?;
         let commit = commit_among(said)?;
         let committed = self.accept(newcomer.id, &commit);
         self.founder.hear(committed.clone())?;
@@ -313,7 +327,7 @@ pub(crate) fn table(sizes: &[usize]) -> Result<String> {
                 milliseconds(&step.enter),
                 kilobytes(step.commit),
                 kilobytes(step.welcome),
-                kilobytes(step.group_info),
+                kilobytes(step.state),
             ]
         }));
     }
@@ -325,7 +339,7 @@ pub(crate) fn table(sizes: &[usize]) -> Result<String> {
         "the newcomer, ms",
         "commit, kB",
         "welcome, kB",
-        "group for the next newcomer, kB",
+        "state asked for, kB",
     ];
     Ok(page::table(&head, &rows))
 }

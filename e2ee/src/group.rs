@@ -41,6 +41,10 @@ pub const BASE_KEY_LABEL: &str = "SFrame 1.0 Base Key";
 /// Messages that others sent just before a commit still open after it.
 const PAST_EPOCHS: usize = 3;
 
+/// Up to so many members, a commit takes the group's state along, so that who comes alone
+/// can do so at once. 32 members have 60 kB of it; larger groups show it when they are asked.
+const CARRIED_UP_TO: usize = 32;
+
 /// Messages are padded to multiples of this, to hide the length of what is written.
 const PADDING: usize = 256;
 
@@ -82,7 +86,8 @@ pub const LINK_LABEL: &str = "conclave 1 link";
 /// A commit and the group that it makes, as bytes for the server's log.
 pub(crate) struct NewEpoch {
     pub(crate) commit: Vec<u8>,
-    pub(crate) group_info: Vec<u8>,
+    /// Of a small group only: it has the whole tree in it.
+    pub(crate) group_info: Option<Vec<u8>>,
     /// For those whom the commit brings in.
     pub(crate) welcome: Option<Vec<u8>>,
 }
@@ -178,7 +183,10 @@ impl Group {
             .map_err(failed(what))?;
         let commit = bundle.commit().to_bytes().map_err(failed(what))?;
         let group = Self { stay, mls };
-        let group_info = group.group_info()?;
+        let group_info = match group.mls.members().count() <= CARRIED_UP_TO {
+            true => Some(group.group_info()?),
+            false => None,
+        };
         let welcome = None;
         Ok((
             group,
@@ -348,6 +356,7 @@ impl Group {
             false => Some(PreSharedKeyProposal::new(self.stay.link_key()?)),
         };
         let provider = &self.stay.provider;
+        let members = self.mls.members().count() + added.len();
         let mut builder = self.mls.commit_builder();
         if let Some(rules) = rules {
             builder = builder
@@ -361,16 +370,16 @@ impl Group {
             .load_psks(provider.storage())
             .map_err(failed(what))?
             .use_ratchet_tree_extension(true)
+            .create_group_info(members <= CARRIED_UP_TO + changes.removed.len())
             .build(provider.rand(), provider.crypto(), &self.stay, |_| true)
             .map_err(failed(what))?
             .stage_commit(provider)
             .map_err(failed(what))?
             .into_messages();
-        let group_info = group_info.ok_or_else(|| impossible(what, "there is no GroupInfo"))?;
         let bytes = |message: MlsMessageOut| message.to_bytes().map_err(failed(what));
         Ok(NewEpoch {
             commit: bytes(commit)?,
-            group_info: bytes(group_info)?,
+            group_info: group_info.map(bytes).transpose()?,
             welcome: welcome.map(bytes).transpose()?,
         })
     }

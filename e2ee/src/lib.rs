@@ -41,7 +41,7 @@ pub use frame::{
 pub use identity::{DisplayName, Identity, InvalidName, Persona};
 pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
 pub use member::{LeafIndex, Member};
-pub use membership::{HostError, HostRequest, Membership};
+pub use membership::{HostError, HostRequest, Membership, UnusableGroup};
 pub use output::{Output, Visitor};
 pub use policy::PolicyViolation;
 pub use rules::Door;

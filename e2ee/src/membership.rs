@@ -6,6 +6,7 @@ mod entrance;
 mod failure;
 mod hosting;
 mod merging;
+mod showing;
 mod stage;
 mod talk;
 
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use access::Access;
+pub use failure::UnusableGroup;
 use failure::{End, Refusal, ends_membership};
 pub use hosting::{HostError, HostRequest};
 use merging::Arrival;
@@ -166,7 +168,7 @@ impl Membership {
     /// When something will be due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let request = match &self.stage {
-            Stage::Knocking(_, ask_at) => Some(*ask_at),
+            Stage::Knocking(_, patience) => Some(patience.ask_at()),
             Stage::Joining(joining) => Some(joining.request.resend_at),
             Stage::Inside(inside) => match &inside.pending {
                 Some(request) => Some(request.resend_at),
@@ -237,6 +239,7 @@ impl Membership {
             }
             ServerMessage::Stale { epoch, group } => self.on_stale(now, epoch, group.as_ref()),
             ServerMessage::Group { group } => self.on_group(now, &group),
+            ServerMessage::ShowGroup { epoch } => self.show_group(epoch),
             ServerMessage::Welcomed {
                 sequence,
                 epoch,
@@ -378,10 +381,10 @@ impl Membership {
     /// Does what is due at this time.
     fn act(&mut self, now: Instant) -> Result<(), End> {
         let request = match &mut self.stage {
-            Stage::Knocking(_, ask_at) => {
-                if *ask_at <= now {
-                    *ask_at = now + RESEND_AFTER;
-                    self.send(ClientMessage::AskGroup {});
+            Stage::Knocking(_, patience) => {
+                if patience.ask_at() <= now {
+                    patience.asks(now)?;
+                    self.send(ClientMessage::AskGroup { unusable: None });
                 }
                 return Ok(());
             }

@@ -145,7 +145,7 @@ fn forged_commit(
     let commit = ClientMessage::Commit {
         epoch: state.epoch,
         commit: seal(Kind::Commit, bundle.commit().to_bytes().unwrap()),
-        group_info: seal(Kind::GroupInfo, group_info.to_bytes().unwrap()),
+        group_info: Some(seal(Kind::GroupInfo, group_info.to_bytes().unwrap())),
         admission: None,
         rules: None,
     };

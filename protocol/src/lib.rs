@@ -17,7 +17,7 @@ mod opaque;
 pub mod signal;
 
 pub use id::{Epoch, InvalidId, Mid, ParticipantId, RoomId, Sequence};
-pub use opaque::{InvalidOpaque, Opaque, RoomAuth, RoomLock};
+pub use opaque::{InvalidOpaque, Opaque, RoomAuth, RoomLock, StateName};
 
 /// Version of the conversation. A client that names another one is refused with
 /// [`signal::ErrorCode::UnsupportedVersion`]. It also pins the MLS cipher suite, whose

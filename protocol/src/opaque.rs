@@ -13,7 +13,7 @@ pub enum InvalidOpaque {
     /// Not unpadded base64url (RFC 4648 §5).
     #[error("expected unpadded base64url")]
     Encoding,
-    /// Not the 32 bytes of a [`RoomAuth`] or [`RoomLock`].
+    /// Not the 32 bytes of a [`RoomAuth`], [`RoomLock`] or [`StateName`].
     #[error("expected 32 bytes")]
     Length,
 }
@@ -70,6 +70,41 @@ impl fmt::Debug for Opaque {
     }
 }
 
+/// Which of several sealed states of a group is meant: the SHA-256 of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(try_from = "String", into = "String")]
+#[ts(export, type = "string")]
+pub struct StateName([u8; 32]);
+
+impl StateName {
+    /// Wraps a hash.
+    pub const fn new(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+impl TryFrom<String> for StateName {
+    type Error = InvalidOpaque;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        exactly_32(text).map(Self)
+    }
+}
+
+impl From<StateName> for String {
+    fn from(name: StateName) -> Self {
+        URL_SAFE_NO_PAD.encode(name.0)
+    }
+}
+
+fn exactly_32(text: String) -> Result<[u8; 32], InvalidOpaque> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| InvalidOpaque::Encoding)?
+        .try_into()
+        .map_err(|_| InvalidOpaque::Length)
+}
+
 /// 32 bytes derived from the link's secret that show the server that a client holds the
 /// link, without telling it the secret. The server keeps only a hash of them.
 #[derive(Clone, Serialize, Deserialize, TS)]
@@ -89,19 +124,11 @@ impl RoomAuth {
     }
 }
 
-fn bytes(text: &str) -> Result<[u8; 32], InvalidOpaque> {
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| InvalidOpaque::Encoding)?
-        .try_into()
-        .map_err(|_| InvalidOpaque::Length)
-}
-
 impl TryFrom<String> for RoomAuth {
     type Error = InvalidOpaque;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        bytes(&text).map(Self)
+        exactly_32(text).map(Self)
     }
 }
 
@@ -140,7 +167,7 @@ impl TryFrom<String> for RoomLock {
     type Error = InvalidOpaque;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        bytes(&text).map(Self)
+        exactly_32(text).map(Self)
     }
 }
 

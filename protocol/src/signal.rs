@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Epoch, Mid, Opaque, ParticipantId, RoomAuth, RoomId, RoomLock, Sequence};
+use crate::{Epoch, Mid, Opaque, ParticipantId, RoomAuth, RoomId, RoomLock, Sequence, StateName};
 
 /// What a published track shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -67,6 +67,7 @@ pub struct OfferedSlot {
 
 /// The group as a newcomer needs it to make an external commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
 #[ts(export)]
 pub struct GroupState {
     /// The epoch that the next commit has to be made in.
@@ -160,8 +161,11 @@ pub enum ClientMessage {
         epoch: Epoch,
         /// The sealed MLS message.
         commit: Opaque,
-        /// The group as it will be after this commit.
-        group_info: Opaque,
+        /// The group as it will be after this commit, if it is small; of a larger one a member
+        /// is asked for it when somebody needs it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        group_info: Option<Opaque>,
         /// Whom it brings in, if anybody.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
@@ -177,7 +181,17 @@ pub enum ClientMessage {
         key_package: Opaque,
     },
     /// Nobody answers the knocking: ask for what an external commit needs.
-    AskGroup {},
+    AskGroup {
+        /// What was shown before and is of no use.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        unusable: Option<StateName>,
+    },
+    /// The answer to [`ServerMessage::ShowGroup`].
+    ShowGroup {
+        /// The group as it stands.
+        group: GroupState,
+    },
     /// "I have the keys of this epoch": senders may begin to use them.
     EpochReached {
         /// Which epoch.
@@ -257,6 +271,12 @@ pub enum ServerMessage {
     Group {
         /// The group as it stands.
         group: GroupState,
+    },
+    /// A newcomer needs the group's state: show it, if you are in this epoch. If you have not
+    /// done so within two seconds, somebody else is asked.
+    ShowGroup {
+        /// The epoch that the group is in.
+        epoch: Epoch,
     },
     /// Bring these into the group. If you have not done so within two seconds, somebody else
     /// is asked.

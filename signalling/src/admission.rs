@@ -22,9 +22,10 @@ const TAKEOVER: Duration = Duration::from_secs(2);
 /// KeyPackage is not one, and the newcomer has another way.
 const MOST_ASKED: u8 = 3;
 
-/// What a commit costs everybody, and what its author has to upload, grows with the group;
-/// so does the pause, and the share of either in time stays the same. For 500 members it is
-/// two seconds: each needs a hundredth of a core, and 0.8 MB come from somebody else each time.
+/// What a commit costs everybody, and what its author has to upload in the Welcome, grows with
+/// the group; so does the pause, and the share of either in time stays the same. For 500 members
+/// it is two seconds: each needs a hundredth of a core, and 0.9 MB come from somebody else each
+/// time.
 const PAUSE_FOR_EACH: Duration = Duration::from_millis(4);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use conclave_protocol::{Epoch, Opaque, ParticipantId, Sequence, signal::GroupState};
+use conclave_protocol::{Epoch, Opaque, ParticipantId, Sequence, StateName, signal::GroupState};
+use sha2::{Digest as _, Sha256};
 
 /// How many annulled commits are remembered, so that a second member's refusal of the same
 /// commit, already on its way, is not taken for one of a later commit.
@@ -14,7 +15,8 @@ const REMEMBERED_ANNULMENTS: usize = 16;
 #[derive(Debug)]
 struct Step {
     epoch: Epoch,
-    group_info: Opaque,
+    /// None until a member has shown it.
+    group_info: Option<Opaque>,
     /// Members who have not yet said that they have this epoch's keys.
     missing: BTreeSet<ParticipantId>,
 }
@@ -72,7 +74,7 @@ impl Group {
             members: BTreeSet::from([founder]),
             step: Step {
                 epoch: Epoch::FIRST,
-                group_info,
+                group_info: Some(group_info),
                 missing: BTreeSet::new(),
             },
             undo: None,
@@ -80,12 +82,29 @@ impl Group {
         }
     }
 
-    /// What the next commit has to be made on.
-    pub(crate) fn state(&self) -> GroupState {
-        GroupState {
+    /// What the next commit has to be made on, if it is here.
+    pub(crate) fn state(&self) -> Option<GroupState> {
+        let group_info = self.step.group_info.clone()?;
+        Some(GroupState {
             epoch: self.step.epoch,
-            group_info: self.step.group_info.clone(),
-        }
+            group_info,
+        })
+    }
+
+    /// A member shows the state.
+    pub(crate) fn show(&mut self, group_info: Opaque) {
+        self.step.group_info = Some(group_info);
+    }
+
+    /// True when the state that is here has this name.
+    pub(crate) fn is_shown(&self, name: StateName) -> bool {
+        let info = self.step.group_info.as_ref();
+        info.is_some_and(|info| StateName::new(Sha256::digest(info.as_bytes()).into()) == name)
+    }
+
+    /// Forgets the state; another member is to show theirs.
+    pub(crate) fn forget(&mut self) {
+        self.step.group_info = None;
     }
 
     /// The current epoch.
@@ -139,7 +158,7 @@ impl Group {
         &mut self,
         author: ParticipantId,
         epoch: Epoch,
-        group_info: Opaque,
+        group_info: Option<Opaque>,
         sequence: Sequence,
         Movement { admitted, removed }: Movement,
     ) -> Result<Epoch, Late> {
@@ -238,8 +257,12 @@ mod tests {
     const CAROL: ParticipantId = ParticipantId::new(3);
     const DAVE: ParticipantId = ParticipantId::new(4);
 
-    fn info(byte: u8) -> Opaque {
-        Opaque::from(vec![byte])
+    fn info(byte: u8) -> Option<Opaque> {
+        Some(Opaque::from(vec![byte]))
+    }
+
+    fn shown(group: &Group) -> Option<Opaque> {
+        group.state().map(|state| state.group_info)
     }
 
     fn place(number: u64) -> Sequence {
@@ -249,7 +272,7 @@ mod tests {
     /// Alice founded, Bob and Carol came in by the commits 1 and 2, everyone has the keys of
     /// epoch 2.
     fn three() -> Group {
-        let mut group = Group::found(ALICE, info(0));
+        let mut group = Group::found(ALICE, Opaque::from(vec![0]));
         assert_eq!(
             group.commit(BOB, Epoch::new(0), info(1), place(1), Movement::default()),
             Ok(Epoch::new(1))
@@ -295,7 +318,24 @@ mod tests {
                 Err(Late)
             );
         }
-        assert_eq!(group.state().group_info, info(3));
+        assert_eq!(shown(&group), info(3));
+    }
+
+    #[test]
+    fn a_state_is_there_once_it_is_shown_and_known_by_its_name() {
+        let mut group = three();
+        group
+            .commit(BOB, Epoch::new(2), None, place(3), Movement::default())
+            .expect("made in the current epoch");
+        assert_eq!(group.state(), None);
+        group.show(Opaque::from(vec![3]));
+        assert_eq!(shown(&group), info(3));
+        let name = |byte: u8| StateName::new(Sha256::digest([byte]).into());
+        assert!(!group.is_shown(name(2)));
+        assert!(group.is_shown(name(3)));
+        group.forget();
+        assert!(!group.is_shown(name(3)));
+        assert_eq!(group.state(), None);
     }
 
     #[test]
@@ -328,7 +368,7 @@ mod tests {
             }
         );
         assert_eq!(group.epoch(), Epoch::new(2));
-        assert_eq!(group.state().group_info, info(2));
+        assert_eq!(shown(&group), info(2));
         assert!(!group.contains(CAROL));
         assert!(group.contains(BOB));
     }
@@ -382,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_group_without_members_is_lost() {
-        let mut group = Group::found(ALICE, info(0));
+        let mut group = Group::found(ALICE, Opaque::from(vec![0]));
         assert!(!group.leave(ALICE), "nobody is left to be told");
         assert!(group.is_lost());
     }
@@ -457,7 +497,7 @@ mod tests {
 
     #[test]
     fn the_word_of_the_only_one_left_stands_at_once() {
-        let mut group = Group::found(ALICE, info(0));
+        let mut group = Group::found(ALICE, Opaque::from(vec![0]));
         let come = group.commit(BOB, Epoch::new(0), info(1), place(1), Movement::default());
         assert_eq!(come, Ok(Epoch::new(1)));
         assert!(group.reached(ALICE, Epoch::new(1)));

@@ -24,6 +24,7 @@ mod process;
 mod registry;
 pub mod room;
 mod server;
+mod showing;
 mod socket;
 pub mod verify;
 

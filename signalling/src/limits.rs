@@ -40,9 +40,8 @@ pub struct Limits {
     /// Participants in one room. An MLS leaf index has ten bits in a frame's key id, so
     /// there are at most 1,024.
     pub participants_per_room: usize,
-    /// Bytes of one message from a client. The largest is a commit with the group after it:
-    /// with post-quantum keys in a flat tree about 2.7 kB a member, and a third more in
-    /// base64.
+    /// Bytes of one message from a client. The largest is a group's state or a commit with a
+    /// Welcome: with post-quantum keys at most 3 kB a member, and a third more in base64.
     pub message_bytes: usize,
     /// Bytes from one client: it is not read any faster than that. What it sends goes to
     /// everyone in its room, who must be able to keep up.

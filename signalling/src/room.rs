@@ -3,6 +3,7 @@
 //! comes out of [`Room::poll`]. [`crate::registry`] wraps it in a task.
 
 mod house;
+mod state;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -10,13 +11,14 @@ use std::{
 };
 
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomAuth, RoomLock, Sequence,
-    signal::{Admission, ErrorCode, GroupDoor, RuleChange, ServerMessage},
+    Epoch, Opaque, ParticipantId, RoomAuth, RoomLock, Sequence, StateName,
+    signal::{Admission, ErrorCode, GroupDoor, GroupState, RuleChange, ServerMessage},
 };
 
 use crate::{
     admission::Admissions,
     group::{Group, Movement, Refusal},
+    showing::Showings,
 };
 
 use house::{House, Verdict};
@@ -53,8 +55,8 @@ pub enum Saying {
         epoch: Epoch,
         /// The commit, sealed.
         commit: Opaque,
-        /// The group after it, sealed.
-        group_info: Opaque,
+        /// The group after it, sealed, if it is small.
+        group_info: Option<Opaque>,
         /// Whom it brings in.
         admission: Option<Admission>,
         /// What it changes about the call's rules.
@@ -66,7 +68,15 @@ pub enum Saying {
         key_package: Opaque,
     },
     /// Ask for what an external commit needs.
-    AskGroup,
+    AskGroup {
+        /// What was shown before and is of no use.
+        unusable: Option<StateName>,
+    },
+    /// What was asked for by [`ServerMessage::ShowGroup`].
+    ShowGroup {
+        /// The group as it stands.
+        group: GroupState,
+    },
     /// The keys of this epoch are there.
     EpochReached {
         /// Which epoch.
@@ -131,6 +141,7 @@ pub struct Room {
     /// What they say about a group until then is about the lost one.
     bereft: BTreeSet<ParticipantId>,
     admissions: Admissions,
+    showings: Showings,
     last: Sequence,
     stranger_noticed: Option<Instant>,
     outputs: VecDeque<Output>,
@@ -148,6 +159,7 @@ impl Room {
             group: None,
             bereft: BTreeSet::new(),
             admissions: Admissions::default(),
+            showings: Showings::default(),
             last: Sequence::START,
             stranger_noticed: None,
             outputs: VecDeque::new(),
@@ -213,6 +225,7 @@ impl Room {
         }
         self.bereft.remove(&participant);
         self.admissions.withdraw(participant);
+        self.showings.withdraw(participant);
         self.tell(
             Audience::Everyone,
             ServerMessage::ParticipantLeft { participant },
@@ -240,7 +253,8 @@ impl Room {
                 rules,
             } => self.commit(author, epoch, (commit, group_info), admission, rules),
             Saying::Knock { key_package } => self.knock(author, key_package),
-            Saying::AskGroup => self.ask_group(author),
+            Saying::AskGroup { unusable } => self.ask_group(author, unusable),
+            Saying::ShowGroup { group } => self.show_group(author, group),
             Saying::EpochReached { epoch } => {
                 if self
                     .group
@@ -276,7 +290,7 @@ impl Room {
         &mut self,
         author: ParticipantId,
         epoch: Epoch,
-        (commit, group_info): (Opaque, Opaque),
+        (commit, group_info): (Opaque, Option<Opaque>),
         admission: Option<Admission>,
         rules: Option<RuleChange>,
     ) {
@@ -314,7 +328,10 @@ impl Room {
         // What the commit before it leads to stands: this one is made on it.
         self.execute();
         self.take_rules(rules.as_ref());
+        self.showings.move_on();
+        self.showings.withdraw(author);
         for newcomer in admitted.iter().copied() {
+            self.showings.withdraw(newcomer);
             let welcome = admission.as_ref().map(|it| it.welcome.clone());
             self.outputs.extend(welcome.map(|welcome| {
                 Output::Tell(
@@ -350,33 +367,19 @@ impl Room {
         let group = self.group.as_ref()?;
         let is_crowd = group.len() + self.admissions.len() >= CROWD;
         // What a guarded door asks for stands in the group's state.
-        Some(if self.house.guarded || !is_crowd {
-            GroupDoor::Commit {
-                group: group.state(),
-            }
-        } else {
-            GroupDoor::Knock {
+        let shows = self.house.guarded || !is_crowd;
+        Some(match group.state().filter(|_| shows) {
+            Some(group) => GroupDoor::Commit { group },
+            None => GroupDoor::Knock {
                 epoch: group.epoch(),
-            }
+            },
         })
-    }
-
-    fn ask_group(&mut self, participant: ParticipantId) {
-        if self.bereft.contains(&participant) {
-            return;
-        }
-        match &self.group {
-            Some(group) if !group.contains(participant) => {
-                let group = group.state();
-                self.tell(Audience::One(participant), ServerMessage::Group { group });
-            }
-            _ => self.out_of_order(participant, "there is no group that you could come into"),
-        }
     }
 
     /// Does what is due at this time. To be called after everything else that happens, and
     /// at [`Self::poll_timeout`].
     pub fn tend(&mut self, now: Instant) {
+        self.tend_showings(now);
         let Some(group) = &self.group else {
             return;
         };
@@ -393,7 +396,9 @@ impl Room {
     /// When [`Self::tend`] will have something to do, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let is_asked = self.group.is_some() && !self.house.guarded;
-        self.admissions.poll_timeout().filter(|_| is_asked)
+        let admissions = self.admissions.poll_timeout().filter(|_| is_asked);
+        let showings = self.group.as_ref().and(self.showings.poll_timeout());
+        [admissions, showings].into_iter().flatten().min()
     }
 
     fn commit_refused(&mut self, refuser: ParticipantId, sequence: Sequence) {
@@ -407,6 +412,7 @@ impl Room {
                 if let Some(before) = self.house_before.take() {
                     self.house = before;
                 }
+                self.showings.move_on();
                 self.tell(
                     Audience::EveryoneBut(author),
                     ServerMessage::CommitAnnulled { author, epoch },
@@ -452,6 +458,7 @@ impl Room {
             self.house.guarded = false;
             self.house_before = None;
             self.verdict = None;
+            self.showings = Showings::default();
             self.bereft = self.present.clone();
             self.tell(Audience::Everyone, ServerMessage::GroupLost {});
         }

@@ -72,6 +72,7 @@ fn in_words(message: &ServerMessage) -> String {
         ServerMessage::Group { group } => {
             format!("{} at {}", text(&group.group_info), group.epoch)
         }
+        ServerMessage::ShowGroup { epoch } => format!("show {epoch}"),
         ServerMessage::Admit { knocks } => {
             let knocks = knocks.iter().map(|knock| text(&knock.key_package));
             format!("admit {}", knocks.collect::<Vec<_>>().join(", "))
@@ -171,7 +172,7 @@ impl Stage {
             Saying::Commit {
                 epoch: Epoch::new(epoch),
                 commit: sealed(commit),
-                group_info: sealed(&format!("after {commit}")),
+                group_info: Some(sealed(&format!("after {commit}"))),
                 admission: None,
                 rules: None,
             },
@@ -462,7 +463,7 @@ fn who_is_not_here_is_not_heard() {
         Saying::Commit {
             epoch: Epoch::new(1),
             commit: sealed("c"),
-            group_info: sealed("c"),
+            group_info: Some(sealed("c")),
             admission: None,
             rules: None,
         },
@@ -476,3 +477,5 @@ mod crowd;
 
 #[path = "room_stories/hosts.rs"]
 mod hosts;
+#[path = "room_stories/showing.rs"]
+mod showing;

@@ -55,6 +55,18 @@ describe("coming in", () => {
   });
 });
 
+test("each comes in by the state that the other shows when asked for it", async () => {
+  const call = new Call();
+  call.service.way = "commit";
+  const [ada, grace] = [await call.wasm("Ada"), await call.wasm("Grace")];
+  await call.service.askFor(ada.participant);
+  const paul = await call.peer("Paul");
+  expectOneGroup([ada, grace, paul], ["Ada", "Grace", "Paul"]);
+  await call.service.askFor(paul.participant);
+  const alan = await call.wasm("Alan");
+  expectOneGroup([ada, grace, paul, alan], ["Ada", "Grace", "Paul", "Alan"]);
+});
+
 /** What is in an application message when the envelope is off. */
 function ciphertext(call: Call, line: ClientMessage): Uint8Array {
   const sealed = line.type === "send" ? line.message : "";

@@ -17,6 +17,8 @@ import type { Link } from "./link";
 import { examine } from "./rules";
 
 const MOST_AT_ONCE = 25;
+/** The commits of larger groups go without the group's state. */
+const CARRIED_UP_TO = 32;
 
 type Committed = ServerMessage & { type: "committed" };
 
@@ -106,6 +108,9 @@ export class Peer {
       case "commit_annulled":
         this.#onAnnulled(message.author, message.epoch);
         break;
+      case "show_group":
+        if (this.group?.epoch === message.epoch) await this.#show(this.group);
+        break;
       case "admit":
         await this.#admit(message.knocks);
         break;
@@ -134,6 +139,11 @@ export class Peer {
     return { type: "send", message };
   }
 
+  async #show(group: Group): Promise<void> {
+    const group_info = this.link.wrap("group-info", await group.groupInfo());
+    this.#said.push({ type: "show_group", group: { epoch: group.epoch, group_info } });
+  }
+
   /** Sends a commit as its own; the rules are somebody else's to keep. */
   propose(epoch: number, next: NewEpoch, admitted: string[]): ClientMessage {
     const sealed = this.link.wrap("commit", next.commit);
@@ -143,7 +153,9 @@ export class Peer {
       type: "commit",
       epoch,
       commit: sealed,
-      group_info: this.link.wrap("group-info", next.groupInfo),
+      ...(next.group.roster().size > CARRIED_UP_TO
+        ? {}
+        : { group_info: this.link.wrap("group-info", next.groupInfo) }),
       ...(welcome === undefined ? {} : { admission: { admitted, welcome } }),
     };
   }

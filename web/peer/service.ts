@@ -62,6 +62,14 @@ export class Service {
     await this.settle();
   }
 
+  /** Forgets the group's state and asks a member for it. */
+  async askFor(id: string): Promise<void> {
+    if (this.#group === undefined) return;
+    this.#group = { ...this.#group, group_info: "" };
+    this.#tell(id, { type: "show_group", epoch: this.#group.epoch });
+    await this.settle();
+  }
+
   /** Somebody says something, and everything happens that follows. */
   async take(id: string, message: ClientMessage): Promise<void> {
     this.#take(id, message);
@@ -121,6 +129,9 @@ export class Service {
           this.#tell(this.asks, { type: "admit", knocks: this.knocks });
         break;
       }
+      case "show_group":
+        if (message.group.epoch === this.#group?.epoch) this.#group = message.group;
+        break;
       case "commit":
         this.#commit(id, message);
         break;
@@ -156,7 +167,7 @@ export class Service {
     }
     this.#last = this.#group;
     this.#before = this.#group;
-    this.#group = { epoch: message.epoch + 1, group_info: message.group_info };
+    this.#group = { epoch: message.epoch + 1, group_info: message.group_info ?? "" };
     this.#sequence += 1;
     const { epoch } = this.#group;
     const { commit, admission, rules } = message;

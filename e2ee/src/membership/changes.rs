@@ -120,10 +120,12 @@ impl Membership {
         let welcome = welcome.map(|welcome| envelope.seal(Kind::Welcome, welcome));
         // Whoever comes next comes with the new link.
         let after = link.as_ref().map_or(envelope, |link| &link.envelope);
+        let group_info = new.group_info.as_ref();
+        let group_info = group_info.map(|info| after.seal(Kind::GroupInfo, info));
         let message = ClientMessage::Commit {
             epoch,
             commit: commit.clone(),
-            group_info: after.seal(Kind::GroupInfo, &new.group_info)?,
+            group_info: group_info.transpose()?,
             admission: welcome
                 .transpose()?
                 .map(|welcome| Admission { admitted, welcome }),

@@ -1,24 +1,18 @@
 //! The ways into the group: founding it, an external commit, or knocking.
 
-use std::time::Duration;
-
 use conclave_protocol::{
     Epoch, Opaque,
     signal::{ClientMessage, GroupDoor, GroupState},
 };
 
-use super::{End, Inside, Membership, Stage, stage::Joining};
+use super::{End, Inside, Membership, Stage, UnusableGroup, showing::Patience, stage::Joining};
 use crate::{
     envelope::Kind,
-    group::{Group, Guest},
+    group::{Group, Guest, NewEpoch},
     output::Output,
     rules::{Door, Rules},
     time::Instant,
 };
-
-/// After this long without a sign that the group goes on, whoever knocks asks for the way in
-/// that needs nobody.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Membership {
     pub(super) fn found(&mut self) -> Result<(), End> {
@@ -54,7 +48,7 @@ impl Membership {
 
     fn knock(&mut self, now: Instant) -> Result<(), End> {
         let guest = self.send_knock()?;
-        self.stage = Stage::Knocking(guest, now + PATIENCE);
+        self.stage = Stage::Knocking(guest, Patience::new(now));
         Ok(())
     }
 
@@ -102,10 +96,15 @@ impl Membership {
         state: &GroupState,
         guest: Option<Box<Guest>>,
     ) -> Result<(), End> {
-        let group_info = self
-            .access
-            .envelope
-            .open(Kind::GroupInfo, &state.group_info)?;
+        let (group, new) = self.read_state(state)?;
+        self.join_by(now, state.epoch, group, &new, guest)
+    }
+
+    /// The group that an external commit on this state makes, if it is what the server says.
+    pub(super) fn read_state(&self, state: &GroupState) -> Result<(Group, NewEpoch), End> {
+        let envelope = &self.access.envelope;
+        let group_info = envelope.open(Kind::GroupInfo, &state.group_info);
+        let group_info = group_info.map_err(UnusableGroup::Foreign)?;
         let identity = self.identity()?;
         let (group, new) = Group::join(
             &self.access.keys,
@@ -113,36 +112,40 @@ impl Membership {
             &self.persona.stay,
             &identity,
             &group_info,
-        )?;
-        group.examine_devices()?;
+        )
+        .map_err(UnusableGroup::Broken)?;
+        group.examine_devices().map_err(UnusableGroup::Broken)?;
         if group.epoch() != state.epoch.next() {
-            return Err(End::NotOurs);
+            return Err(UnusableGroup::OtherEpoch.into());
         }
-        let rules = group.rules()?;
-        if rules.is_barred(&identity.device.key) {
+        // Without rules it is no call's.
+        group.rules().map_err(UnusableGroup::Broken)?;
+        Ok((group, new))
+    }
+
+    /// Comes in alone, if the rules allow it.
+    pub(super) fn join_by(
+        &mut self,
+        now: Instant,
+        epoch: Epoch,
+        group: Group,
+        new: &NewEpoch,
+        guest: Option<Box<Guest>>,
+    ) -> Result<(), End> {
+        let (rules, device) = (group.rules()?, self.persona.device.key);
+        if rules.is_barred(&device) {
             return Err(End::Barred);
         }
-        if rules.is_guarded() && !rules.is_host(&identity.device.key) {
+        if rules.is_guarded() && !rules.is_host(&device) {
             return self.wait_for_host(rules, guest);
         }
-        let request = self.request(now, state.epoch, &new, Vec::new(), None, None)?;
+        let request = self.request(now, epoch, new, Vec::new(), None, None)?;
         self.stage = Stage::Joining(Box::new(Joining {
             group,
             request,
             guest,
         }));
         Ok(())
-    }
-
-    /// The group as it stands, for which we have asked.
-    pub(super) fn on_group(&mut self, now: Instant, state: &GroupState) -> Result<(), End> {
-        match std::mem::replace(&mut self.stage, Stage::Between) {
-            Stage::Knocking(guest, _) => self.join(now, state, Some(guest)),
-            other => {
-                self.stage = other;
-                Ok(())
-            }
-        }
     }
 
     /// A commit or founding of our own came too late.
@@ -159,7 +162,7 @@ impl Membership {
                     (GroupDoor::Commit { group }, guest) => self.join(now, group, guest),
                     // The server still has our knock.
                     (GroupDoor::Knock { .. }, Some(guest)) => {
-                        self.stage = Stage::Knocking(guest, now + PATIENCE);
+                        self.stage = Stage::Knocking(guest, Patience::new(now));
                         Ok(())
                     }
                     (GroupDoor::Knock { .. }, None) => self.knock(now),
@@ -212,12 +215,5 @@ impl Membership {
         self.arrive(now, false)?;
         self.outputs.push_back(Output::Joined);
         Ok(())
-    }
-
-    /// Someone has come in or gone while we knock: the group is alive.
-    pub(super) fn take_heart(&mut self, now: Instant) {
-        if let Stage::Knocking(_, ask_at) = &mut self.stage {
-            *ask_at = now + PATIENCE;
-        }
     }
 }

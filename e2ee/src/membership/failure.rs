@@ -21,6 +21,23 @@ pub(super) enum Refusal {
     NotOurs,
 }
 
+/// Why a newcomer does not come in by the group's state that the server shows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableGroup {
+    /// It was not sealed by someone with the link, or changed since.
+    #[error("the group that the server shows: {0}")]
+    Foreign(EnvelopeError),
+    /// MLS does not take it: its tree, its signature, or who is in it.
+    #[error("the group that the server shows: {0}")]
+    Broken(GroupError),
+    /// It is of another epoch than the server says.
+    #[error("the group that the server shows is older or newer than it says")]
+    OtherEpoch,
+    /// It was asked for again and again.
+    #[error("nobody lets us in, and nobody shows the group: try again")]
+    Withheld,
+}
+
 /// Why a membership cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
@@ -28,6 +45,8 @@ pub(super) enum End {
     Envelope(#[from] EnvelopeError),
     #[error("{0}")]
     Mls(#[from] GroupError),
+    #[error("{0}")]
+    Unusable(#[from] UnusableGroup),
     #[error("the server refused: {0}")]
     Server(String),
     #[error("a member brought us into another group than the server says")]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
 
-use super::{access::Access, failure::Refusal, hosting::HostRequest};
+use super::{access::Access, failure::Refusal, hosting::HostRequest, showing::Patience};
 use crate::{
     application::Application,
     group::{Group, GroupError, Guest, Newcomer},
@@ -72,8 +72,8 @@ pub(super) enum Stage {
     Founding(Box<Group>),
     /// Between two of the others. Only a failure leaves it like this, and ends in `Over`.
     Between,
-    /// We have knocked, and ask for another way in at this moment.
-    Knocking(Box<Guest>, Instant),
+    /// We have knocked, and ask for another way in when our patience ends.
+    Knocking(Box<Guest>, Patience),
     /// We have knocked at a guarded door, under these rules.
     Waiting(Box<Guest>, Rules),
     /// Our external commit is with the server.

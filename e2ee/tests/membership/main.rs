@@ -11,4 +11,5 @@ mod hosts;
 mod malicious;
 mod raw;
 mod service;
+mod states;
 mod usurpers;

@@ -9,7 +9,7 @@ use conclave_e2ee::{
     Device, DisplayName, HostError, HostRequest, Instant, LinkSecret, Membership, Persona,
 };
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomId, RoomLock, Sequence,
+    Epoch, Opaque, ParticipantId, RoomId, RoomLock, Sequence, StateName,
     signal::{
         Admission, ClientMessage, ErrorCode, GroupDoor, GroupState, Knock, RuleChange,
         ServerMessage,
@@ -49,6 +49,10 @@ pub(crate) struct Service {
     pub(crate) lock: Option<RoomLock>,
     /// Whether members are asked by turns to bring in those who knock.
     pub(crate) asks_by_turns: bool,
+    /// Those who wait for the group's state, and whether a member is asked for it.
+    pub(crate) waiting: BTreeSet<ParticipantId>,
+    pub(crate) asks_for_state: bool,
+    pub(crate) refused_states: Vec<StateName>,
     last_asked: Option<ParticipantId>,
     takeover: Option<Instant>,
     /// Those who have not yet answered to the loss of the group.
@@ -75,6 +79,9 @@ impl Service {
             guarded: false,
             lock: None,
             asks_by_turns: true,
+            waiting: BTreeSet::new(),
+            asks_for_state: true,
+            refused_states: Vec::new(),
             last_asked: None,
             takeover: None,
             bereft: BTreeSet::new(),
@@ -102,7 +109,8 @@ impl Service {
 
     fn door(&self) -> Option<GroupDoor> {
         let group = self.group.clone()?;
-        Some(if self.guarded || self.members.len() < self.crowd {
+        let is_open = self.guarded || self.members.len() < self.crowd;
+        Some(if is_open && !group.group_info.is_empty() {
             GroupDoor::Commit { group }
         } else {
             GroupDoor::Knock { epoch: group.epoch }
@@ -117,13 +125,17 @@ impl Service {
 
     /// Asks the next member, and another one if nothing comes of it within two seconds.
     fn ask_next(&mut self) {
-        let after = |id: &&ParticipantId| Some(**id) > self.last_asked;
-        let next = self.members.iter().find(after).or(self.members.first());
-        if let Some(member) = next.copied() {
-            self.last_asked = Some(member);
+        if let Some(member) = self.next_member() {
             self.takeover = Some(self.now + Duration::from_secs(2));
             self.ask(member);
         }
+    }
+
+    fn next_member(&mut self) -> Option<ParticipantId> {
+        let after = |id: &&ParticipantId| Some(**id) > self.last_asked;
+        let next = self.members.iter().find(after).or(self.members.first());
+        self.last_asked = next.copied();
+        self.last_asked
     }
 
     fn fresh_id(&mut self) -> ParticipantId {
@@ -189,7 +201,8 @@ impl Service {
         admission: Option<Admission>,
     ) {
         let epoch = self.group.as_ref().expect("there is a group").epoch;
-        self.commit(id, epoch, raw.commit, raw.group_info, (admission, None));
+        let info = Some(raw.group_info);
+        self.commit(id, epoch, (raw.commit, info), (admission, None));
     }
 
     /// The same, with what the author says about the call's rules.
@@ -200,7 +213,8 @@ impl Service {
         rules: Option<RuleChange>,
     ) {
         let epoch = self.group.as_ref().expect("there is a group").epoch;
-        self.commit(id, epoch, raw.commit, raw.group_info, (None, rules));
+        let info = Some(raw.group_info);
+        self.commit(id, epoch, (raw.commit, info), (None, rules));
     }
 
     fn announce_knocks(&mut self) {
@@ -356,7 +370,7 @@ impl Service {
                 group_info,
                 admission,
                 rules,
-            } => self.commit(id, epoch, commit, group_info, (admission, rules)),
+            } => self.commit(id, epoch, (commit, group_info), (admission, rules)),
             ClientMessage::Knock { key_package } => {
                 self.knocks.push(Knock {
                     participant: id,
@@ -371,9 +385,20 @@ impl Service {
             ClientMessage::TurnAway { participant, note } => {
                 self.tell(participant, ServerMessage::TurnedAway { note });
             }
-            ClientMessage::AskGroup {} => {
-                let group = self.group.clone().expect("there is a group");
-                self.tell(id, ServerMessage::Group { group });
+            ClientMessage::AskGroup { unusable } => {
+                self.refused_states.extend(unusable);
+                if let Some(group) = self.group.as_mut().filter(|_| unusable.is_some()) {
+                    group.group_info = Opaque::from(Vec::new());
+                }
+                self.waiting.insert(id);
+                self.show();
+            }
+            ClientMessage::ShowGroup { group } => {
+                let current = self.group.as_ref().map(|group| group.epoch);
+                if current == Some(group.epoch) {
+                    self.group = Some(group);
+                    self.show();
+                }
             }
             ClientMessage::EpochReached { epoch } => {
                 let current = self.group.as_ref().map(|group| group.epoch);
@@ -405,6 +430,23 @@ impl Service {
         }
     }
 
+    /// Shows the group's state to those who wait for it, or asks a member for it. Unlike the
+    /// server it does not look at what it shows.
+    fn show(&mut self) {
+        let Some(group) = self.group.clone().filter(|_| !self.waiting.is_empty()) else {
+            return;
+        };
+        if !group.group_info.is_empty() {
+            for id in std::mem::take(&mut self.waiting) {
+                let group = group.clone();
+                self.tell(id, ServerMessage::Group { group });
+            }
+        } else if let Some(member) = self.next_member().filter(|_| self.asks_for_state) {
+            let epoch = group.epoch;
+            self.tell(member, ServerMessage::ShowGroup { epoch });
+        }
+    }
+
     pub(crate) fn place(&mut self) -> Sequence {
         self.sequence = self.sequence.next();
         self.sequence
@@ -422,8 +464,7 @@ impl Service {
         &mut self,
         id: ParticipantId,
         epoch: Epoch,
-        commit: Opaque,
-        group_info: Opaque,
+        (commit, group_info): (Opaque, Option<Opaque>),
         (admission, rules): (Option<Admission>, Option<RuleChange>),
     ) {
         let state = self.group.clone().expect("there is a group");
@@ -453,7 +494,7 @@ impl Service {
         }
         self.group = Some(GroupState {
             epoch: epoch.next(),
-            group_info,
+            group_info: group_info.unwrap_or_else(|| Opaque::from(Vec::new())),
         });
         let message = ServerMessage::Committed {
             sequence,

@@ -5,7 +5,7 @@ use crate::room::house::LONGEST_KEY_PACKAGE;
 
 impl Stage {
     /// So many members that newcomers knock: Alice, Bob, and some who come in one by one.
-    fn with_a_crowd() -> Self {
+    pub(super) fn with_a_crowd() -> Self {
         let mut stage = Self::with_two_members();
         let others = (10_u64..).map(ParticipantId::new).take(CROWD - 2);
         for (epoch, other) in (1..).zip(others) {
@@ -21,16 +21,16 @@ impl Stage {
         stage
     }
 
-    fn knocks(&mut self, who: ParticipantId, package: &str) {
+    pub(super) fn knocks(&mut self, who: ParticipantId, package: &str) {
         let key_package = sealed(package);
         self.says(who, Saying::Knock { key_package });
     }
 
-    fn brings_in(&mut self, who: ParticipantId, epoch: u64, admitted: &[ParticipantId]) {
+    pub(super) fn brings_in(&mut self, who: ParticipantId, epoch: u64, admitted: &[ParticipantId]) {
         let saying = Saying::Commit {
             epoch: Epoch::new(epoch),
             commit: sealed("add"),
-            group_info: sealed("after add"),
+            group_info: Some(sealed("after add")),
             admission: Some(Admission {
                 admitted: admitted.to_vec(),
                 welcome: sealed("welcome"),
@@ -40,7 +40,7 @@ impl Stage {
         self.says(who, saying);
     }
 
-    fn waits(&mut self, time: Duration) {
+    pub(super) fn waits(&mut self, time: Duration) {
         self.now += time;
         self.listen();
     }
@@ -123,12 +123,12 @@ fn the_impatient_are_given_what_an_external_commit_needs() {
     stage.enter(DAVE);
     stage.knocks(DAVE, "dave's");
     stage.forget();
-    stage.says(DAVE, Saying::AskGroup);
+    stage.says(DAVE, Saying::AskGroup { unusable: None });
     stage.hears(DAVE, &["after x at 7"]);
     stage.commits(DAVE, 7, "d");
     stage.hears(DAVE, &["#8 dave commits d to 8"]);
     assert_eq!(stage.room.poll_timeout(), None, "he knocks no longer");
-    stage.says(DAVE, Saying::AskGroup);
+    stage.says(DAVE, Saying::AskGroup { unusable: None });
     stage.hears(DAVE, &["error OutOfOrder"]);
 }
 

@@ -9,7 +9,7 @@ impl Stage {
             Saying::Commit {
                 epoch: Epoch::new(epoch),
                 commit: sealed(commit),
-                group_info: sealed(&format!("after {commit}")),
+                group_info: Some(sealed(&format!("after {commit}"))),
                 admission: None,
                 rules: Some(rules),
             },

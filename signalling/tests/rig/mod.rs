@@ -181,7 +181,7 @@ impl Client {
         self.say(&ClientMessage::Commit {
             epoch: Epoch::new(epoch),
             commit: sealed(text),
-            group_info: sealed(&format!("after {text}")),
+            group_info: Some(sealed(&format!("after {text}"))),
             admission: None,
             rules: None,
         })

@@ -56,7 +56,11 @@ group: GroupDoor | null, } | { "type": "group",
 /**
  * The group as it stands.
  */
-group: GroupState, } | { "type": "admit", 
+group: GroupState, } | { "type": "show_group", 
+/**
+ * The epoch that the group is in.
+ */
+epoch: Epoch, } | { "type": "admit", 
 /**
  * Those who knock.
  */
