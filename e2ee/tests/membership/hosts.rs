@@ -1,12 +1,14 @@
 //! What hosts decide, and that nobody else can: neither the server nor another member.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use conclave_e2ee::{Device, Door, HostError, HostRequest};
 use conclave_protocol::{
     Opaque, ParticipantId,
     signal::{ClientMessage, ServerMessage},
 };
+
+use proptest::prelude::*;
 
 use crate::{raw::RawMember, service::Service};
 
@@ -382,4 +384,52 @@ fn the_server_cannot_make_a_member_found_a_call_that_is_theirs() {
     let grace = service.client(ids[1]);
     assert_eq!(grace.names(), ["Grace"], "she is alone in a new group");
     assert!(!grace.member("Grace").is_host);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// While people come in any order, the host closes and opens the door, makes others hosts
+    /// and removes some.
+    #[test]
+    fn whoever_is_not_removed_ends_in_one_group(
+        steps in prop::collection::vec(any::<u16>(), 600),
+        wishes in prop::collection::vec((0..5_u8, 1..8_usize), 8),
+    ) {
+        let (mut service, ids) = call(&["Ada"]);
+        let ada = ids[0];
+        let names = ["Ada", "B", "C", "D", "E", "F", "G", "H"];
+        let mut ids = vec![ada];
+        ids.extend(names[1..].iter().map(|name| service.arrive(name)));
+        let mut wishes = wishes.into_iter();
+        let mut removed = BTreeSet::new();
+        for (number, step) in steps.iter().enumerate() {
+            let id = ids[usize::from(step >> 1) % ids.len()];
+            let _ = if step & 1 == 0 { service.deliver(id) } else { service.hear(id) };
+            if number % 70 == 69 && let Some((kind, whom)) = wishes.next() {
+                let participant = ids[whom];
+                let request = match kind {
+                    0 => HostRequest::SetDoor { door: Door::Lobby },
+                    1 => HostRequest::SetDoor { door: Door::Open },
+                    2 => HostRequest::Appoint { participant },
+                    3 => HostRequest::Admit { participant },
+                    _ => HostRequest::Remove { participant, change_link: false },
+                };
+                let is_removal = matches!(request, HostRequest::Remove { .. });
+                if service.host(ada, request).is_ok() && is_removal {
+                    removed.insert(whom);
+                }
+            }
+        }
+        service.settle();
+        service.host(ada, HostRequest::SetDoor { door: Door::Open }).unwrap();
+        service.wait(Duration::from_secs(60));
+        let stay: Vec<_> = (0..8).filter(|number| !removed.contains(number)).collect();
+        let stay: Vec<_> = stay.into_iter().map(|number| ids[number]).collect();
+        prop_assert_eq!(service.clients.len(), stay.len());
+        assert_together(&service, &stay);
+        for id in stay {
+            prop_assert!(service.client(id).seen.refused.is_empty());
+        }
+    }
 }

@@ -403,8 +403,7 @@ impl Service {
             ClientMessage::EpochReached { epoch } => {
                 let current = self.group.as_ref().map(|group| group.epoch);
                 if current == Some(epoch) && self.missing.remove(&id) {
-                    let removed = self.undo.take().and_then(|undo| undo.removed);
-                    removed.into_iter().for_each(|id| self.leave(id));
+                    self.show_out_removed();
                     if self.missing.is_empty() {
                         self.tell_all(&ServerMessage::EpochComplete { epoch });
                     }
@@ -471,6 +470,8 @@ impl Service {
         if state.epoch != epoch {
             return self.refuse_as_stale(id, &state);
         }
+        // The commit before it stands: this one is made on it.
+        self.show_out_removed();
         let sequence = self.place();
         self.missing = self.members.clone();
         self.missing.remove(&id);
@@ -518,10 +519,20 @@ impl Service {
             }
         }
         self.tell_all(&message);
+        if self.missing.is_empty() {
+            self.show_out_removed();
+        }
         if self.guarded {
             self.announce_knocks();
         } else if self.asks_by_turns && !self.knocks.is_empty() && self.takeover.is_none() {
             self.ask_next();
+        }
+    }
+
+    /// The last commit cannot be annulled any more.
+    fn show_out_removed(&mut self) {
+        if let Some(removed) = self.undo.take().and_then(|undo| undo.removed) {
+            self.leave(removed);
         }
     }
 
