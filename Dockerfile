@@ -32,6 +32,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin conclave \
 COPY --from=server /build/conclave/target/release/conclave /usr/local/bin/conclave
 USER conclave
 ENV CONCLAVE_LISTEN=0.0.0.0:8080 \
+    CONCLAVE_PLAIN_HTTP=true \
     CONCLAVE_MEDIA_PORT=3478 \
     CONCLAVE_DATA=/var/lib/conclave
 VOLUME /var/lib/conclave

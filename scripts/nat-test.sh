@@ -86,7 +86,7 @@ table inet outside {
 NFT
 
 log=$results/server.log
-within "$server" "target/$profile/conclave" --listen '[::]:8080' --media-port 3478 \
+within "$server" "target/$profile/conclave" --listen '[::]:8080' --plain-http --media-port 3478 \
   --public-address 203.0.113.7,2001:db8:2::2 >"$log" 2>&1 &
 conclave=$!
 pids+=("$conclave")

@@ -207,7 +207,7 @@ fn paths(arguments: &Run, plan: &Plan) -> anyhow::Result<Paths> {
         !server.is_loopback(),
         "bots in a namespace cannot reach {server}: give --server with another address of this \
          machine, or with {}, which it is about to have, and let the server know it \
-         (conclave --listen 0.0.0.0:PORT --public-address {0})",
+         (conclave --listen 0.0.0.0:PORT --plain-http --public-address {0})",
         subnet.server()
     );
     anyhow::ensure!(

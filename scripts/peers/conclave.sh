@@ -13,6 +13,6 @@ version() {
 }
 
 begin() {
-  serve "target/$profile/conclave" --listen "$address:8080" --media-port 3478 --public-address "$address" --media-threads 1
+  serve "target/$profile/conclave" --listen "$address:8080" --plain-http --media-port 3478 --public-address "$address" --media-threads 1
   await 8080
 }

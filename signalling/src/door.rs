@@ -24,6 +24,8 @@ pub(crate) struct Door {
     /// Cancelled when the server begins to shut down.
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// True when the server itself speaks https.
+    pub(crate) is_secure: bool,
 }
 
 impl Door {

@@ -6,7 +6,7 @@ use conclave_protocol::RoomId;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, HOST, HeaderValue, ORIGIN, RETRY_AFTER},
+    header::{ALLOW, HOST, HeaderValue, LOCATION, ORIGIN, RETRY_AFTER, STRICT_TRANSPORT_SECURITY},
     http::uri::{Authority, Uri},
 };
 use prometheus::TextEncoder;
@@ -17,6 +17,9 @@ use crate::{
     door::Door,
     page, socket,
 };
+
+/// Browsers come by https only for two years (RFC 6797).
+const HSTS: &str = "max-age=63072000";
 
 /// Where a request comes from, and the place that its connection takes.
 #[derive(Clone)]
@@ -48,16 +51,49 @@ pub(crate) fn answer(
         }
     };
     page::protect(response.headers_mut(), host.as_ref());
+    if door.is_secure {
+        response
+            .headers_mut()
+            .insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
     door.metrics.requested(label, response.status().as_str());
     response
 }
 
 /// The host as the client named it (RFC 9112 §3.2).
-fn host<B>(request: &Request<B>) -> Option<Authority> {
+pub(crate) fn host<B>(request: &Request<B>) -> Option<Authority> {
     match request.uri().authority() {
         Some(authority) => Some(authority.clone()),
         None => request.headers().get(HOST)?.to_str().ok()?.parse().ok(),
     }
+}
+
+/// Sends whoever comes with http to https, at this port.
+pub(crate) fn to_https<B>(request: &Request<B>, port: u16) -> Response<Body> {
+    let host = host(request).filter(|host| !host.as_str().contains('@'));
+    let Some(host) = host else {
+        return problem(StatusCode::BAD_REQUEST, "the request names no host");
+    };
+    let host = match port {
+        443 => host.host().to_owned(),
+        _ => format!("{}:{port}", host.host()),
+    };
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let Ok(location) = HeaderValue::try_from(format!("https://{host}{path}")) else {
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "the request's address cannot be read",
+        );
+    };
+    let mut response = text(
+        StatusCode::PERMANENT_REDIRECT,
+        "This server speaks https.\n",
+    );
+    response.headers_mut().insert(LOCATION, location);
+    response
 }
 
 enum Route<'a> {

@@ -7,6 +7,7 @@
 //!
 //! * [`Server`] starts and stops it all;
 //! * [`room`] is what happens in a room, as a state machine without sockets or clocks;
+//! * [`settings`] is what an operator can say about it, in flags, environment and a file;
 //! * [`verify`] holds a running server to the client that it should serve;
 //! * the rest are the tasks around it: one for each connection, one for each room.
 
@@ -24,9 +25,11 @@ mod process;
 mod registry;
 pub mod room;
 mod server;
+pub mod settings;
 mod showing;
 mod socket;
+pub mod tls;
 pub mod verify;
 
 pub use limits::{Limits, Rate};
-pub use server::{Server, ServerConfig, StartError};
+pub use server::{FrontDoor, Server, ServerConfig, StartError};

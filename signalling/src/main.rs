@@ -2,16 +2,16 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU8,
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use conclave_signalling::{
-    Server, ServerConfig,
+    Server,
+    settings::{ConfigFile, LogFormat, Settings, example},
     verify::{ClientHash, Expected, verify},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "conclave", version, args_conflicts_with_subcommands = true)]
 struct Command {
     #[command(flatten)]
-    serve: Options,
+    serve: Settings,
 
     #[command(subcommand)]
     other: Option<Other>,
@@ -37,6 +37,22 @@ enum Other {
     /// Check that a running server sends the web client of this build, unchanged: the page, every
     /// file and the protective headers, asked for as browsers ask. Ends with 0 if it does.
     VerifyClient(VerifyOptions),
+
+    /// Settings in a file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Write a file with every setting, what it means and its default.
+    Example,
+
+    /// Look for mistakes in a file of settings, without starting anything.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -58,65 +74,15 @@ struct VerifyOptions {
     ca: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-struct Options {
-    /// Address and TCP port for the web client and signalling.
-    #[arg(
-        long,
-        env = "CONCLAVE_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
-    listen: SocketAddr,
-
-    /// Port for all media, over UDP and, where that does not pass, TCP. 0 takes any free one.
-    #[arg(
-        long,
-        env = "CONCLAVE_MEDIA_PORT",
-        value_name = "PORT",
-        default_value_t = 3478
-    )]
-    media_port: u16,
-
-    /// An address at which clients reach the media port, for servers behind NAT. May be
-    /// given more than once; when left out, this machine's own addresses are used.
-    #[arg(
-        long = "public-address",
-        env = "CONCLAVE_PUBLIC_ADDRESS",
-        value_name = "IP",
-        value_delimiter = ','
-    )]
-    public_addresses: Vec<IpAddr>,
-
-    /// Threads that carry media, up to 255. When left out, one for each core.
-    #[arg(long, env = "CONCLAVE_MEDIA_THREADS", value_name = "COUNT")]
-    media_threads: Option<NonZeroU8>,
-
-    /// Folder for what must outlive the process. It is made if it is not there; this
-    /// version keeps nothing in it yet: calls end when the server does.
-    #[arg(long, env = "CONCLAVE_DATA", value_name = "FOLDER")]
-    data: Option<PathBuf>,
-
-    /// How to write the log, on standard error. RUST_LOG chooses what is logged.
-    #[arg(long, env = "CONCLAVE_LOG", value_enum, default_value_t = LogFormat::Text)]
-    log: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 fn main() -> ExitCode {
-    let Command { serve, other } = Command::parse();
-    start_log(serve.log);
-    let done = match other {
-        None => run(serve).map(|()| ExitCode::SUCCESS),
-        Some(Other::VerifyClient(options)) => verify_client(options),
-    };
+    let done = read().and_then(|Command { serve, other }| {
+        start_log(serve.log);
+        match other {
+            None => run(serve).map(|()| ExitCode::SUCCESS),
+            Some(Other::VerifyClient(options)) => verify_client(options),
+            Some(Other::Config(command)) => config(command),
+        }
+    });
     match done {
         Ok(code) => code,
         Err(error) => {
@@ -125,6 +91,39 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What was said on the command line, in the environment and in the file that they name.
+fn read() -> anyhow::Result<Command> {
+    let Some(path) = Command::parse().serve.config else {
+        return Ok(Command::parse());
+    };
+    let filled = ConfigFile::read(&path)?.apply(&Command::command())?;
+    let matches = filled.get_matches();
+    Ok(Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
+    let answer = match command {
+        ConfigCommand::Example => example(),
+        ConfigCommand::Check { file } => {
+            let filled = ConfigFile::read(&file)?.apply(&Command::command())?;
+            let path = file.display();
+            // As a whole, without flags and with the environment that is.
+            let matches = filled.try_get_matches_from(["conclave"]);
+            let read = matches.and_then(|matches| Settings::from_arg_matches(&matches));
+            let settings = read.map_err(|error| {
+                let said = error.render().to_string();
+                anyhow::anyhow!("{path}: {}", said.trim_start_matches("error: "))
+            })?;
+            settings.into_config().with_context(|| path.to_string())?;
+            format!("{path} is fine.\n")
+        }
+    };
+    io::stdout()
+        .write_all(answer.as_bytes())
+        .context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn start_log(format: LogFormat) {
@@ -155,7 +154,7 @@ fn verify_client(options: VerifyOptions) -> anyhow::Result<ExitCode> {
 }
 
 #[tokio::main]
-async fn run(options: Options) -> anyhow::Result<()> {
+async fn run(options: Settings) -> anyhow::Result<()> {
     // Before anything is announced, so that no signal finds the default way out.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -165,13 +164,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             "this version keeps nothing in the data folder yet: calls end when the server does"
         );
     }
-    let server = Server::start(ServerConfig {
-        listen: options.listen,
-        media_port: options.media_port,
-        public_addresses: options.public_addresses,
-        media_threads: options.media_threads,
-        data_dir: options.data,
-    })?;
+    let server = Server::start(options.into_config()?)?;
     announce(&server).context("cannot write to standard output")?;
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -183,12 +176,13 @@ async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 fn announce(server: &Server) -> io::Result<()> {
+    let scheme = if server.is_secure() { "https" } else { "http" };
     let open = reachable(server.http_address());
     let media = server.media_address();
     let mut out = io::stdout().lock();
     writeln!(out, "Conclave {} is ready.", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  open     http://{open}/")?;
-    writeln!(out, "  metrics  http://{open}/metrics")?;
+    writeln!(out, "  open     {scheme}://{open}/")?;
+    writeln!(out, "  metrics  {scheme}://{open}/metrics")?;
     writeln!(out, "  media    UDP and TCP port {}", media.port())?;
     writeln!(out, "Ctrl-C stops it.")?;
     out.flush()

@@ -11,22 +11,26 @@ use std::{
 };
 
 use conclave_sfu::{Sfu, SfuConfig};
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{interval, sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    answer::Body,
     door::Door,
     http::{self, Caller},
     limits::{AddressLimiter, Limits},
     media::Media,
     metrics::Metrics,
     registry::Registry,
+    tls::{Certificates, TlsError, TlsFiles},
 };
 
 /// How long connections may take to end when the server stops.
@@ -40,6 +44,8 @@ const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
 pub struct ServerConfig {
     /// Address and TCP port of the front door; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// What is spoken there.
+    pub front: FrontDoor,
     /// The UDP and TCP port for media, at the address of the front door or, when that is loopback
     /// or unspecified, at every address; 0 takes any free one.
     pub media_port: u16,
@@ -50,6 +56,22 @@ pub struct ServerConfig {
     pub media_threads: Option<NonZeroU8>,
     /// Where to keep what must outlive the process. Made if it is not there.
     pub data_dir: Option<PathBuf>,
+}
+
+/// What the front door speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrontDoor {
+    /// Plain http, on this machine only: for people who try things out, or behind a proxy here.
+    Local,
+    /// Plain http wherever it listens: a proxy elsewhere speaks https.
+    BehindProxy,
+    /// https.
+    Tls {
+        /// Certificate and key.
+        files: TlsFiles,
+        /// Where whoever comes with http is sent to https from.
+        redirect: Option<SocketAddr>,
+    },
 }
 
 /// Why the server did not start.
@@ -63,6 +85,30 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Others could reach a front door that speaks plain http.
+    #[error(
+        "{address} (--listen) can be reached from outside, and plain http protects nobody's page: \
+         give --tls-certificate and --tls-key, or listen on 127.0.0.1 behind a proxy, or say \
+         --plain-http if a proxy elsewhere speaks https"
+    )]
+    Plain {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// The address for those who come with http could not be had.
+    #[error("cannot listen on TCP {address} (--redirect-http): {source}{}", remedy(.source))]
+    Redirect {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no certificate to be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The cryptography for https did not start.
+    #[error("cannot speak https: {0}")]
+    Secure(#[from] rustls::Error),
     /// The media side did not start.
     #[error(transparent)]
     Media(#[from] conclave_sfu::StartError),
@@ -123,6 +169,24 @@ impl Server {
                 source,
             })?;
         }
+        if matches!(config.front, FrontDoor::Local) && !config.listen.ip().is_loopback() {
+            return Err(StartError::Plain {
+                address: config.listen,
+            });
+        }
+        let (certificates, redirect) = match config.front {
+            FrontDoor::Tls { files, redirect } => {
+                (Some(Arc::new(Certificates::load(files)?)), redirect)
+            }
+            FrontDoor::Local | FrontDoor::BehindProxy => (None, None),
+        };
+        let acceptor = certificates.as_ref().map(Certificates::acceptor);
+        let acceptor = acceptor.transpose()?;
+        let redirect = redirect.map(|address| {
+            let listener = listen(address);
+            listener.map_err(|source| StartError::Redirect { address, source })
+        });
+        let redirect = redirect.transpose()?;
         let listener = listen(config.listen).map_err(|source| StartError::Listen {
             address: config.listen,
             source,
@@ -160,6 +224,7 @@ impl Server {
             media: Arc::clone(&media),
             stopping: CancellationToken::new(),
             tasks,
+            is_secure: acceptor.is_some(),
         });
         let stopping = door.stopping.clone();
         tokio::spawn(async move {
@@ -168,7 +233,17 @@ impl Server {
                 tracing::error!("the media threads have ended: restart the server");
             }
         });
-        door.tasks.spawn(accept(Arc::clone(&door), listener));
+        let manner = acceptor.map_or(Manner::Plain, Manner::Secure);
+        door.tasks
+            .spawn(accept(Arc::clone(&door), listener, manner));
+        if let Some(listener) = redirect {
+            let manner = Manner::Redirect(http_address.port());
+            door.tasks
+                .spawn(accept(Arc::clone(&door), listener, manner));
+        }
+        if let Some(certificates) = certificates {
+            door.tasks.spawn(refresh(Arc::clone(&door), certificates));
+        }
         door.tasks.spawn(tidy(Arc::clone(&door)));
         Ok(Self {
             door,
@@ -180,6 +255,11 @@ impl Server {
     /// Where the front door is.
     pub fn http_address(&self) -> SocketAddr {
         self.http_address
+    }
+
+    /// True when the front door speaks https.
+    pub fn is_secure(&self) -> bool {
+        self.door.is_secure
     }
 
     /// Where media is taken.
@@ -225,7 +305,33 @@ async fn tidy(door: Arc<Door>) {
     }
 }
 
-async fn accept(door: Arc<Door>, listener: TcpListener) {
+/// Certificates are renewed long before they end: a minute is soon enough.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+
+async fn refresh(door: Arc<Door>, certificates: Arc<Certificates>) {
+    let mut due = interval(CERTIFICATE_CHECK);
+    loop {
+        tokio::select! {
+            () = door.stopping.cancelled() => return,
+            _ = due.tick() => match certificates.refresh() {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            },
+        }
+    }
+}
+
+/// How the connections of a listener are taken.
+#[derive(Clone)]
+enum Manner {
+    Plain,
+    Secure(TlsAcceptor),
+    /// Everyone is sent to https, at this port.
+    Redirect(u16),
+}
+
+async fn accept(door: Arc<Door>, listener: TcpListener, manner: Manner) {
     let places = Arc::new(Semaphore::new(door.limits.connections));
     loop {
         let accepted = tokio::select! {
@@ -236,7 +342,9 @@ async fn accept(door: Arc<Door>, listener: TcpListener) {
             Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
                     let serving = Arc::clone(&door);
-                    door.tasks.spawn(serve(serving, stream, peer, place));
+                    let manner = manner.clone();
+                    door.tasks
+                        .spawn(receive(serving, stream, peer, place, manner));
                 }
                 Err(_full) => door.metrics.limited("connections"),
             },
@@ -249,8 +357,14 @@ async fn accept(door: Arc<Door>, listener: TcpListener) {
     }
 }
 
-/// Serves the requests of one connection, until it ends or becomes a WebSocket.
-async fn serve(door: Arc<Door>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+/// Makes a connection secure, if it is to be, and serves it.
+async fn receive(
+    door: Arc<Door>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+    manner: Manner,
+) {
     // Signalling messages are small and waited for.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -259,8 +373,37 @@ async fn serve(door: Arc<Door>, stream: TcpStream, peer: SocketAddr, place: Owne
         address: peer.ip(),
         place: Arc::new(place),
     };
+    let answer = |request| http::answer(&door, caller.clone(), request);
+    match manner {
+        Manner::Plain => serve(&door, stream, peer, answer).await,
+        Manner::Redirect(port) => {
+            serve(&door, stream, peer, |request| {
+                http::to_https(&request, port)
+            })
+            .await;
+        }
+        Manner::Secure(acceptor) => {
+            let handshake = timeout(door.limits.request_head, acceptor.accept(stream)).await;
+            match handshake {
+                Ok(Ok(stream)) => serve(&door, stream, peer, answer).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS came about"),
+                Err(_) => tracing::debug!(%peer, "TLS was not agreed on in time"),
+            }
+        }
+    }
+}
+
+/// Serves the requests of one connection, until it ends or becomes a WebSocket.
+async fn serve<S>(
+    door: &Door,
+    stream: S,
+    peer: SocketAddr,
+    answer: impl Fn(Request<Incoming>) -> Response<Body>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| {
-        let response = http::answer(&door, caller.clone(), request);
+        let response = answer(request);
         async { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -303,11 +446,27 @@ mod tests {
     fn loopback() -> ServerConfig {
         ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            front: FrontDoor::Local,
             media_port: 0,
             public_addresses: Vec::new(),
             media_threads: None,
             data_dir: None,
         }
+    }
+
+    #[tokio::test]
+    async fn plain_http_is_not_spoken_where_others_can_reach_it() {
+        let open = ServerConfig {
+            listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+            ..loopback()
+        };
+        let said = Server::start(open.clone()).err().expect("refused");
+        assert!(said.to_string().contains("--plain-http"), "{said}");
+        let behind = ServerConfig {
+            front: FrontDoor::BehindProxy,
+            ..open
+        };
+        Server::start(behind).expect("told so").shutdown().await;
     }
 
     #[tokio::test]

@@ -11,8 +11,10 @@ use std::{
 
 fn conclave() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
-    for name in ["LISTEN", "MEDIA_PORT", "PUBLIC_ADDRESS", "DATA", "LOG"] {
-        command.env_remove(format!("CONCLAVE_{name}"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CONCLAVE_") {
+            command.env_remove(name);
+        }
     }
     command.env_remove("RUST_LOG");
     command
@@ -45,7 +47,8 @@ impl Running {
             said.push('\n');
         }
         let address = said
-            .split_once("http://")
+            .split_once("open     http://")
+            .or_else(|| said.split_once("open     https://"))
             .and_then(|(_, rest)| rest.split_once('/'))
             .map(|(address, _)| address.to_owned())
             .expect("an address to open");
@@ -204,4 +207,148 @@ fn impossible_values_are_refused() {
         let said = refused(conclave().args(wrong));
         assert!(said.contains(wrong[0]), "{wrong:?}: {said}");
     }
+}
+
+/// A folder with a certificate for localhost and its key.
+fn certificate() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    let write = |name, text: String| {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    };
+    write("cert.pem", made.cert.pem());
+    write("key.pem", made.signing_key.serialize_pem());
+    folder
+}
+
+/// Whether an answer tells browsers to come by https from now on.
+fn is_to_come_back_by_https(url: &str, certificate: &str) -> bool {
+    let pem = std::fs::read(certificate).expect("readable");
+    let root = ureq::tls::Certificate::from_pem(&pem).expect("a certificate");
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::from([root]))
+        .unversioned_rustls_crypto_provider(std::sync::Arc::new(provider))
+        .build();
+    let agent = ureq::Agent::config_builder().tls_config(tls).build();
+    let answer = agent.new_agent().get(url).call().expect("an answer");
+    let header = answer.headers().get("strict-transport-security");
+    header.is_some_and(|value| value.as_bytes().starts_with(b"max-age="))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+#[test]
+fn with_a_certificate_it_speaks_https_and_sends_everyone_there() {
+    let folder = certificate();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let redirect = format!("127.0.0.1:{}", free_port());
+    let settings = format!(
+        "listen = \"127.0.0.1:0\"\nmedia-port = 0\ntls-certificate = {:?}\ntls-key = {:?}\n\
+         redirect-http = {redirect:?}\n",
+        file("cert.pem"),
+        file("key.pem"),
+    );
+    std::fs::write(file("conclave.toml"), settings).expect("written");
+    let server = Running::start(conclave().args(["--config", &file("conclave.toml")]));
+    assert!(
+        server.said.contains("https://localhost:"),
+        "{}",
+        server.said
+    );
+
+    let moved = get(&redirect, "/r/standup");
+    assert!(moved.starts_with("HTTP/1.1 308"), "{moved}");
+    let port = server
+        .address
+        .rsplit_once(':')
+        .expect("a port")
+        .1
+        .to_owned();
+    let there = format!("location: https://127.0.0.1:{port}/r/standup");
+    assert!(moved.to_lowercase().contains(&there), "{moved}");
+
+    let url = format!("https://localhost:{port}");
+    let verified = conclave()
+        .args(["verify-client", &url, "--ca", &file("cert.pem")])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success(), "{said}");
+    assert!(
+        said.contains("serves the client that is expected"),
+        "{said}"
+    );
+    assert!(is_to_come_back_by_https(&url, &file("cert.pem")));
+
+    // Whoever speaks plain http there gets no answer, and harms nobody.
+    let mut plain = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("written");
+    let mut answer = Vec::new();
+    plain.read_to_end(&mut answer).ok();
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    server.signal("TERM");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn a_file_of_settings_is_checked_without_starting_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("conclave.toml");
+    let check = |text: &str| {
+        std::fs::write(&path, text).expect("written");
+        let mut command = conclave();
+        command.args(["config", "check"]).arg(&path);
+        command.output().expect("it runs")
+    };
+    let example = conclave()
+        .args(["config", "example"])
+        .output()
+        .expect("it runs");
+    let example = String::from_utf8(example.stdout).expect("text");
+    assert!(example.contains("# media-port = 3478"), "{example}");
+    assert!(check(&example).status.success());
+    for (text, expected) in [
+        (
+            "media_port = 1",
+            "line 1: there is no setting media_port: did you mean media-port?",
+        ),
+        (
+            "tls-key = \"key.pem\"",
+            "--tls-certificate and --tls-key go together",
+        ),
+        ("= 1", "line 1"),
+    ] {
+        let Output { status, stderr, .. } = check(text);
+        let said = String::from_utf8_lossy(&stderr);
+        assert!(
+            !status.success() && said.contains(expected),
+            "{text}: {said}"
+        );
+        assert!(said.contains("conclave.toml"), "{said}");
+    }
+    std::fs::write(&path, "media_port = 1").expect("written");
+    let said = refused(conclave().arg("--config").arg(&path));
+    assert!(said.contains("did you mean"), "{said}");
+    let said = refused(conclave().args(["--config", "/nowhere.toml"]));
+    assert!(
+        said.contains("cannot read the settings /nowhere.toml"),
+        "{said}"
+    );
+}
+
+#[test]
+fn plain_http_is_refused_where_others_can_reach_it_unless_told_so() {
+    let open = ["--listen", "0.0.0.0:0", "--media-port", "0"];
+    let said = refused(conclave().args(open));
+    assert!(
+        said.contains("--plain-http") && said.contains("--tls-certificate"),
+        "{said}"
+    );
+    let server = Running::start(conclave().args(open).arg("--plain-http"));
+    server.signal("TERM");
+    assert_eq!(server.wait().0, Some(0));
 }

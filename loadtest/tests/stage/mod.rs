@@ -22,7 +22,7 @@ use conclave_loadtest::{
     target::Target,
 };
 use conclave_protocol::RoomId;
-use conclave_signalling::{Server, ServerConfig};
+use conclave_signalling::{FrontDoor, Server, ServerConfig};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -70,6 +70,7 @@ pub(crate) fn call(plan: &Plan) -> (RoomId, LinkSecret) {
 impl Stage {
     pub(crate) fn set() -> Self {
         let config = ServerConfig {
+            front: FrontDoor::Local,
             listen: SocketAddr::new(LOOPBACK, 0),
             media_port: 0,
             public_addresses: vec![LOOPBACK],

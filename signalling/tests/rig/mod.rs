@@ -12,7 +12,7 @@ use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomAuth, RoomId, Sequence,
     signal::{ClientMessage, ErrorCode, GroupDoor, GroupState, ServerMessage},
 };
-use conclave_signalling::{Limits, Server, ServerConfig};
+use conclave_signalling::{FrontDoor, Limits, Server, ServerConfig};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Bytes};
@@ -40,6 +40,7 @@ pub const OTHER_LINK: RoomAuth = RoomAuth::new([8; 32]);
 
 pub fn loopback_config() -> ServerConfig {
     ServerConfig {
+        front: FrontDoor::Local,
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         media_port: 0,
         public_addresses: vec![Ipv4Addr::LOCALHOST.into()],
