@@ -13,6 +13,7 @@ mod departures;
 mod device;
 mod digits;
 pub mod envelope;
+mod filling;
 pub mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -26,6 +27,7 @@ mod policy;
 mod storage;
 mod time;
 mod timeline;
+mod tree;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 

@@ -4,6 +4,7 @@ mod changes;
 mod entrance;
 mod failure;
 mod merging;
+mod renewal;
 mod showing;
 mod stage;
 
@@ -21,6 +22,7 @@ use crate::{
     chat::{ChatError, Line},
     departures::Departures,
     envelope::{Envelope, Kind},
+    filling::Filling,
     group::psk_id,
     identity::{Identity, Persona},
     link::{LinkSecret, RoomKeys},
@@ -84,6 +86,7 @@ pub struct Membership {
     stage: Stage,
     roster: Vec<Member>,
     departures: Departures,
+    filling: Filling,
     timeline: Timeline,
     /// The newest entry of the log that was seen.
     last: Sequence,
@@ -107,6 +110,7 @@ impl Membership {
             stage: Stage::Outside,
             roster: Vec::new(),
             departures: Departures::default(),
+            filling: Filling::default(),
             timeline: Timeline::default(),
             last: Sequence::START,
             annulled: HashSet::new(),
@@ -164,7 +168,7 @@ impl Membership {
             Stage::Joining(joining) => Some(joining.request.resend_at),
             Stage::Inside(inside) => match &inside.pending {
                 Some(request) => Some(request.resend_at),
-                None => self.departures.deadline(),
+                None => self.departures.deadline().or(self.renewal_deadline()),
             },
             _ => None,
         };
@@ -278,11 +282,13 @@ impl Membership {
             }
             ServerMessage::ParticipantJoined { participant } => {
                 self.present.insert(participant);
+                self.filling.disturb(now);
                 self.update_departures(now);
                 Ok(())
             }
             ServerMessage::ParticipantLeft { participant } => {
                 self.present.remove(&participant);
+                self.filling.disturb(now);
                 self.update_departures(now);
                 Ok(())
             }
@@ -334,7 +340,9 @@ impl Membership {
         let Stage::Inside(inside) = &mut self.stage else {
             return Ok(());
         };
-        self.roster = inside.group.members()?;
+        let before = std::mem::replace(&mut self.roster, inside.group.members()?);
+        let has_changed = before != self.roster;
+        self.filling.advance(now, self.roster.len(), has_changed);
         let roster = &self.roster;
         let is_in = |participant| roster.iter().any(|it| it.participant == participant);
         inside
@@ -415,7 +423,10 @@ impl Membership {
                 Ok(())
             }
             Some(_) => Ok(()),
-            None => self.change_group(now),
+            None => {
+                self.change_group(now)?;
+                self.renew(now)
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod crowd;
 mod devices;
+mod filling;
 mod ghosts;
 mod honest;
 mod malicious;
