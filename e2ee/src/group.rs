@@ -3,6 +3,7 @@
 //! Nothing here decides whether a commit is welcome: [`crate::policy`] does.
 
 mod guest;
+mod renewal;
 mod stay;
 
 use conclave_protocol::{Epoch, RoomId};

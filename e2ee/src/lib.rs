@@ -13,6 +13,7 @@ mod departures;
 mod device;
 mod digits;
 pub mod envelope;
+mod filling;
 pub mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ pub mod rules;
 mod storage;
 mod time;
 mod timeline;
+mod tree;
 mod turning_away;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;

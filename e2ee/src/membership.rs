@@ -6,6 +6,7 @@ mod entrance;
 mod failure;
 mod hosting;
 mod merging;
+mod renewal;
 mod showing;
 mod stage;
 mod talk;
@@ -22,6 +23,7 @@ use conclave_protocol::{
 
 use crate::{
     departures::Departures,
+    filling::Filling,
     identity::{Identity, Persona},
     link::LinkSecret,
     member::Member,
@@ -87,6 +89,7 @@ pub struct Membership {
     stage: Stage,
     roster: Vec<Member>,
     departures: Departures,
+    filling: Filling,
     outsiders: Outsiders,
     timeline: Timeline,
     /// The newest entry of the log that was seen.
@@ -109,6 +112,7 @@ impl Membership {
             stage: Stage::Outside,
             roster: Vec::new(),
             departures: Departures::default(),
+            filling: Filling::default(),
             outsiders: Outsiders::default(),
             timeline: Timeline::default(),
             last: Sequence::START,
@@ -172,7 +176,7 @@ impl Membership {
             Stage::Joining(joining) => Some(joining.request.resend_at),
             Stage::Inside(inside) => match &inside.pending {
                 Some(request) => Some(request.resend_at),
-                None => self.departures.deadline(),
+                None => self.departures.deadline().or(self.renewal_deadline()),
             },
             _ => None,
         };
@@ -285,11 +289,13 @@ impl Membership {
             }
             ServerMessage::ParticipantJoined { participant } => {
                 self.present.insert(participant);
+                self.filling.disturb(now);
                 self.update_departures(now);
                 Ok(())
             }
             ServerMessage::ParticipantLeft { participant } => {
                 self.present.remove(&participant);
+                self.filling.disturb(now);
                 if let Stage::Inside(inside) = &mut self.stage {
                     let present = &self.present;
                     inside.tidy(&self.roster, |id| present.contains(&id));
@@ -347,7 +353,9 @@ impl Membership {
         let Stage::Inside(inside) = &mut self.stage else {
             return Ok(());
         };
-        self.roster = inside.group.members()?;
+        let before = std::mem::replace(&mut self.roster, inside.group.members()?);
+        let has_changed = before != self.roster;
+        self.filling.advance(now, self.roster.len(), has_changed);
         inside.rules = inside.group.rules()?;
         let present = &self.present;
         inside.tidy(&self.roster, |id| present.contains(&id));
@@ -407,7 +415,10 @@ impl Membership {
                 Ok(())
             }
             Some(_) => Ok(()),
-            None => self.change_group(now),
+            None => {
+                self.change_group(now)?;
+                self.renew(now)
+            }
         }
     }
 }

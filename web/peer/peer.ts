@@ -326,8 +326,11 @@ export class Peer {
   async #removeGone(): Promise<void> {
     if (this.group === undefined || this.#pending !== undefined) return;
     const gone = this.#gone();
+    const [first] = gone;
+    if (first === undefined) return;
     const stay = [...this.#roster.keys()].filter((leaf) => !gone.includes(leaf));
-    if (gone.length > 0 && Math.min(...stay) === this.group.ownLeaf) await this.#change([]);
+    const nearest = stay.toSorted((one, other) => (one ^ first) - (other ^ first))[0];
+    if (nearest === this.group.ownLeaf) await this.#change([]);
   }
 
   async #onDelivered(sealed: string): Promise<void> {

@@ -5,6 +5,7 @@
 mod client;
 mod crowd;
 mod devices;
+mod filling;
 mod ghosts;
 mod honest;
 mod hosts;

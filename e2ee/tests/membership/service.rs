@@ -49,6 +49,8 @@ pub(crate) struct Service {
     pub(crate) lock: Option<RoomLock>,
     /// Whether members are asked by turns to bring in those who knock.
     pub(crate) asks_by_turns: bool,
+    /// Those who are here without a client of ours.
+    outsiders: BTreeSet<ParticipantId>,
     /// Those who wait for the group's state, and whether a member is asked for it.
     pub(crate) waiting: BTreeSet<ParticipantId>,
     pub(crate) asks_for_state: bool,
@@ -79,6 +81,7 @@ impl Service {
             guarded: false,
             lock: None,
             asks_by_turns: true,
+            outsiders: BTreeSet::new(),
             waiting: BTreeSet::new(),
             asks_for_state: true,
             refused_states: Vec::new(),
@@ -173,7 +176,12 @@ impl Service {
         };
         client.inbox.push_back(ServerMessage::Joined {
             participant: id,
-            others: self.clients.keys().copied().collect(),
+            others: self
+                .clients
+                .keys()
+                .chain(&self.outsiders)
+                .copied()
+                .collect(),
             group: self.door(),
         });
         self.tell_all(&ServerMessage::ParticipantJoined { participant: id });
@@ -184,6 +192,7 @@ impl Service {
     /// Someone without a client of ours comes in.
     pub(crate) fn announce(&mut self) -> ParticipantId {
         let id = self.fresh_id();
+        self.outsiders.insert(id);
         self.tell_all(&ServerMessage::ParticipantJoined { participant: id });
         id
     }
@@ -244,6 +253,7 @@ impl Service {
 
     pub(crate) fn leave(&mut self, id: ParticipantId) {
         self.clients.remove(&id);
+        self.outsiders.remove(&id);
         self.members.remove(&id);
         self.missing.remove(&id);
         self.knocks.retain(|knock| knock.participant != id);
