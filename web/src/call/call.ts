@@ -120,6 +120,7 @@ export class Call {
         this.#firstFrameAt === undefined ? null : Math.round(this.#firstFrameAt - this.#joinedAt),
       roster: this.roster.value,
       tiles: [...spotlight, ...rest],
+      keys: this.media.keys.value,
       frames: await this.#workers.report(),
       video: await this.media.inboundVideo(),
     });
@@ -263,6 +264,12 @@ export class Call {
   #onRoster(members: readonly Member[]): void {
     const before = this.roster.value;
     this.roster.value = members;
+    const stayed = new Set(members.map(({ participant }) => participant));
+    const departed = before.filter(({ participant }) => !stayed.has(participant));
+    if (departed.length > 0) {
+      const leaves = departed.map(({ leaf }) => leaf);
+      this.#workers.tellFrames({ type: "departed", leaves });
+    }
     // Those who were there before us did not just join.
     if (!before.some((member) => member.is_self) || this.phase.value !== "live") return;
     const { joined, left } = rosterChange(before, members);

@@ -3,7 +3,14 @@
  * opened on its way in. It gets its keys from the session worker, never from the page.
  */
 import type { PayloadTypes } from "./codec";
-import { type EncodedFrame, IncomingSlot, OutgoingTrack, type Verdict } from "./frames";
+import {
+  type EncodedFrame,
+  FrameError,
+  IncomingSlot,
+  type Opener,
+  OutgoingTrack,
+  type Verdict,
+} from "./frames";
 import type {
   FramesCommand,
   FramesEvent,
@@ -25,6 +32,9 @@ let sealer: FrameSealer | undefined;
 let opener: FrameOpener | undefined;
 /** The epoch that we seal with; none yet means that nothing leaves. */
 let sealing: number | undefined;
+let newest: number | undefined;
+/** By leaf, the epoch whose key last opened a frame of that member. */
+const lastEpochs = new Map<number, number>();
 
 let peer = 0;
 let payloadTypes: PayloadTypes = {};
@@ -43,6 +53,8 @@ function take(message: KeyMessage): void {
       sealer = new FrameSealer();
       opener = new FrameOpener();
       sealing = undefined;
+      newest = undefined;
+      lastEpochs.clear();
       break;
     case "install":
       sealer ??= new FrameSealer();
@@ -50,6 +62,7 @@ function take(message: KeyMessage): void {
       sealer.install(message.epoch, message.leaf, message.key);
       opener.install(message.epoch, message.key);
       message.key.fill(0);
+      newest = Math.max(newest ?? 0, message.epoch);
       for (const retry of retries.values()) retry();
       break;
     case "seal_with":
@@ -93,6 +106,16 @@ function settle(slot: string, transformer: Transformer, gate: Gate) {
   };
 }
 
+/** Opens frames, and keeps in mind with which epoch's key each member's were opened. */
+const opening: Opener = {
+  open(codec, frame) {
+    if (!opener) throw new FrameError("unknown_epoch");
+    const opened = opener.open(codec, frame);
+    lastEpochs.set(opened.leaf, opened.epoch);
+    return opened;
+  },
+};
+
 /** `begin` gives what is done with each frame, once there is a gate for them to go through. */
 function run(
   { readable, writable, options }: Transformer,
@@ -128,8 +151,8 @@ self.addEventListener("rtctransform", (event) => {
     incoming.set(options.slot, slot);
     run(transformer, (gate) => {
       const then = settle(options.slot, transformer, gate);
-      retries.set(options.slot, () => slot.retry(payloadTypes, opener, performance.now(), then));
-      return (frame) => then(frame, slot.open(frame, payloadTypes, opener, performance.now()));
+      retries.set(options.slot, () => slot.retry(payloadTypes, opening, performance.now(), then));
+      return (frame) => then(frame, slot.open(frame, payloadTypes, opening, performance.now()));
     });
   }
 });
@@ -137,14 +160,17 @@ self.addEventListener("rtctransform", (event) => {
 function report(now: number): FramesReport {
   return {
     epoch: sealing ?? null,
+    newest: newest ?? null,
+    lastEpochs,
     outgoing: outgoing.map(({ source, sealed, held }) => ({ source, sealed, held })),
-    incoming: [...incoming].map(([slot, { accepts, leaf, opened, lastOpened, dropped }]) => ({
-      slot,
-      accepts,
-      leaf: leaf ?? null,
-      opened,
-      idleMs: opened === 0 ? null : now - lastOpened,
-      dropped,
+    incoming: [...incoming].map(([key, slot]) => ({
+      slot: key,
+      accepts: slot.accepts,
+      leaf: slot.leaf ?? null,
+      opened: slot.opened,
+      late: slot.late,
+      dropped: slot.dropped,
+      ...slot.arrivals(now),
     })),
   };
 }
@@ -170,6 +196,9 @@ self.onmessage = ({ data: command }: MessageEvent<FramesCommand>) =>
         break;
       case "unbind":
         incoming.get(command.slot)?.unbind();
+        break;
+      case "departed":
+        for (const leaf of command.leaves) lastEpochs.delete(leaf);
         break;
       case "report":
         tell({ type: "report", id: command.id, report: report(performance.now()) });

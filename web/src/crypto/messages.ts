@@ -4,6 +4,7 @@ import type { ServerMessage } from "../protocol/ServerMessage";
 import type { Source } from "../protocol/Source";
 import type { PayloadTypes } from "./codec";
 import type { Tally } from "./frames";
+import type { Arrivals } from "./keystate";
 import type { MembershipOutput } from "./wasm";
 
 /** The first message to either worker: the compiled module and its end of the key channel. */
@@ -77,6 +78,8 @@ export type FramesCommand =
   | { readonly type: "negotiated"; readonly peer: number; readonly payloadTypes: PayloadTypes }
   /** The server says that someone else fills the slot: tell again who it is. */
   | { readonly type: "unbind"; readonly slot: string }
+  /** Members that are gone: their leaves may become somebody else's. */
+  | { readonly type: "departed"; readonly leaves: readonly number[] }
   | { readonly type: "report"; readonly id: number };
 
 export type FramesEvent =
@@ -93,18 +96,23 @@ export interface OutgoingReport {
   readonly held: Tally;
 }
 
-export interface IncomingReport {
+export interface IncomingReport extends Arrivals {
   readonly slot: string;
   readonly accepts: Source;
   readonly leaf: number | null;
   readonly opened: number;
-  /** Milliseconds since the last frame opened; null when none has. */
-  readonly idleMs: number | null;
+  /** Of them those that had to wait for their key. */
+  readonly late: number;
   readonly dropped: Tally;
 }
 
 export interface FramesReport {
+  /** The epoch that we seal with. */
   readonly epoch: number | null;
+  /** The newest epoch whose key we have. */
+  readonly newest: number | null;
+  /** By leaf, the epoch whose key last opened a frame of that member. */
+  readonly lastEpochs: ReadonlyMap<number, number>;
   readonly outgoing: readonly OutgoingReport[];
   readonly incoming: readonly IncomingReport[];
 }

@@ -133,7 +133,8 @@ export class FrameOpener implements Opener {
     try {
       const opened = this.#inner.open(codec, frame);
       try {
-        return { leaf: opened.leaf, context: opened.context, frame: opened.frame() };
+        const { leaf, epoch, context } = opened;
+        return { leaf, epoch, context, frame: opened.frame() };
       } finally {
         opened.free();
       }
