@@ -268,7 +268,7 @@ export class Call {
     const departed = before.filter(({ participant }) => !stayed.has(participant));
     if (departed.length > 0) {
       const leaves = departed.map(({ leaf }) => leaf);
-      this.#workers.tellFrames({ type: "departed", leaves });
+      this.#workers.tellOpening({ type: "departed", leaves });
     }
     // Those who were there before us did not just join.
     if (!before.some((member) => member.is_self) || this.phase.value !== "live") return;
@@ -277,7 +277,7 @@ export class Call {
     for (const { name } of left) this.notices.say("left", `${name} left`);
   }
 
-  #onFrames(event: Exclude<FramesEvent, { type: "report" }>): void {
+  #onFrames(event: FramesEvent): void {
     switch (event.type) {
       case "sealing":
         this.epoch.value = event.epoch;

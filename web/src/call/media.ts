@@ -257,7 +257,7 @@ export class Media {
     this.#sizes.value = sizes;
   }
 
-  /** Draws conclusions from what the frames worker has counted. */
+  /** Draws conclusions from what the workers have counted. */
   observe(report: FramesReport): void {
     const recent = (limit: number) => (slot: { idleMs: number | null }) =>
       slot.idleMs !== null && slot.idleMs < limit;
@@ -341,7 +341,7 @@ export class Media {
     const stale = refilled(this.#fillings.value, slots)
       .map(({ mid }) => this.peer.value?.slotAt(mid)?.key)
       .filter((key) => key !== undefined);
-    for (const slot of stale) this.#workers.tellFrames({ type: "unbind", slot });
+    for (const slot of stale) this.#workers.tellOpening({ type: "unbind", slot });
     batch(() => {
       this.#bound.value = this.#bound.value.filter(({ key }) => !stale.includes(key));
       this.#fillings.value = slots;

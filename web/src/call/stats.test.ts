@@ -4,6 +4,7 @@ import { collectStats } from "./stats";
 
 const slot = (key: string, opened: number, dropped: Record<string, number>): IncomingReport => ({
   slot: key,
+  worker: 0,
   accepts: key.startsWith("camera") ? "camera" : "microphone",
   leaf: 1,
   opened,

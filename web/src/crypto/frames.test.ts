@@ -61,7 +61,7 @@ describe("an outgoing frame", () => {
 
 describe("an incoming frame", () => {
   const opener = (leaf: number, context: number, epoch = 0): Opener => ({
-    open: (_codec, data) => ({ leaf, epoch, context, frame: data.subarray(1) }),
+    open: (_codec, data) => ({ leaf, epoch, context, counter: 0n, frame: data.subarray(1) }),
   });
   const failing = (code: string): Opener => ({
     open: () => {

@@ -24,6 +24,7 @@ export interface Opened {
   readonly leaf: number;
   readonly epoch: number;
   readonly context: number;
+  readonly counter: bigint;
   readonly frame: Uint8Array;
 }
 

@@ -1,5 +1,5 @@
 /**
- * How it stands with the keys of what arrives: derived from what the frames worker has counted,
+ * How it stands with the keys of what arrives: derived from what the workers have counted,
  * without keys and without a clock of its own.
  */
 import type { Member } from "../protocol/Member";

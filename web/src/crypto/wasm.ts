@@ -1,4 +1,4 @@
-/** The end-to-end encryption module as the two workers use it. */
+/** The end-to-end encryption module as the workers use it. */
 import type { Member } from "../protocol/Member";
 import type { MembershipOutput } from "../protocol/MembershipOutput";
 import {
@@ -133,8 +133,8 @@ export class FrameOpener implements Opener {
     try {
       const opened = this.#inner.open(codec, frame);
       try {
-        const { leaf, epoch, context } = opened;
-        return { leaf, epoch, context, frame: opened.frame() };
+        const { leaf, epoch, context, counter } = opened;
+        return { leaf, epoch, context, counter, frame: opened.frame() };
       } finally {
         opened.free();
       }
