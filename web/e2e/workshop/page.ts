@@ -14,6 +14,7 @@ import type {
   SendOptions,
 } from "../../src/crypto/messages";
 import wasmUrl from "../../src/wasm/conclave_e2ee_bg.wasm?url";
+import { type Comparison, compare } from "./compare";
 import type { Fed, Feed } from "./feed";
 
 const EPOCH = 3;
@@ -151,12 +152,48 @@ async function replay(): Promise<Replay> {
   return { shown, dropped: reports.map(({ incoming }) => incoming[0]?.dropped ?? {}) };
 }
 
+/** One worker that seals and one that opens, in steps, so that each can be timed from outside. */
+class Line {
+  #frames: readonly ArrayBuffer[] = [];
+
+  private constructor(
+    readonly sealing: Bench,
+    readonly opening: Bench,
+  ) {}
+
+  static async start(): Promise<Line> {
+    const { sealing, opening } = await set(1);
+    return new Line(sealing, opening[0] as Bench);
+  }
+
+  draw(count: number, bytes: number): void {
+    this.#frames = drawn(count, bytes);
+  }
+
+  async seal(): Promise<void> {
+    this.#frames = (await this.sealing.feed(SEND, this.#frames)).frames;
+  }
+
+  /** Returns how many of the frames were opened. */
+  async open(): Promise<number> {
+    return (await this.opening.feed(receive("camera-0"), this.#frames)).frames.length;
+  }
+
+  end(): void {
+    for (const { worker } of [this.sealing, this.opening]) worker.terminate();
+  }
+}
+
 /** What the tests find in the page. */
 export interface Workshop {
   replay(): Promise<Replay>;
+  line(): Promise<Line>;
+  compare(bytes: number, how: Comparison, ms: number): Promise<{ frames: number; ms: number }>;
 }
 
 const workshop: Workshop = {
   replay,
+  line: () => Line.start(),
+  compare: async (bytes, how, ms) => compare(await module, bytes, how, ms),
 };
 Object.assign(window, { workshop });
