@@ -41,6 +41,8 @@ const HEARD_MS = 1_200;
  */
 const STALLED_MS = { camera: SILENT_AFTER_MS, screen: 8_000 } as const;
 
+const NONE: readonly Picture[] = [];
+
 export interface MediaEvents {
   /** To be posted to the server at once. */
   offer(offer: Extract<ClientMessage, { type: "offer" }>): void;
@@ -118,12 +120,14 @@ export class Media {
     return filled;
   });
   /** By the server's word: no frame has said whose they are. */
-  readonly #blocked = computed(() =>
-    this.keys.value
+  readonly #blocked = computed((): readonly Picture[] => {
+    const screens = this.keys.value
       .filter(({ accepts, state }) => accepts === "screen" && blocked(state))
       .filter(({ slot }) => !this.#filled.value.get(slot)?.paused)
-      .map(({ leaf, slot }): Picture => ({ leaf, source: "screen", slot })),
-  );
+      .map(({ leaf, slot }): Picture => ({ leaf, source: "screen", slot }));
+    // The very same when there are none: the stage is not set anew whenever a state changes.
+    return screens.length > 0 ? screens : NONE;
+  });
   readonly #lastSpoke = signal<ReadonlyMap<number, number>>(new Map());
   readonly #sizes = signal<ReadonlyMap<string, TileSize>>(new Map());
   readonly #controlReady = signal(false);
