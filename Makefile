@@ -47,6 +47,10 @@ bench-join: debug-binaries ## Measure how long browsers take from joining to the
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
 
+bench-frames: $(WASM) ## Measure how many frames a worker seals and opens in a second in each browser
+	@mkdir -p target/bench
+	scripts/netns.sh env CONCLAVE_E2E=framebench npm --prefix web run --silent e2e
+
 sim-sweep: ## Play random calls of new seeds: SEEDS=first..last
 	CONCLAVE_SEEDS=$(SEEDS) cargo test --locked -p conclave-sfu --test scenarios
 
@@ -148,5 +152,5 @@ $(WHIP): scripts/peers/whip/install.sh scripts/peers/whip/package-lock.json
 	scripts/peers/whip/install.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-peers bench-group bench-join sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
+.PHONY: run test bench bench-sfu bench-peers bench-group bench-join bench-frames sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-load test-peers test-nat

@@ -236,10 +236,24 @@ impl OpenedFrame {
         self.0.leaf.get()
     }
 
+    /// In which epoch: all of its number, though the frame's key id holds the lowest bits only.
+    #[wasm_bindgen(getter)]
+    pub fn epoch(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "no group sees 2^53 epochs")]
+        let number = self.0.epoch.get() as f64;
+        number
+    }
+
     /// Which of the sender's streams it belongs to.
     #[wasm_bindgen(getter)]
     pub fn context(&self) -> u8 {
         self.0.context.get()
+    }
+
+    /// Its number in that stream.
+    #[wasm_bindgen(getter)]
+    pub fn counter(&self) -> u64 {
+        self.0.counter
     }
 
     /// The frame.

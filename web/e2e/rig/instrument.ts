@@ -2,6 +2,8 @@
 export interface Instruments {
   /** Every connection that the page has made. */
   connections: RTCPeerConnection[];
+  /** Every worker that the page has started, by its name. */
+  workers: Map<string, Worker>;
 }
 
 /** How a page is to differ from a fresh visitor's. */
@@ -12,24 +14,33 @@ export interface Conditions {
   tiles: 9 | 25 | 49;
   /** The only video codec that the browser has, such as "VP9". */
   codec: string | undefined;
+  /** How many cores the machine is said to have; otherwise it is asked. */
+  cores: number | undefined;
 }
 
 /** Runs in the page before its own code. Sets the conditions, and keeps hold of the connections,
  * to ask the browser itself what arrives. */
-export function instrument({ quality, tiles, codec }: Conditions): void {
+export function instrument({ quality, tiles, codec, cores }: Conditions): void {
   // The empty page that a window opens with has no storage.
   if (location.protocol.startsWith("http") && !localStorage.getItem("conclave.settings")) {
     localStorage.setItem("conclave.settings", JSON.stringify({ quality, tiles }));
   }
 
-  const instruments: Instruments = { connections: [] };
+  const instruments: Instruments = { connections: [], workers: new Map() };
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(configuration?: RTCConfiguration) {
       super(configuration);
       instruments.connections.push(this);
     }
   };
+  window.Worker = class extends Worker {
+    constructor(url: string | URL, options?: WorkerOptions) {
+      super(url, options);
+      instruments.workers.set(options?.name ?? "", this);
+    }
+  };
   Object.assign(window, { instruments });
+  if (cores) Object.defineProperty(navigator, "hardwareConcurrency", { value: cores });
 
   if (codec) {
     for (const side of [RTCRtpSender, RTCRtpReceiver]) {

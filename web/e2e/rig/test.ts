@@ -3,6 +3,7 @@ import type { Browser } from "puppeteer-core";
 import { test as base } from "vitest";
 import { type Kind, launchChromium, launchFirefox } from "./browsers.ts";
 import { type Conditions, instrument } from "./instrument.ts";
+import { layKeyway } from "./keyway.ts";
 import { Person } from "./person.ts";
 import { root, Server } from "./server.ts";
 
@@ -10,6 +11,8 @@ import { root, Server } from "./server.ts";
 interface Arrival extends Partial<Conditions> {
   /** One of their own, instead of a profile in the one that all share. */
   browser?: Browser;
+  /** Keys can be held up in it (see keyway.ts). */
+  keyway?: boolean;
 }
 
 /** Lets someone in, with a browser profile of their own. */
@@ -53,12 +56,14 @@ export const test = base.extend<Fixtures>({
   ],
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
-    await use(async (name, kind, { quality = "saver", tiles = 25, codec, browser } = {}) => {
+    await use(async (name, kind, { browser, keyway = false, ...conditions } = {}) => {
+      const { quality = "saver", tiles = 25, codec, cores } = conditions;
       const shared = kind === "chromium" ? chromium : firefox;
       const context = await (browser ?? shared).createBrowserContext();
       const page = await context.newPage();
       await page.setViewport({ width: 1000, height: 700 });
-      await page.evaluateOnNewDocument(instrument, { quality, tiles, codec });
+      await page.evaluateOnNewDocument(instrument, { quality, tiles, codec, cores });
+      if (keyway) await page.evaluateOnNewDocument(layKeyway);
       const person = new Person(name, kind, page, context);
       people.push(person);
       return person;

@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { Call } from "../call/call";
 import type { CallStats } from "../call/stats";
+import { ofKeys } from "./words";
 
 const INTERVAL_MS = 1_000;
 
@@ -30,6 +31,10 @@ export function Numbers({ call }: { call: Call }) {
     ...value.tiles
       .filter(({ self, width }) => !self && width > 0)
       .map(({ name, width, height }): [string, string] => [name, `${width} × ${height}`]),
+    ...value.others.map(({ name, epoch, keys }): [string, string] => [
+      `Keys of ${name}`,
+      epoch === null ? ofKeys[keys] : `epoch ${epoch}, ${ofKeys[keys]}`,
+    ]),
   ];
   return (
     <section class="panel-section">

@@ -3,10 +3,11 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
 import type { Area } from "../call/layout";
 import { type Tile, type TileSize, UNSEEN } from "../call/stage";
+import { keysOf } from "../call/stats";
 import { Avatar } from "./Avatar";
 import { Icon } from "./Icon";
 import { TrackVideo } from "./TrackVideo";
-import { ofStanding } from "./words";
+import { ofKeyTrouble, ofStanding } from "./words";
 
 interface Props {
   call: Call;
@@ -25,7 +26,10 @@ export function TileView({ call, tile, size }: Props) {
   const name = member?.name ?? "";
   const screen = tile.source === "screen";
   const paused = isPaused(call, tile);
-  const track = paused ? null : trackOf(call, tile);
+  const keys =
+    tile.self || paused ? undefined : keysOf(call.media.keys.value, tile.leaf, tile.source);
+  const unreadable = keys === "unreadable";
+  const track = paused || unreadable ? null : trackOf(call, tile);
   const muted = !screen && isMuted(call, tile, member?.participant);
   const speaks = !screen && !muted && call.media.speakers.value.has(tile.leaf);
   const pinned = call.media.pinned.value === tile.key;
@@ -37,6 +41,8 @@ export function TileView({ call, tile, size }: Props) {
     screen && "shared screen",
     muted && "muted",
     paused && `${PAUSED}: ${WHY_PAUSED}`,
+    keys === "waiting" && ofKeyTrouble.waiting,
+    unreadable && `${ofKeyTrouble.unreadable.title}: ${ofKeyTrouble.unreadable.text(name)}`,
   ];
   const pin = () => {
     call.media.pinned.value = pinned ? undefined : tile.key;
@@ -52,6 +58,7 @@ export function TileView({ call, tile, size }: Props) {
       data-name={name}
       data-self={tile.self ? "true" : "false"}
       data-source={tile.source}
+      data-keys={keys}
       onDblClick={pin}
     >
       <TrackVideo
@@ -59,16 +66,17 @@ export function TileView({ call, tile, size }: Props) {
         mirrored={tile.self && !screen}
         onPicture={tile.self ? undefined : () => call.frameShown()}
       />
-      {!track && !screen && !paused && <Avatar name={name} />}
-      {paused && (
-        <div class="paused" data-paused="">
-          {screen ? <Icon of={ScreenShare} size={34} /> : <Avatar name={name} />}
-          <p>
-            {PAUSED}
-            <span>: {WHY_PAUSED}</span>
-          </p>
-        </div>
+      {!track && !screen && !paused && !unreadable && <Avatar name={name} />}
+      {paused && <Instead tile={tile} name={name} title={PAUSED} text={WHY_PAUSED} />}
+      {unreadable && (
+        <Instead
+          tile={tile}
+          name={name}
+          title={ofKeyTrouble.unreadable.title}
+          text={ofKeyTrouble.unreadable.text(name)}
+        />
       )}
+      {keys === "waiting" && <p class="waiting">{ofKeyTrouble.waiting}</p>}
       {screen && tile.self && (
         <div class="sharing">
           <Icon of={ScreenShare} size={34} />
@@ -90,6 +98,23 @@ export function TileView({ call, tile, size }: Props) {
         <Icon of={pinned ? PinOff : Pin} size={16} />
       </button>
     </figure>
+  );
+}
+
+/** What stands in place of a picture that cannot be shown, and why. */
+function Instead(props: { tile: Tile; name: string; title: string; text: string }) {
+  return (
+    <div class="instead">
+      {props.tile.source === "screen" ? (
+        <Icon of={ScreenShare} size={34} />
+      ) : (
+        <Avatar name={props.name} />
+      )}
+      <p>
+        {props.title}
+        <span>: {props.text}</span>
+      </p>
+    </div>
   );
 }
 

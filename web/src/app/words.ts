@@ -2,6 +2,7 @@
 import type { DeviceKind, DeviceProblem } from "../call/devices";
 import type { OwnTrouble } from "../call/ending";
 import type { LinkProblem } from "../call/link";
+import type { KeyState } from "../crypto/keystate";
 import type { Alarm } from "../people/alarms";
 import type { Standing } from "../people/known";
 import type { Door } from "../protocol/Door";
@@ -166,6 +167,25 @@ export const ofStanding: Readonly<Record<Standing, string>> = {
   changed: "new device, check who this is",
   differs: "digits differed, don’t trust",
 };
+
+/** How it stands with the keys of what somebody sends, in the call's numbers. */
+export const ofKeys: Readonly<Record<KeyState, string>> = {
+  current: "opens with the newest keys",
+  behind: "opens with the keys before",
+  waiting: "waiting for keys",
+  unreadable: "cannot be opened",
+  silent: "nothing comes",
+};
+
+/** What a tile says when its picture cannot be shown for want of keys. */
+export const ofKeyTrouble = {
+  waiting: "Waiting for keys",
+  unreadable: {
+    title: "This can’t be opened",
+    text: (name: string) =>
+      `it wasn’t sealed with this call’s keys. If it lasts, ask ${name} to leave and join again.`,
+  },
+} as const;
 
 export const ofCallCode = {
   title: "Call code",

@@ -7,7 +7,7 @@ import type { Publication } from "../protocol/Publication";
 import type { SlotFilling } from "../protocol/SlotFilling";
 import type { Source } from "../protocol/Source";
 
-/** A receiving slot as the frames worker sees it. */
+/** A receiving slot as the worker that has it sees it. */
 export interface BoundSlot {
   readonly key: string;
   readonly accepts: Source;

@@ -130,6 +130,7 @@ export class Call {
         this.#firstFrameAt === undefined ? null : Math.round(this.#firstFrameAt - this.#joinedAt),
       roster: this.roster.value,
       tiles: [...spotlight, ...rest],
+      keys: this.media.keys.value,
       frames: await this.#workers.report(),
       video: await this.media.inboundVideo(),
     });
@@ -298,6 +299,12 @@ export class Call {
   #onRoster(members: readonly Member[]): void {
     const before = this.roster.value;
     this.roster.value = members;
+    const stayed = new Set(members.map(({ participant }) => participant));
+    const departed = before.filter(({ participant }) => !stayed.has(participant));
+    if (departed.length > 0) {
+      const leaves = departed.map(({ leaf }) => leaf);
+      this.#workers.tellOpening({ type: "departed", leaves });
+    }
     // Those who were there before us did not just join.
     if (!before.some((member) => member.is_self) || this.phase.value !== "live") return;
     const { joined, left } = rosterChange(before, members);
@@ -312,7 +319,7 @@ export class Call {
     this.notices.say("info", "A host changed the link. The old one no longer opens this call.");
   }
 
-  #onFrames(event: Exclude<FramesEvent, { type: "report" }>): void {
+  #onFrames(event: FramesEvent): void {
     switch (event.type) {
       case "sealing":
         this.epoch.value = event.epoch;

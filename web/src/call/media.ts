@@ -3,6 +3,7 @@
  * slots, and what is asked of it. It lives as long as the call; connections come and go.
  */
 import { batch, computed, effect, type ReadonlySignal, signal } from "@preact/signals";
+import { blocked, SILENT_AFTER_MS, type SlotKeys, slotKeys } from "../crypto/keystate";
 import type { FramesEvent, FramesReport } from "../crypto/messages";
 import type { ClientMessage } from "../protocol/ClientMessage";
 import type { ControlNotice } from "../protocol/ControlNotice";
@@ -13,6 +14,7 @@ import type { Source } from "../protocol/Source";
 import { backoff } from "./backoff";
 import {
   type BoundSlot,
+  type Picture,
   pausedPictures,
   pictures,
   publicationsAfter,
@@ -37,7 +39,9 @@ const HEARD_MS = 1_200;
  * What has been still for this long has stopped, whatever the server says. Browsers repeat the
  * frames of a screen on which nothing moves about once a second.
  */
-const STALLED_MS = { camera: 4_000, screen: 8_000 } as const;
+const STALLED_MS = { camera: SILENT_AFTER_MS, screen: 8_000 } as const;
+
+const NONE: readonly Picture[] = [];
 
 export interface MediaEvents {
   /** To be posted to the server at once. */
@@ -62,6 +66,8 @@ export class Media {
   readonly speakers = signal<ReadonlySet<number>>(new Set());
   /** Slots in which nothing comes any more. */
   readonly stalled = signal<ReadonlySet<string>>(new Set());
+  /** How it stands with the keys of what arrives. */
+  readonly keys = signal<readonly SlotKeys[]>([]);
   /** The tile that the person wants to see large. */
   readonly pinned = signal<string | undefined>(undefined);
   /** How many tiles the person wants on a page at most. */
@@ -76,8 +82,14 @@ export class Media {
       ({ key, accepts }) => accepts !== "screen" || !this.stalled.value.has(key),
     );
     const shown = pictures(moving, this.#filled.value, roster);
-    const screens = this.paused.value.filter(
-      ({ source, slot }) => source === "screen" && !shown.some((picture) => picture.slot === slot),
+    // What cannot be shown for want of a way or of keys has a tile that says so.
+    const without = [...this.paused.value, ...this.#blocked.value];
+    const screens = without.filter(
+      ({ source, slot, leaf }) =>
+        source === "screen" &&
+        !shown.some(
+          (other) => other.slot === slot || (other.source === source && other.leaf === leaf),
+        ),
     );
     const sharing = this.#devices.screen.value !== null;
     return setStage(
@@ -106,6 +118,15 @@ export class Media {
       if (slot) filled.set(slot.key, filling);
     }
     return filled;
+  });
+  /** By the server's word: no frame has said whose they are. */
+  readonly #blocked = computed((): readonly Picture[] => {
+    const screens = this.keys.value
+      .filter(({ accepts, state }) => accepts === "screen" && blocked(state))
+      .filter(({ slot }) => !this.#filled.value.get(slot)?.paused)
+      .map(({ leaf, slot }): Picture => ({ leaf, source: "screen", slot }));
+    // The very same when there are none: the stage is not set anew whenever a state changes.
+    return screens.length > 0 ? screens : NONE;
   });
   readonly #lastSpoke = signal<ReadonlyMap<number, number>>(new Map());
   readonly #sizes = signal<ReadonlyMap<string, TileSize>>(new Map());
@@ -240,7 +261,7 @@ export class Media {
     this.#sizes.value = sizes;
   }
 
-  /** Draws conclusions from what the frames worker has counted. */
+  /** Draws conclusions from what the workers have counted. */
   observe(report: FramesReport): void {
     const recent = (limit: number) => (slot: { idleMs: number | null }) =>
       slot.idleMs !== null && slot.idleMs < limit;
@@ -256,11 +277,14 @@ export class Media {
       const sincePause = now - (this.#pausedUntil.get(slot) ?? Number.NEGATIVE_INFINITY);
       return Math.min(idleMs, sincePause) > STALLED_MS[accepts];
     });
+    const { incoming, newest } = report;
+    const keys = slotKeys(incoming, newest, this.#filled.value, this.#group.roster.value);
     const speakers = speaking(this.#namedSpeakers, new Set(heard), this.#group.roster.value);
     batch(() => {
       if (!sameSet(speakers, this.speakers.value)) this.#spoke(speakers);
       const stalled = new Set(still.map(({ slot }) => slot));
       if (!sameSet(stalled, this.stalled.value)) this.stalled.value = stalled;
+      if (JSON.stringify(keys) !== JSON.stringify(this.keys.value)) this.keys.value = keys;
     });
   }
 
@@ -321,7 +345,7 @@ export class Media {
     const stale = refilled(this.#fillings.value, slots)
       .map(({ mid }) => this.peer.value?.slotAt(mid)?.key)
       .filter((key) => key !== undefined);
-    for (const slot of stale) this.#workers.tellFrames({ type: "unbind", slot });
+    for (const slot of stale) this.#workers.tellOpening({ type: "unbind", slot });
     batch(() => {
       this.#bound.value = this.#bound.value.filter(({ key }) => !stale.includes(key));
       this.#fillings.value = slots;
@@ -355,6 +379,7 @@ export class Media {
     this.#bound.value = [];
     this.#fillings.value = [];
     this.stalled.value = new Set();
+    this.keys.value = [];
     this.#pausedUntil.clear();
     this.#namedSpeakers = [];
     this.#lastWishes = "";

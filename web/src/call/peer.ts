@@ -4,7 +4,7 @@
  * replaced, so there is no second round of offer and answer.
  */
 import { type Codec, codecOfMime, payloadTypesOf } from "../crypto/codec";
-import type { TransformOptions } from "../crypto/messages";
+import type { ReceiveOptions, SendOptions } from "../crypto/messages";
 import type { ClientMessage } from "../protocol/ClientMessage";
 import type { ControlNotice } from "../protocol/ControlNotice";
 import type { ControlRequest } from "../protocol/ControlRequest";
@@ -52,7 +52,7 @@ export interface PeerEvents {
 let peers = 0;
 
 export class Peer {
-  /** Tells connections apart in the frames worker. */
+  /** Tells connections apart in the workers. */
   readonly number: number;
   readonly slots: readonly Slot[];
   readonly #connection: RTCPeerConnection;
@@ -190,7 +190,8 @@ export class Peer {
     });
     transceiver.setCodecPreferences(preferred(kind, RTCRtpSender.getCapabilities(kind)));
     if (kind === "video") describe(transceiver);
-    transceiver.sender.transform = this.#transform({ side: "send", peer: this.number, source });
+    const options: SendOptions = { peer: this.number, source };
+    transceiver.sender.transform = new RTCRtpScriptTransform(this.#workers.sealing, options);
     return transceiver;
   }
 
@@ -200,17 +201,10 @@ export class Peer {
     transceiver.setCodecPreferences(preferred(kind, RTCRtpReceiver.getCapabilities(kind)));
     if (kind === "video") describe(transceiver);
     const key = `${accepts}-${index}`;
-    transceiver.receiver.transform = this.#transform({
-      side: "receive",
-      peer: this.number,
-      slot: key,
-      accepts,
-    });
+    const options: ReceiveOptions = { peer: this.number, slot: key, accepts };
+    const worker = this.#workers.openingFor(accepts, index);
+    transceiver.receiver.transform = new RTCRtpScriptTransform(worker, options);
     return { key, accepts, transceiver };
-  }
-
-  #transform(options: TransformOptions): RTCRtpScriptTransform {
-    return new RTCRtpScriptTransform(this.#workers.frames, options);
   }
 }
 

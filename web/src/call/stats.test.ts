@@ -4,11 +4,16 @@ import { collectStats } from "./stats";
 
 const slot = (key: string, opened: number, dropped: Record<string, number>): IncomingReport => ({
   slot: key,
+  worker: 0,
   accepts: key.startsWith("camera") ? "camera" : "microphone",
   leaf: 1,
   opened,
-  idleMs: 10,
+  late: 0,
   dropped,
+  epoch: 3,
+  idleMs: 10,
+  waiting: null,
+  failing: null,
 });
 
 it("counts failures by reason, but not padding and duplicates", () => {
@@ -28,9 +33,15 @@ it("counts failures by reason, but not padding and duplicates", () => {
         pair_code: null,
       },
     ],
+    keys: [
+      { slot: "camera-0", leaf: 1, accepts: "camera", state: "current" },
+      { slot: "microphone-0", leaf: 1, accepts: "microphone", state: "waiting" },
+    ],
     tiles: [{ key: "camera-1", leaf: 1, source: "camera", self: false, slot: "camera-0" }],
     frames: {
       epoch: 3,
+      newest: 3,
+      lastEpochs: new Map([[1, 2]]),
       outgoing: [],
       incoming: [
         slot("camera-0", 50, { forged: 2, duplicate: 9 }),
@@ -53,7 +64,8 @@ it("counts failures by reason, but not padding and duplicates", () => {
       width: 640,
       height: 360,
       openFailures: { forged: 2 },
+      keys: "current",
     },
   ]);
-  expect(stats.audio).toHaveLength(1);
+  expect(stats.others).toEqual([{ leaf: 1, name: "Ada", epoch: 2, keys: "waiting" }]);
 });

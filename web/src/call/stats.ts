@@ -1,8 +1,10 @@
 /** What the page can say about a call in numbers. Nothing in it is secret. */
 
 import type { Tally } from "../crypto/frames";
+import { gravest, type KeyState, type SlotKeys } from "../crypto/keystate";
 import type { FramesReport, IncomingReport, OutgoingReport } from "../crypto/messages";
 import type { Member } from "../protocol/Member";
+import type { Source } from "../protocol/Source";
 import type { InboundVideo } from "./peer";
 import type { Tile } from "./stage";
 
@@ -20,19 +22,33 @@ export interface TileStats {
   readonly width: number;
   readonly height: number;
   readonly openFailures: Tally;
+  readonly keys: KeyState;
+}
+
+/** How it stands with the keys of one of the others, over all that they send. */
+export interface MemberStats {
+  readonly leaf: number;
+  readonly name: string;
+  /** The epoch whose key last opened a frame of theirs. */
+  readonly epoch: number | null;
+  readonly keys: KeyState;
 }
 
 export interface CallStats {
   readonly phase: string;
   readonly connection: string | null;
   readonly members: number;
+  /** The epoch that we seal with. */
   readonly epoch: number | null;
+  /** The newest epoch whose key we have. */
+  readonly newestEpoch: number | null;
   readonly joinToFirstFrameMs: number | null;
   readonly tiles: readonly TileStats[];
+  readonly others: readonly MemberStats[];
   /** Over all slots, sound included. */
   readonly framesOpened: number;
   readonly openFailures: Tally;
-  readonly audio: readonly IncomingReport[];
+  readonly incoming: readonly IncomingReport[];
   readonly outgoing: readonly OutgoingReport[];
 }
 
@@ -43,6 +59,7 @@ export interface Facts {
   readonly joinToFirstFrameMs: number | null;
   readonly roster: readonly Member[];
   readonly tiles: readonly Tile[];
+  readonly keys: readonly SlotKeys[];
   readonly frames: FramesReport | undefined;
   readonly video: ReadonlyMap<string, InboundVideo>;
 }
@@ -63,20 +80,39 @@ export function collectStats(facts: Facts): CallStats {
       width: video?.frameWidth ?? 0,
       height: video?.frameHeight ?? 0,
       openFailures: failures(counted ? [counted] : []),
+      keys: keysOf(facts.keys, leaf, source),
     };
   });
+  const others = facts.roster
+    .filter(({ is_self }) => !is_self)
+    .map(({ leaf, name }) => ({
+      leaf,
+      name,
+      epoch: facts.frames?.lastEpochs.get(leaf) ?? null,
+      keys: keysOf(facts.keys, leaf),
+    }));
   return {
     phase: facts.phase,
     connection: facts.connection,
     members: facts.members,
     epoch: facts.frames?.epoch ?? null,
+    newestEpoch: facts.frames?.newest ?? null,
     joinToFirstFrameMs: facts.joinToFirstFrameMs,
     tiles,
+    others,
     framesOpened: incoming.reduce((sum, { opened }) => sum + opened, 0),
     openFailures: failures(incoming),
-    audio: incoming.filter(({ accepts }) => accepts === "microphone"),
+    incoming,
     outgoing: facts.frames?.outgoing ?? [],
   };
+}
+
+/** The state of what a member sends: of one source, or of all. */
+export function keysOf(keys: readonly SlotKeys[], leaf: number, source?: Source): KeyState {
+  const theirs = keys.filter(
+    (slot) => slot.leaf === leaf && (source === undefined || slot.accepts === source),
+  );
+  return gravest(theirs.map(({ state }) => state));
 }
 
 function failures(slots: readonly IncomingReport[]): Tally {

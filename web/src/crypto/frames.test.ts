@@ -60,8 +60,8 @@ describe("an outgoing frame", () => {
 });
 
 describe("an incoming frame", () => {
-  const opener = (leaf: number, context: number): Opener => ({
-    open: (_codec, data) => ({ leaf, context, frame: data.subarray(1) }),
+  const opener = (leaf: number, context: number, epoch = 0): Opener => ({
+    open: (_codec, data) => ({ leaf, epoch, context, counter: 0n, frame: data.subarray(1) }),
   });
   const failing = (code: string): Opener => ({
     open: () => {
@@ -129,6 +129,8 @@ describe("an incoming frame", () => {
       expect(retry(slot, opener(1, 1), 30)).toEqual([[1], [2], [3]]);
       expect(slot.dropped).toEqual({});
       expect(retry(slot, opener(1, 1), 40)).toEqual([]);
+      slot.open(frame([0]), payloadTypes, opener(1, 1), 50);
+      expect([slot.opened, slot.late]).toEqual([4, 3]);
     });
 
     it("waits for a second, and not with more than a second of others", () => {
@@ -158,6 +160,32 @@ describe("an incoming frame", () => {
       expect(at(800, "key")).toBe(false);
       expect(at(5000, "delta")).toBe(false);
     });
+  });
+
+  it("leaves word of its epoch, of what waits for keys and of what fails, until one opens", () => {
+    const slot = new IncomingSlot("camera");
+    const nothing = { epoch: null, idleMs: null, waiting: null, failing: null };
+    expect(slot.arrivals(0)).toEqual(nothing);
+    for (const now of [100, 900]) {
+      slot.open(frame([1]), payloadTypes, failing("unknown_epoch"), now);
+      slot.open(frame([1]), payloadTypes, failing("forged"), now + 50);
+    }
+    // Neither of them says anything of the keys.
+    slot.open(frame([]), payloadTypes, failing("forged"), 980);
+    slot.open(frame([1]), payloadTypes, failing("duplicate"), 980);
+    expect(slot.arrivals(1000)).toEqual({
+      ...nothing,
+      waiting: { firstMs: 900, lastMs: 100 },
+      failing: { firstMs: 850, lastMs: 50 },
+    });
+    // After a pause it begins anew.
+    slot.open(frame([1]), payloadTypes, failing("forged"), 3_000);
+    expect(slot.arrivals(3_000).failing).toEqual({ firstMs: 0, lastMs: 0 });
+    slot.open(frame([0]), payloadTypes, opener(1, 1, 300), 3_010);
+    expect(slot.arrivals(3_020)).toEqual({ ...nothing, epoch: 300, idleMs: 10 });
+    slot.open(frame([1]), payloadTypes, failing("forged"), 3_030);
+    slot.unbind();
+    expect(slot.arrivals(3_040)).toEqual({ ...nothing, idleMs: 30 });
   });
 
   it("never makes an audio slot ask for key frames", () => {

@@ -6,6 +6,7 @@ import type { Source } from "../protocol/Source";
 import type { Codec, PayloadTypes } from "./codec";
 import { codecOf } from "./codec";
 import { ContextsBySsrc, fits, sourceOfContext } from "./context";
+import type { Arrivals, Spell } from "./keystate";
 
 /** The part of RTCEncodedVideoFrame and RTCEncodedAudioFrame that we use. */
 export interface EncodedFrame {
@@ -21,7 +22,9 @@ export interface Sealer {
 
 export interface Opened {
   readonly leaf: number;
+  readonly epoch: number;
   readonly context: number;
+  readonly counter: bigint;
   readonly frame: Uint8Array;
 }
 
@@ -80,6 +83,31 @@ export class OutgoingTrack {
   }
 }
 
+/** Frames that none of the call's keys has sealed. */
+const UNREADABLE = new Set(["forged", "malformed", "unknown_codec", "broken"]);
+/** After such a pause, what comes has nothing to do with what came before. */
+const SPELL_PAUSE_MS = 2_000;
+
+/** Times at which frames of one kind came after each other. */
+class Spelling {
+  #first = 0;
+  #last = Number.NEGATIVE_INFINITY;
+
+  mark(now: number): void {
+    if (now - this.#last > SPELL_PAUSE_MS) this.#first = now;
+    this.#last = now;
+  }
+
+  end(): void {
+    this.#last = Number.NEGATIVE_INFINITY;
+  }
+
+  at(now: number): Spell | null {
+    if (this.#last === Number.NEGATIVE_INFINITY) return null;
+    return { firstMs: now - this.#first, lastMs: now - this.#last };
+  }
+}
+
 /** Not failures: probe padding and retransmissions that the browser hands us as frames. */
 const QUIET = new Set(["duplicate", "empty"]);
 /**
@@ -110,12 +138,16 @@ interface EarlyFrame {
 /** Frames that arrive in one of our receiving slots. */
 export class IncomingSlot {
   opened = 0;
-  /** When the last frame opened, on the clock of the caller. */
-  lastOpened = Number.NEGATIVE_INFINITY;
+  /** Of the opened ones those that had to wait for their key. */
+  late = 0;
   /** Frames dropped, by reason; `duplicate` and `empty` are no failures. */
   readonly dropped: Tally = {};
   #early: EarlyFrame[] = [];
   #leaf: number | undefined;
+  #epoch: number | undefined;
+  #lastOpened = Number.NEGATIVE_INFINITY;
+  readonly #waiting = new Spelling();
+  readonly #failing = new Spelling();
   #missing = false;
   #lastAsked = Number.NEGATIVE_INFINITY;
 
@@ -129,43 +161,47 @@ export class IncomingSlot {
   /** Forgets who was in the slot, so that the next frame tells it anew. */
   unbind(): void {
     this.#leaf = undefined;
+    this.#epoch = undefined;
+    this.#waiting.end();
+    this.#failing.end();
+  }
+
+  /** What has arrived until now, on the clock of the caller. */
+  arrivals(now: number): Arrivals {
+    return {
+      epoch: this.#epoch ?? null,
+      idleMs: this.opened === 0 ? null : now - this.#lastOpened,
+      waiting: this.#waiting.at(now),
+      failing: this.#failing.at(now),
+    };
   }
 
   /** Opens the frame in place. One that comes before its key is kept: see {@link retry}. */
-  open(
-    frame: EncodedFrame,
-    payloadTypes: PayloadTypes,
-    opener: Opener | undefined,
-    now: number,
-  ): Verdict {
+  open(frame: EncodedFrame, payloadTypes: PayloadTypes, opener: Opener, now: number): Verdict {
     return this.#open({ frame, since: now }, payloadTypes, opener, now);
   }
 
   /** A key has come: opens the frames that waited for it, and gives the verdict on each. */
   retry(
     payloadTypes: PayloadTypes,
-    opener: Opener | undefined,
+    opener: Opener,
     now: number,
     then: (frame: EncodedFrame, verdict: Verdict) => void,
   ): void {
     const early = this.#early;
     this.#early = [];
     for (const waiting of early) {
-      then(waiting.frame, this.#open(waiting, payloadTypes, opener, now));
+      const verdict = this.#open(waiting, payloadTypes, opener, now);
+      if (verdict.deliver) this.late += 1;
+      then(waiting.frame, verdict);
     }
   }
 
-  #open(
-    arrival: EarlyFrame,
-    payloadTypes: PayloadTypes,
-    opener: Opener | undefined,
-    now: number,
-  ): Verdict {
+  #open(arrival: EarlyFrame, payloadTypes: PayloadTypes, opener: Opener, now: number): Verdict {
     const { frame } = arrival;
     if (frame.data.byteLength === 0) return this.#drop("empty", now);
     const codec = codecOf(frame.getMetadata(), payloadTypes);
     if (!codec) return this.#drop("unknown_codec", now);
-    if (!opener) return this.#wait(arrival, now);
     let opened: Opened;
     try {
       opened = opener.open(codec, new Uint8Array(frame.data));
@@ -180,7 +216,10 @@ export class IncomingSlot {
 
     frame.data = bufferOf(opened.frame);
     this.opened += 1;
-    this.lastOpened = now;
+    this.#lastOpened = now;
+    this.#epoch = opened.epoch;
+    this.#waiting.end();
+    this.#failing.end();
     if (frame.type === "key") this.#missing = false;
     const askForKeyFrame = this.#missing && this.#mayAsk(now);
     if (opened.leaf === this.#leaf) return { deliver: true, askForKeyFrame };
@@ -190,6 +229,7 @@ export class IncomingSlot {
 
   #wait(arrival: EarlyFrame, now: number): Verdict {
     this.#early.push(arrival);
+    if (arrival.since === now) this.#waiting.mark(now);
     const fresh = this.#early.findIndex(({ since }) => now - since < PATIENCE_MS);
     const stale = fresh < 0 ? this.#early.length : fresh;
     this.#giveUp(Math.max(stale, this.#early.length - MOST_EARLY));
@@ -206,6 +246,7 @@ export class IncomingSlot {
 
   #drop(reason: string, now: number): Verdict {
     count(this.dropped, reason);
+    if (UNREADABLE.has(reason)) this.#failing.mark(now);
     if (QUIET.has(reason) || reason === "misplaced")
       return { deliver: false, askForKeyFrame: false };
     this.#missing = this.accepts !== "microphone";

@@ -1,23 +1,21 @@
-/** What the page and its two workers say to each other. No message to the page holds a key. */
+/** What the page and its workers say to each other. No message to the page holds a key. */
 import type { ClientMessage } from "../protocol/ClientMessage";
 import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
 import type { Source } from "../protocol/Source";
 import type { PayloadTypes } from "./codec";
 import type { Tally } from "./frames";
+import type { Arrivals } from "./keystate";
 import type { MembershipOutput } from "./wasm";
 
-/** The first message to either worker: the compiled module and its end of the key channel. */
-export interface WorkerStart {
-  readonly type: "start";
-  readonly module: WebAssembly.Module;
-  readonly keys: MessagePort;
-}
-
-/** From the session worker to the frames worker, over their own channel. */
+/** From the session worker to all that seal or open frames, over channels of their own. */
 export type KeyMessage =
   /** A new membership begins: nothing from the one before may be used again. */
-  | { readonly type: "reset" }
+  { readonly type: "reset" } | { readonly type: "forget"; readonly epoch: number };
+
+/** To the one worker that seals. */
+export type SealingKeyMessage =
+  | KeyMessage
   | {
       readonly type: "install";
       readonly epoch: number;
@@ -25,11 +23,28 @@ export type KeyMessage =
       /** Wiped by whoever holds it last. */
       readonly key: Uint8Array;
     }
-  | { readonly type: "seal_with"; readonly epoch: number }
-  | { readonly type: "forget"; readonly epoch: number };
+  | { readonly type: "seal_with"; readonly epoch: number };
+
+/** To each worker that opens. */
+export type OpeningKeyMessage =
+  | KeyMessage
+  | {
+      readonly type: "install";
+      readonly epoch: number;
+      /** Wiped by whoever holds it last. */
+      readonly key: Uint8Array;
+      /** The same for all workers that get this key: what they open, they enter there. */
+      readonly ledger: ArrayBufferLike;
+    };
 
 export type SessionCommand =
-  | WorkerStart
+  | {
+      readonly type: "start";
+      readonly module: WebAssembly.Module;
+      /** To the one worker that gets keys to seal with. */
+      readonly sealing: MessagePort;
+      readonly opening: readonly MessagePort[];
+    }
   | {
       readonly type: "join";
       readonly url: string;
@@ -68,30 +83,58 @@ export type SessionEvent =
 export type PageOutput = Exclude<MembershipOutput, { type: "send" }>;
 
 /** Goes with each RTCRtpScriptTransform. `peer` numbers the peer connections. */
-export type TransformOptions =
-  | { readonly side: "send"; readonly peer: number; readonly source: Source }
-  | {
-      readonly side: "receive";
-      readonly peer: number;
-      readonly slot: string;
-      readonly accepts: Source;
-    };
+export interface TransformOptions {
+  readonly peer: number;
+}
+
+export interface SendOptions extends TransformOptions {
+  readonly source: Source;
+}
+
+export interface ReceiveOptions extends TransformOptions {
+  readonly slot: string;
+  readonly accepts: Source;
+}
+
+interface FramesStart {
+  readonly type: "start";
+  readonly module: WebAssembly.Module;
+  /** Its end of the channel over which it gets its keys. */
+  readonly keys: MessagePort;
+}
 
 export type FramesCommand =
-  | WorkerStart
   /** Frames of this connection have these payload types; those of earlier ones are over. */
   | { readonly type: "negotiated"; readonly peer: number; readonly payloadTypes: PayloadTypes }
-  /** The server says that someone else fills the slot: tell again who it is. */
-  | { readonly type: "unbind"; readonly slot: string }
   | { readonly type: "report"; readonly id: number };
 
-export type FramesEvent =
-  /** The first frame of someone new opened in this slot. */
-  | { readonly type: "bound"; readonly peer: number; readonly slot: string; readonly leaf: number }
+export type SealingCommand = FramesStart | FramesCommand;
+
+export type OpeningCommand =
+  | (FramesStart & {
+      /** Tells the opening workers apart in their ledger; counted from 0. */
+      readonly number: number;
+    })
+  | FramesCommand
+  /** The server says that someone else fills the slot: tell again who it is. */
+  | { readonly type: "unbind"; readonly slot: string }
+  /** Members that are gone: their leaves may become somebody else's. */
+  | { readonly type: "departed"; readonly leaves: readonly number[] };
+
+export type SealingEvent =
   /** There is a key to seal with from now on. */
   | { readonly type: "sealing"; readonly epoch: number }
-  | { readonly type: "report"; readonly id: number; readonly report: FramesReport }
+  | { readonly type: "report"; readonly id: number; readonly report: SealingReport }
   | { readonly type: "broken"; readonly detail: string };
+
+export type OpeningEvent =
+  /** The first frame of someone new opened in this slot. */
+  | { readonly type: "bound"; readonly peer: number; readonly slot: string; readonly leaf: number }
+  | { readonly type: "report"; readonly id: number; readonly report: OpeningReport }
+  | { readonly type: "broken"; readonly detail: string };
+
+/** What the call hears of its frames. */
+export type FramesEvent = Exclude<SealingEvent | OpeningEvent, { type: "report" }>;
 
 export interface OutgoingReport {
   readonly source: Source;
@@ -99,18 +142,31 @@ export interface OutgoingReport {
   readonly held: Tally;
 }
 
-export interface IncomingReport {
+export interface IncomingReport extends Arrivals {
   readonly slot: string;
+  /** Which of the opening workers has it. */
+  readonly worker: number;
   readonly accepts: Source;
   readonly leaf: number | null;
   readonly opened: number;
-  /** Milliseconds since the last frame opened; null when none has. */
-  readonly idleMs: number | null;
+  /** Of them those that had to wait for their key. */
+  readonly late: number;
   readonly dropped: Tally;
 }
 
-export interface FramesReport {
+export interface SealingReport {
+  /** The epoch that we seal with. */
   readonly epoch: number | null;
   readonly outgoing: readonly OutgoingReport[];
+}
+
+export interface OpeningReport {
+  /** The newest epoch whose key we have. */
+  readonly newest: number | null;
+  /** By leaf, the epoch whose key last opened a frame of that member. */
+  readonly lastEpochs: ReadonlyMap<number, number>;
   readonly incoming: readonly IncomingReport[];
 }
+
+/** Of all workers together. */
+export type FramesReport = SealingReport & OpeningReport;

@@ -1,14 +1,24 @@
 /**
  * The session worker: the line to the server and the MLS membership. It alone holds group
- * secrets; media keys leave it for the frames worker only, over a channel of their own.
+ * secrets; media keys leave it for the workers that seal and open frames only, over channels of
+ * their own.
  */
 import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
 import { type Device, loadDevice } from "./device";
-import type { KeyMessage, SessionCommand, SessionEvent } from "./messages";
+import { blankLedger } from "./ledger";
+import type {
+  KeyMessage,
+  OpeningKeyMessage,
+  SealingKeyMessage,
+  SessionCommand,
+  SessionEvent,
+} from "./messages";
 import { Membership, type MembershipOutput, start } from "./wasm";
 
-let keys: MessagePort | undefined;
+/** To the one worker that seals. */
+let sealing: MessagePort | undefined;
+let opening: readonly MessagePort[] = [];
 let line: Line | undefined;
 /** The same in all of a call, even where it cannot be kept for the next one. */
 let device: Promise<Device> | undefined;
@@ -17,8 +27,23 @@ let wanted = 0;
 
 const tell = (event: SessionEvent): void => self.postMessage(event);
 
-const give = (message: KeyMessage, transfer: Transferable[] = []): void =>
-  keys?.postMessage(message, transfer);
+function giveAll(message: KeyMessage): void {
+  for (const port of [sealing, ...opening]) port?.postMessage(message);
+}
+
+/** Gives each worker a copy of the key, which it wipes, and wipes ours. */
+function install(epoch: number, leaf: number, key: Uint8Array): void {
+  const toSeal = key.slice();
+  const message: SealingKeyMessage = { type: "install", epoch, leaf, key: toSeal };
+  sealing?.postMessage(message, [toSeal.buffer]);
+  const ledger = blankLedger(self.crossOriginIsolated);
+  for (const port of opening) {
+    const toOpen = key.slice();
+    const message: OpeningKeyMessage = { type: "install", epoch, key: toOpen, ledger };
+    port.postMessage(message, [toOpen.buffer]);
+  }
+  key.fill(0);
+}
 
 /** One WebSocket with one membership. Both end together; coming back takes a new line. */
 class Line {
@@ -69,7 +94,7 @@ class Line {
     clearTimeout(this.#timer);
     this.#socket.close();
     this.#membership.free();
-    give({ type: "reset" });
+    giveAll({ type: "reset" });
   }
 
   #hear(data: unknown): void {
@@ -107,15 +132,16 @@ class Line {
       case "send":
         this.say(output.message);
         return;
-      case "keys_ready": {
-        const key = this.#membership.baseKey(output.epoch);
-        const { epoch, own_leaf: leaf } = output;
-        give({ type: "install", epoch, leaf, key }, [key.buffer]);
+      case "keys_ready":
+        install(output.epoch, output.own_leaf, this.#membership.baseKey(output.epoch));
+        break;
+      case "seal_with": {
+        const message: SealingKeyMessage = { type: "seal_with", epoch: output.epoch };
+        sealing?.postMessage(message);
         break;
       }
-      case "seal_with":
       case "forget":
-        give({ type: output.type, epoch: output.epoch });
+        giveAll({ type: "forget", epoch: output.epoch });
         break;
       case "link_changed":
         tell({ type: "link", secret: this.#membership.linkSecret() });
@@ -166,7 +192,7 @@ self.onmessage = ({ data: command }: MessageEvent<SessionCommand>) => {
     switch (command.type) {
       case "start":
         start(command.module);
-        keys = command.keys;
+        ({ sealing, opening } = command);
         break;
       case "join":
         join(command).catch(broken);

@@ -1,4 +1,4 @@
-/** The end-to-end encryption module as the two workers use it. */
+/** The end-to-end encryption module as the workers use it. */
 import type { HostRequest } from "../protocol/HostRequest";
 import type { Member } from "../protocol/Member";
 import type { MembershipOutput } from "../protocol/MembershipOutput";
@@ -144,7 +144,8 @@ export class FrameOpener implements Opener {
     try {
       const opened = this.#inner.open(codec, frame);
       try {
-        return { leaf: opened.leaf, context: opened.context, frame: opened.frame() };
+        const { leaf, epoch, context, counter } = opened;
+        return { leaf, epoch, context, counter, frame: opened.frame() };
       } finally {
         opened.free();
       }

@@ -1,0 +1,4 @@
+import "../../src/crypto/opening.worker";
+import { takeFeeds } from "./feed";
+
+takeFeeds();

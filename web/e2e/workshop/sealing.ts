@@ -1,0 +1,4 @@
+import "../../src/crypto/sealing.worker";
+import { takeFeeds } from "./feed";
+
+takeFeeds();
