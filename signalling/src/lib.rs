@@ -28,5 +28,5 @@ mod showing;
 mod socket;
 pub mod verify;
 
-pub use limits::{Limits, Rate};
+pub use limits::{Limits, Rate, RoomSize, RoomSizeError};
 pub use server::{Server, ServerConfig, StartError};

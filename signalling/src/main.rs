@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conclave_signalling::{
-    Server, ServerConfig,
+    Limits, RoomSize, Server, ServerConfig,
     verify::{ClientHash, Expected, verify},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -92,6 +92,16 @@ struct Options {
     #[arg(long, env = "CONCLAVE_MEDIA_THREADS", value_name = "COUNT")]
     media_threads: Option<NonZeroU8>,
 
+    /// How many people one room takes, up to 1000. The more there are, the more each device has
+    /// to do whenever somebody comes or goes (docs/performance.md).
+    #[arg(
+        long,
+        env = "CONCLAVE_PARTICIPANTS_PER_ROOM",
+        value_name = "COUNT",
+        default_value_t = RoomSize::DEFAULT
+    )]
+    participants_per_room: RoomSize,
+
     /// Folder for what must outlive the process. It is made if it is not there; this
     /// version keeps nothing in it yet: calls end when the server does.
     #[arg(long, env = "CONCLAVE_DATA", value_name = "FOLDER")]
@@ -165,13 +175,18 @@ async fn run(options: Options) -> anyhow::Result<()> {
             "this version keeps nothing in the data folder yet: calls end when the server does"
         );
     }
-    let server = Server::start(ServerConfig {
+    let limits = Limits {
+        participants_per_room: options.participants_per_room,
+        ..Limits::default()
+    };
+    let config = ServerConfig {
         listen: options.listen,
         media_port: options.media_port,
         public_addresses: options.public_addresses,
         media_threads: options.media_threads,
         data_dir: options.data,
-    })?;
+    };
+    let server = Server::start_with_limits(config, limits)?;
     announce(&server).context("cannot write to standard output")?;
     tokio::select! {
         _ = interrupt.recv() => {}

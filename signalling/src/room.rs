@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     admission::Admissions,
     group::{Group, Refusal},
+    limits::RoomSize,
     showing::Showings,
 };
 
@@ -55,8 +56,14 @@ pub enum EntryRefused {
     #[error("this link does not open this room: check that it was copied whole")]
     WrongSecret,
     /// No place left in the room.
-    #[error("the room is full")]
-    RoomFull,
+    #[error(
+        "the room is full: it takes {most} participants, and all are here. Try again when somebody \
+         has left, or ask whoever runs the server for larger rooms"
+    )]
+    RoomFull {
+        /// How many it takes.
+        most: RoomSize,
+    },
 }
 
 /// What a participant says to the room.
@@ -140,7 +147,7 @@ pub enum Output {
 /// A room and its group.
 pub struct Room {
     lock: Lock,
-    capacity: usize,
+    capacity: RoomSize,
     present: BTreeSet<ParticipantId>,
     group: Option<Group>,
     /// Those who were told that the group is lost and have not answered with a founding.
@@ -155,7 +162,7 @@ pub struct Room {
 
 impl Room {
     /// An empty room.
-    pub fn new(lock: Lock, capacity: usize) -> Self {
+    pub fn new(lock: Lock, capacity: RoomSize) -> Self {
         Self {
             lock,
             capacity,
@@ -202,8 +209,9 @@ impl Room {
             self.notice_stranger(now);
             return Err(EntryRefused::WrongSecret);
         }
-        if self.present.len() >= self.capacity {
-            return Err(EntryRefused::RoomFull);
+        if self.present.len() >= self.capacity.get() {
+            let most = self.capacity;
+            return Err(EntryRefused::RoomFull { most });
         }
         let others = self.present.iter().copied().collect();
         self.present.insert(participant);

@@ -105,7 +105,7 @@ fn door_in_words(door: &GroupDoor) -> String {
 impl Stage {
     fn new() -> Self {
         Self {
-            room: Room::new(Lock::for_key(&key()), CROWD + 2),
+            room: Room::new(Lock::for_key(&key()), RoomSize::DEFAULT),
             now: Instant::now(),
             heard: BTreeMap::new(),
         }
@@ -419,7 +419,8 @@ fn strangers_are_refused_and_those_inside_told_but_not_flooded() {
 #[test]
 fn a_full_room_takes_nobody() {
     let mut stage = Stage::new();
-    stage.room.capacity = 3;
+    let most = RoomSize::new(3).expect("is a size");
+    stage.room.capacity = most;
     for participant in [ALICE, BOB, CAROL] {
         stage.enter(participant);
     }
@@ -427,8 +428,10 @@ fn a_full_room_takes_nobody() {
     let late = ParticipantId::new(4);
     assert_eq!(
         stage.room.enter(stage.now, late, &key()),
-        Err(EntryRefused::RoomFull)
+        Err(EntryRefused::RoomFull { most })
     );
+    let words = EntryRefused::RoomFull { most }.to_string();
+    assert!(words.contains("takes 3 participants"), "{words}");
     stage.listen();
     stage.hears(ALICE, &[]);
 }

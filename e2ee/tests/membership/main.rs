@@ -5,6 +5,7 @@
 mod crowd;
 mod devices;
 mod filling;
+mod full;
 mod ghosts;
 mod honest;
 mod malicious;

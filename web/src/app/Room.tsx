@@ -10,7 +10,7 @@ import { CallView } from "./CallView";
 import { Left } from "./Left";
 import { Lobby } from "./Lobby";
 import { Problem } from "./Problem";
-import { ofTrouble } from "./words";
+import { explain } from "./words";
 
 declare global {
   interface Window {
@@ -52,5 +52,5 @@ export function Room({ link }: { link: Link }) {
   if (!ending) return <CallView call={running} />;
   const again = () => void rejoin(running.name);
   if (ending.kind === "left") return <Left onRejoin={again} />;
-  return <Problem {...ofTrouble[ending.code]} onRetry={again} />;
+  return <Problem {...explain(ending.code, ending.detail)} onRetry={again} />;
 }
