@@ -31,5 +31,5 @@ mod socket;
 pub mod tls;
 pub mod verify;
 
-pub use limits::{Limits, Rate};
+pub use limits::{Limits, Rate, RoomSize, RoomSizeError};
 pub use server::{FrontDoor, Server, ServerConfig, StartError};

@@ -1,8 +1,10 @@
 //! How much the server takes, from one client and in all.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
+    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -30,6 +32,55 @@ impl Rate {
     }
 }
 
+/// How many participants one room takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RoomSize(u16);
+
+/// So many participants cannot be had in one room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a room takes from 1 to {} participants: a frame's key id has room for 1,024 members, and those \
+     who have just left still count. Give a number up to that, or spread people over several rooms",
+    RoomSize::MOST.get()
+)]
+pub struct RoomSizeError;
+
+impl RoomSize {
+    /// What is measured (docs/performance.md), and what a server takes unless told otherwise.
+    pub const DEFAULT: Self = Self(500);
+
+    /// A leaf index has ten bits in a frame's key id. The rest is for those who have left the
+    /// room and are not yet out of the group.
+    pub const MOST: Self = Self(1000);
+
+    /// Checks that a room can be so large.
+    pub const fn new(participants: u16) -> Result<Self, RoomSizeError> {
+        if participants == 0 || participants > Self::MOST.0 {
+            return Err(RoomSizeError);
+        }
+        Ok(Self(participants))
+    }
+
+    /// The number.
+    pub const fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl FromStr for RoomSize {
+    type Err = RoomSizeError;
+
+    fn from_str(text: &str) -> Result<Self, RoomSizeError> {
+        text.parse().map_err(|_| RoomSizeError).and_then(Self::new)
+    }
+}
+
+impl fmt::Display for RoomSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Bounds on what clients may ask of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -37,9 +88,8 @@ pub struct Limits {
     pub connections: usize,
     /// Rooms.
     pub rooms: usize,
-    /// Participants in one room. An MLS leaf index has ten bits in a frame's key id, so
-    /// there are at most 1,024.
-    pub participants_per_room: usize,
+    /// Participants in one room.
+    pub participants_per_room: RoomSize,
     /// Bytes of one message from a client. The largest is a group's state or a commit with a
     /// Welcome: with post-quantum keys at most 3 kB a member, and a third more in base64.
     pub message_bytes: usize,
@@ -81,7 +131,7 @@ impl Default for Limits {
         Self {
             connections: 8192,
             rooms: 4096,
-            participants_per_room: 1000,
+            participants_per_room: RoomSize::DEFAULT,
             message_bytes: 4 << 20,
             bytes: Rate::new(512 << 10, 8 << 20),
             messages: Rate::new(50, 200),
@@ -172,6 +222,19 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_room_has_a_size_that_a_group_can_have() {
+        assert_eq!(RoomSize::new(1).map(RoomSize::get), Ok(1));
+        assert_eq!("1000".parse(), Ok(RoomSize::MOST));
+        for text in ["0", "1001", "65536", "-1", "many"] {
+            let Err(error) = text.parse::<RoomSize>() else {
+                panic!("{text} is taken");
+            };
+            assert!(error.to_string().contains("up to that"), "{error}");
+        }
+        assert!(RoomSize::DEFAULT <= RoomSize::MOST);
     }
 
     #[test]

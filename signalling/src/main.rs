@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use conclave_signalling::{
-    Server,
+    Limits, Server,
     settings::{ConfigFile, LogFormat, Settings, example},
     verify::{ClientHash, Expected, verify},
 };
@@ -164,7 +164,11 @@ async fn run(options: Settings) -> anyhow::Result<()> {
             "this version keeps nothing in the data folder yet: calls end when the server does"
         );
     }
-    let server = Server::start(options.into_config()?)?;
+    let limits = Limits {
+        participants_per_room: options.participants_per_room,
+        ..Limits::default()
+    };
+    let server = Server::start_with_limits(options.into_config()?, limits)?;
     announce(&server).context("cannot write to standard output")?;
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -54,7 +54,7 @@ impl Refused {
             Self::AtTheDoor(refused) => {
                 let code = match refused {
                     EntryRefused::WrongSecret => ErrorCode::WrongSecret,
-                    EntryRefused::RoomFull => ErrorCode::RoomFull,
+                    EntryRefused::RoomFull { .. } => ErrorCode::RoomFull,
                 };
                 Ending::shown_out(code, refused.to_string())
             }

@@ -18,6 +18,7 @@ use conclave_protocol::{
 use crate::{
     admission::Admissions,
     group::{Group, Movement, Refusal},
+    limits::RoomSize,
     showing::Showings,
 };
 
@@ -37,8 +38,14 @@ pub enum EntryRefused {
     #[error("this link does not open this room: check that it was copied whole")]
     WrongSecret,
     /// No place left in the room.
-    #[error("the room is full")]
-    RoomFull,
+    #[error(
+        "the room is full: it takes {most} participants, and all are here. Try again when somebody \
+         has left, or ask whoever runs the server for larger rooms"
+    )]
+    RoomFull {
+        /// How many it takes.
+        most: RoomSize,
+    },
 }
 
 /// What a participant says to the room.
@@ -134,7 +141,7 @@ pub struct Room {
     /// The house before the newest commit, if that changed it.
     house_before: Option<House>,
     verdict: Option<Verdict>,
-    capacity: usize,
+    capacity: RoomSize,
     present: BTreeSet<ParticipantId>,
     group: Option<Group>,
     /// Those who were told that the group is lost and have not answered with a founding.
@@ -149,7 +156,7 @@ pub struct Room {
 
 impl Room {
     /// An empty room.
-    pub fn new(lock: RoomLock, capacity: usize) -> Self {
+    pub fn new(lock: RoomLock, capacity: RoomSize) -> Self {
         Self {
             house: House::new(lock),
             house_before: None,
@@ -198,8 +205,9 @@ impl Room {
             self.notice_stranger(now);
             return Err(EntryRefused::WrongSecret);
         }
-        if self.present.len() >= self.capacity {
-            return Err(EntryRefused::RoomFull);
+        if self.present.len() >= self.capacity.get() {
+            let most = self.capacity;
+            return Err(EntryRefused::RoomFull { most });
         }
         let others = self.present.iter().copied().collect();
         self.present.insert(participant);

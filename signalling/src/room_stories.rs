@@ -113,7 +113,7 @@ fn door_in_words(door: &GroupDoor) -> String {
 impl Stage {
     fn new() -> Self {
         Self {
-            room: Room::new(RoomLock::for_key(&key()), CROWD + 2),
+            room: Room::new(RoomLock::for_key(&key()), RoomSize::DEFAULT),
             now: Instant::now(),
             here: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -432,7 +432,8 @@ fn strangers_are_refused_and_those_inside_told_but_not_flooded() {
 #[test]
 fn a_full_room_takes_nobody() {
     let mut stage = Stage::new();
-    stage.room.capacity = 3;
+    let most = RoomSize::new(3).expect("is a size");
+    stage.room.capacity = most;
     for participant in [ALICE, BOB, CAROL] {
         stage.enter(participant);
     }
@@ -440,8 +441,10 @@ fn a_full_room_takes_nobody() {
     let late = ParticipantId::new(4);
     assert_eq!(
         stage.room.enter(stage.now, late, &key()),
-        Err(EntryRefused::RoomFull)
+        Err(EntryRefused::RoomFull { most })
     );
+    let words = EntryRefused::RoomFull { most }.to_string();
+    assert!(words.contains("takes 3 participants"), "{words}");
     stage.listen();
     stage.hears(ALICE, &[]);
 }

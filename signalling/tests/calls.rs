@@ -271,20 +271,28 @@ async fn rooms_opened_and_left_in_haste_leave_nothing_behind() {
 async fn a_full_room_and_a_full_server_say_so() {
     let server = start_with(conclave_signalling::Limits {
         rooms: 1,
-        participants_per_room: 1,
+        participants_per_room: conclave_signalling::RoomSize::new(1).expect("is a size"),
         ..Default::default()
     });
     let (_alice, _) = founder(&server, "garden").await;
-    for (room, expected) in [
-        ("garden", ErrorCode::RoomFull),
-        ("cellar", ErrorCode::ServerFull),
+    for (room, expected, remedy) in [
+        (
+            "garden",
+            ErrorCode::RoomFull,
+            "takes 1 participants, and all are here. Try again when",
+        ),
+        ("cellar", ErrorCode::ServerFull, "try again later"),
     ] {
         let mut late = Client::connect(&server).await;
         let join = join_as(conclave_protocol::PROTOCOL_VERSION, room, LINK);
         late.say(&join).await;
         let (said, close) = late.hear_to_the_end().await;
         assert!(
-            matches!(said[..], [ServerMessage::Error { code, .. }] if code == expected),
+            matches!(
+                &said[..],
+                [ServerMessage::Error { code, detail }]
+                    if *code == expected && detail.contains(remedy)
+            ),
             "{said:?}"
         );
         assert_eq!(close, Some(CloseCode::Again));

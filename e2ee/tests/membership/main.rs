@@ -6,6 +6,7 @@ mod client;
 mod crowd;
 mod devices;
 mod filling;
+mod full;
 mod ghosts;
 mod honest;
 mod hosts;

@@ -473,6 +473,12 @@ impl RawMember {
         envelope(service).seal(Kind::Message, &bytes).unwrap()
     }
 
+    /// Forgets the commit that was refused.
+    pub(crate) fn forget(&mut self) {
+        let storage = self.key.provider.storage();
+        self.group.clear_pending_commit(storage).unwrap();
+    }
+
     /// Becomes somebody else.
     pub(crate) fn rename(&mut self, service: &Service, name: &str) -> RawCommit {
         let identity = self.key.identity(&service.room, self.id, name);

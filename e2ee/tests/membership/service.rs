@@ -439,6 +439,12 @@ impl Service {
         }
     }
 
+    /// Asks this member for the state that the next commit has to be made on.
+    pub(crate) fn ask_for_state(&mut self, member: ParticipantId, epoch: Epoch) {
+        self.tell(member, ServerMessage::ShowGroup { epoch });
+        while self.deliver(member) | self.hear(member) {}
+    }
+
     /// Shows the group's state to those who wait for it, or asks a member for it. Unlike the
     /// server it does not look at what it shows.
     fn show(&mut self) {

@@ -16,6 +16,17 @@ impl Stage {
         );
     }
 
+    /// Alice, Bob and Carol are members at epoch 2. The log is at 2.
+    fn with_three_members() -> Self {
+        let mut stage = Self::with_two_members();
+        stage.enter(CAROL);
+        stage.commits(CAROL, 1, "in");
+        stage.reaches(ALICE, 2);
+        stage.reaches(BOB, 2);
+        stage.forget();
+        stage
+    }
+
     /// Alice and Bob are members behind a guarded door, at epoch 2.
     fn guarded() -> Self {
         let mut stage = Self::with_two_members();
@@ -63,12 +74,7 @@ fn changes_link() -> RuleChange {
 
 #[test]
 fn who_is_removed_is_shown_out_once_another_member_has_taken_it() {
-    let mut stage = Stage::with_two_members();
-    stage.enter(CAROL);
-    stage.commits(CAROL, 1, "in");
-    stage.reaches(ALICE, 2);
-    stage.reaches(BOB, 2);
-    stage.forget();
+    let mut stage = Stage::with_three_members();
     stage.decides(ALICE, 2, "out", removes(CAROL));
     stage.hears(CAROL, &["#3 alice commits out to 3"]);
     stage.refuses(CAROL, 3);
@@ -96,12 +102,7 @@ fn who_alone_is_left_needs_nobodys_consent() {
 
 #[test]
 fn nobody_is_shown_out_by_a_commit_that_is_refused() {
-    let mut stage = Stage::with_two_members();
-    stage.enter(CAROL);
-    stage.commits(CAROL, 1, "in");
-    stage.reaches(ALICE, 2);
-    stage.reaches(BOB, 2);
-    stage.forget();
+    let mut stage = Stage::with_three_members();
     stage.decides(CAROL, 2, "out", removes(BOB));
     stage.refuses(ALICE, 3);
     stage.hears(
@@ -201,11 +202,7 @@ fn another_link_opens_the_room_and_shows_out_who_waits_with_the_old_one() {
 
 #[test]
 fn what_a_refused_commit_changed_about_the_room_is_as_before() {
-    let mut stage = Stage::with_two_members();
-    stage.enter(CAROL);
-    stage.commits(CAROL, 1, "in");
-    stage.reaches(ALICE, 2);
-    stage.reaches(BOB, 2);
+    let mut stage = Stage::with_three_members();
     let rules = RuleChange {
         guarded: true,
         ..changes_link()

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 pub use example::example;
 pub use file::{ConfigFile, FileError};
 
-use crate::{FrontDoor, ServerConfig, tls::TlsFiles};
+use crate::{FrontDoor, RoomSize, ServerConfig, tls::TlsFiles};
 
 /// What the server can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -73,6 +73,16 @@ pub struct Settings {
     /// Threads that carry media, up to 255. When left out, one for each core.
     #[arg(long, env = "CONCLAVE_MEDIA_THREADS", value_name = "COUNT")]
     pub media_threads: Option<NonZeroU8>,
+
+    /// How many people one room takes, up to 1000. The more there are, the more each device has
+    /// to do whenever somebody comes or goes (docs/performance.md).
+    #[arg(
+        long,
+        env = "CONCLAVE_PARTICIPANTS_PER_ROOM",
+        value_name = "COUNT",
+        default_value_t = RoomSize::DEFAULT
+    )]
+    pub participants_per_room: RoomSize,
 
     /// Folder for what must outlive the process. It is made if it is not there; this
     /// version keeps nothing in it yet: calls end when the server does.

@@ -10,7 +10,7 @@ import { CallView } from "./CallView";
 import { Left } from "./Left";
 import { Lobby } from "./Lobby";
 import { Problem } from "./Problem";
-import { ofTrouble, sentence } from "./words";
+import { explain, sentence } from "./words";
 
 declare global {
   interface Window {
@@ -55,5 +55,5 @@ export function Room({ link }: { link: Link }) {
   if (ending.kind === "decided") {
     return <Problem title={sentence(ending.reason)} text="" retry onRetry={again} />;
   }
-  return <Problem {...ofTrouble[ending.code]} onRetry={again} />;
+  return <Problem {...explain(ending.code, ending.detail)} onRetry={again} />;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { ofDevices, ofTrouble } from "./words";
+import { explain, ofDevices, ofTrouble } from "./words";
 
 it("says once what two devices have in common", () => {
   expect(ofDevices({ camera: "denied", microphone: "denied" })).toEqual([
@@ -20,4 +20,13 @@ it("explains every trouble without the words of programmers", () => {
       /\b(error|null|undefined|MLS|SDP|ICE|epoch|commit|code)\b/i,
     );
   }
+});
+
+it("says how many a full call takes and what to do", () => {
+  const detail = "the room is full: it takes 500 participants, and all are here. Try again";
+  const { text } = explain("room_full", detail);
+  expect(text).toContain("500 people");
+  expect(text).toContain("ask whoever runs the server");
+  expect(explain("room_full", "no number")).toBe(ofTrouble.room_full);
+  expect(explain("server_full", detail)).toBe(ofTrouble.server_full);
 });

@@ -16,6 +16,18 @@ export interface Explanation {
   readonly retry: boolean;
 }
 
+/** What to say, with what only the server knows: how many people one call takes. */
+export function explain(code: ErrorCode | OwnTrouble, detail: string): Explanation {
+  const explanation = ofTrouble[code];
+  const most = code === "room_full" ? /takes (\d{1,4}) participants/.exec(detail)?.[1] : undefined;
+  if (most === undefined) return explanation;
+  const text = `${most} people are here, as many as this server lets into one call. ${WHEN_FULL}`;
+  return { ...explanation, text };
+}
+
+const WHEN_FULL =
+  "Try again when somebody has left, or ask whoever runs the server for larger calls.";
+
 export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = {
   wrong_secret: {
     title: "This link doesn’t open this call",
@@ -24,7 +36,7 @@ export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = 
   },
   room_full: {
     title: "This call is full",
-    text: "There is no place left. Try again when somebody has left.",
+    text: `As many people are here as this server lets into one call. ${WHEN_FULL}`,
     retry: true,
   },
   server_full: {
