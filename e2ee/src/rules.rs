@@ -88,8 +88,16 @@ impl Rules {
         self.door = door;
     }
 
+    /// Whoever is barred, or being removed, becomes no host; nor do more than fit.
     pub(crate) fn appoint(&mut self, device: DeviceKey) {
-        self.hosts.insert(device);
+        if !self.is_barred(&device) && self.hosts.len() < MOST_HOSTS {
+            self.hosts.insert(device);
+        }
+    }
+
+    /// Whether there is room for another host.
+    pub(crate) fn has_room_for_host(&self) -> bool {
+        self.hosts.len() < MOST_HOSTS
     }
 
     /// The last host cannot be dismissed: nobody could change the rules any more.
@@ -206,6 +214,17 @@ mod tests {
         let before = rules.clone();
         rules.bar(device(2));
         assert_eq!(rules.follows(&before), Err(ImpossibleRules));
+    }
+
+    #[test]
+    fn who_is_barred_becomes_no_host_and_hosts_are_not_too_many() {
+        let mut rules = Rules::founded_by(device(0));
+        rules.bar(device(1));
+        for byte in 1..=255 {
+            rules.appoint(device(byte));
+        }
+        assert!(rules.is_sound() && !rules.has_room_for_host());
+        assert!(!rules.is_host(&device(1)));
     }
 
     #[test]

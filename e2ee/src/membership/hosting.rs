@@ -82,6 +82,9 @@ pub enum HostError {
     /// They are gone.
     #[error("they are not here any more")]
     NobodyThere,
+    /// A call has 32 hosts at most.
+    #[error("there are as many hosts as a call can have: let one of them go first")]
+    TooManyHosts,
     /// A call needs a host.
     #[error("you are the only host: make somebody else one first")]
     LastHost,
@@ -218,6 +221,9 @@ impl Membership {
                 if !is_here(*participant) || *participant == own.participant =>
             {
                 return Err(HostError::NobodyThere);
+            }
+            HostRequest::Appoint { .. } if !inside.rules.has_room_for_host() => {
+                return Err(HostError::TooManyHosts);
             }
             HostRequest::Dismiss { participant } => {
                 let hosts = self.roster.iter().filter(|member| member.is_host);

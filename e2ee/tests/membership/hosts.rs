@@ -336,6 +336,25 @@ fn a_hosts_wishes_survive_a_lost_race() {
 }
 
 #[test]
+fn who_is_being_removed_is_not_made_a_host_by_the_same_commit() {
+    let (mut service, ids) = call(&["Ada", "Grace", "Mallory"]);
+    let participant = ids[2];
+    let remove = HostRequest::Remove {
+        participant,
+        change_link: false,
+    };
+    // Somebody comes in at the same moment, so that both wishes wait for one commit.
+    let edsger = service.arrive("Edsger");
+    while service.deliver(edsger) | service.hear(edsger) {}
+    service.host(ids[0], remove).unwrap();
+    service
+        .host(ids[0], HostRequest::Appoint { participant })
+        .unwrap();
+    service.settle();
+    assert_together(&service, &[ids[0], ids[1], edsger]);
+}
+
+#[test]
 fn several_are_removed_one_by_one() {
     let (mut service, ids) = call(&["Ada", "Grace", "Mallory", "Trudy"]);
     for participant in [ids[2], ids[3]] {
