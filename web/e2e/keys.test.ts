@@ -10,6 +10,9 @@ async function keysOfOthers(person: Person): Promise<Record<string, string>> {
   return Object.fromEntries(others.map(({ name, keys }) => [name, keys]));
 }
 
+/** Frames are given up after a second: what waited for less has to be there. */
+const IN_TIME_MS = 900;
+
 async function knowsKeys(person: Person, states: Record<string, string>): Promise<void> {
   await expect
     .poll(() => keysOfOthers(person), { ...patience, message: `keys, in ${person.kind}` })
@@ -98,26 +101,35 @@ for (const kind of ["chromium", "firefox"] as const) {
     await bob.join(link);
     await bob.sees("Ada");
 
-    // A little late: nothing of what was sent meanwhile is lost.
-    const before = await camera(bob);
-    await holdKeys(bob);
-    const cyd = await enter("Cyd", "chromium");
-    await cyd.join(link);
-    await releasedOnceAFrameWaits(bob);
-    await bob.sees("Ada");
-    const after = await camera(bob);
-    expect(after.late).toBeGreaterThan(before.late);
-    expect(after.dropped.unknown_epoch).toBe(before.dropped.unknown_epoch);
-    await knowsKeys(bob, { Ada: "current", Cyd: "current" });
+    // A little late: nothing of what was sent meanwhile is lost. A machine that let the keys
+    // through too late tells nothing of that, so somebody else comes in, and it tries again.
+    const others: Person[] = [];
+    for (let waited = Number.POSITIVE_INFINITY; waited > IN_TIME_MS; ) {
+      expect(others.length, "times that this machine was too slow").toBeLessThan(4);
+      const before = await camera(bob);
+      await holdKeys(bob);
+      const other = await enter(`Cyd ${others.length}`, "chromium");
+      others.push(other);
+      await other.join(link);
+      waited = await releasedOnceAFrameWaits(bob);
+      await bob.sees("Ada");
+      const after = await camera(bob);
+      expect(after.late).toBeGreaterThan(before.late);
+      if (waited <= IN_TIME_MS) {
+        expect(after.dropped.unknown_epoch).toBe(before.dropped.unknown_epoch);
+      }
+    }
+    const current = others.map(({ name }) => [name, "current"]);
+    await knowsKeys(bob, { Ada: "current", ...Object.fromEntries(current) });
 
     // Much too late: the tile says why it stands still.
     await holdKeys(bob);
-    await cyd.press("Leave");
+    await others.at(-1)?.press("Leave");
     await showsOn(bob, "Ada", "waiting", /Waiting for keys/);
     const { newestEpoch } = await bob.stats();
     await releaseKeys(bob);
     await bob.sees("Ada");
-    await knowsKeys(bob, { Ada: "current" });
+    await expect.poll(async () => (await keysOfOthers(bob)).Ada, patience).toBe("current");
     expect((await bob.stats()).newestEpoch).toBeGreaterThan(newestEpoch ?? 0);
   });
 }
@@ -131,21 +143,30 @@ async function camera(person: Person): Promise<CallStats["incoming"][number]> {
   return counted;
 }
 
-/** Lets keys through as soon as a frame of a camera waits for one: long before it is given up. */
-async function releasedOnceAFrameWaits(person: Person): Promise<void> {
-  await person.page.evaluate(async () => {
+/**
+ * Lets keys through as soon as a frame of a camera waits for one. Returns for how many
+ * milliseconds at most frames have waited.
+ */
+async function releasedOnceAFrameWaits(person: Person): Promise<number> {
+  return await person.page.evaluate(async () => {
     const { conclave, keyway } = window as unknown as {
       conclave: { stats(): Promise<CallStats> };
       keyway: Keyway;
     };
-    const waits = async () =>
-      (await conclave.stats()).incoming.some(
-        ({ accepts, waiting }) => accepts === "camera" && waiting !== null,
-      );
     const deadline = performance.now() + 15_000;
-    while (!(await waits())) {
-      if (performance.now() > deadline) throw new Error("no frame came before its key");
+    for (;;) {
+      const asked = performance.now();
+      const { incoming } = await conclave.stats();
+      const waits = incoming.flatMap(({ accepts, waiting }) =>
+        accepts === "camera" && waiting !== null ? [waiting] : [],
+      );
+      if (waits.length > 0) {
+        keyway.release();
+        // The answer comes from the workers that the keys went to before.
+        await conclave.stats();
+        return Math.max(...waits.map(({ firstMs }) => firstMs)) + (performance.now() - asked);
+      }
+      if (asked > deadline) throw new Error("no frame came before its key");
     }
-    keyway.release();
   });
 }
