@@ -249,4 +249,35 @@ mod tests {
             assert!(*last <= members / 8 + 4, "{members}: {last}");
         }
     }
+
+    /// The heaviest of fifty removals in a filled tree of 500, by the member that `who` chooses
+    /// of those who stay.
+    fn heaviest_removal(step: usize, who: impl Fn(usize) -> Box<dyn Fn(&usize) -> usize>) -> usize {
+        let mut shape = flat(500);
+        fill(&mut shape, |_| ());
+        let leavers = (1..=50).map(|number| number * step % 500);
+        let removals = leavers.map(|leaver| {
+            shape.remove(leaver);
+            let stay = shape
+                .renewals()
+                .into_iter()
+                .map(|it| it.leaf.get() as usize);
+            shape.renew(stay.min_by_key(&*who(leaver)).unwrap())
+        });
+        removals.max().unwrap()
+    }
+
+    #[test]
+    fn removals_stay_light_when_neighbours_make_them() {
+        // Spread over the tree, in three places of it, and side by side.
+        for step in [37, 167, 1] {
+            let nearest = heaviest_removal(step, |leaver| Box::new(move |leaf| leaf ^ leaver));
+            let always_the_first = heaviest_removal(step, |_| Box::new(|leaf| *leaf));
+            assert!(nearest <= 40, "{step}: {nearest}");
+            assert!(always_the_first >= nearest, "{step}: {always_the_first}");
+            if step > 1 {
+                assert!(always_the_first > 2 * nearest, "{step}: {always_the_first}");
+            }
+        }
+    }
 }
