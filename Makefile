@@ -51,6 +51,14 @@ bench-frames: $(WASM) ## Measure how many frames a worker seals and opens in a s
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=framebench npm --prefix web run --silent e2e
 
+bench-group-browser: $(WASM) ## Measure what groups of 10 to 500 cost a browser
+	@mkdir -p target/bench
+	scripts/netns.sh env CONCLAVE_E2E=groupbench npm --prefix web run --silent e2e
+
+bench-rekey: debug-binaries ## Measure how long pictures stand still when the keys change
+	@mkdir -p target/bench
+	scripts/netns.sh env CONCLAVE_E2E=rekeygap npm --prefix web run --silent e2e
+
 sim-sweep: ## Play random calls of new seeds: SEEDS=first..last
 	CONCLAVE_SEEDS=$(SEEDS) cargo test --locked -p conclave-sfu --test scenarios
 
@@ -152,5 +160,5 @@ $(WHIP): scripts/peers/whip/install.sh scripts/peers/whip/package-lock.json
 	scripts/peers/whip/install.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-peers bench-group bench-join bench-frames sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
+.PHONY: run test bench bench-sfu bench-peers bench-group bench-group-browser bench-join bench-frames bench-rekey sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
 	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-load test-peers test-nat

@@ -25,14 +25,35 @@ const AT_ONCE: usize = 25;
 struct Client {
     id: ParticipantId,
     membership: Membership,
+    now: conclave_e2ee::Instant,
 }
 
 impl Client {
     /// Hears something. What it says to that, and how long it took.
     fn hear(&mut self, message: ServerMessage) -> Result<(Vec<ClientMessage>, Duration)> {
-        let now = conclave_e2ee::Instant::default();
+        let now = self.now;
+        self.timed(|membership| membership.handle(now, message))
+    }
+
+    /// Lets time pass until it says something. What it says, and how long the last step took.
+    fn wait(&mut self) -> Result<(Vec<ClientMessage>, Duration)> {
+        loop {
+            let due = self.membership.poll_timeout();
+            self.now = due.context("there is nothing to wait for")?;
+            let now = self.now;
+            let (said, took) = self.timed(|membership| membership.handle_timeout(now))?;
+            if !said.is_empty() {
+                return Ok((said, took));
+            }
+        }
+    }
+
+    fn timed(
+        &mut self,
+        step: impl FnOnce(&mut Membership),
+    ) -> Result<(Vec<ClientMessage>, Duration)> {
         let begun = Instant::now();
-        self.membership.handle(now, message);
+        step(&mut self.membership);
         let took = begun.elapsed();
         let mut said = Vec::new();
         while let Some(output) = self.membership.poll() {
@@ -110,6 +131,7 @@ fn client(room: &RoomId, secret: &LinkSecret, id: u64) -> Result<Client> {
     Ok(Client {
         id: ParticipantId::new(id),
         membership: Membership::new(room.clone(), secret, persona),
+        now: conclave_e2ee::Instant::default(),
     })
 }
 
@@ -274,6 +296,11 @@ impl Hall {
         let (said, made) = self
             .founder
             .hear(ServerMessage::ParticipantLeft { participant })?;
+        let (said, made) = match said.is_empty() {
+            false => (said, made),
+            // Others would be first. They have never come in, so they do not.
+            true => self.founder.wait()?,
+        };
         let commit = commit_among(said)?;
         let committed = self.accept(self.founder.id, &commit);
         let (_, merged) = self.founder.hear(committed.clone())?;

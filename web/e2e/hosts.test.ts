@@ -4,6 +4,9 @@ import { isAskedToLetIn, link, pressInSheet, reads, setDoor, shownLink } from ".
 import { patience } from "./rig/person.ts";
 import { test } from "./rig/test.ts";
 
+/** Who is there for their keys only. */
+const still = { devices: false };
+
 /** One call after the other, on a machine that has other things to do. */
 const several = { timeout: 180_000 };
 
@@ -24,7 +27,7 @@ test(
     await ada.sees("Bob");
     await bob.sees("Ada");
 
-    const mallory = await enter("Mallory", "chromium");
+    const mallory = await enter("Mallory", "chromium", still);
     await mallory.knock(call);
     await isAskedToLetIn(ada, "Mallory");
     // Bob is no host, and is not asked.
@@ -36,10 +39,10 @@ test(
 );
 
 test("a locked call tells newcomers so", several, async ({ enter, server }) => {
-  const ada = await enter("Ada", "chromium");
+  const ada = await enter("Ada", "chromium", still);
   const call = await ada.startCall(server.url);
   await setDoor(ada, "locked");
-  const bob = await enter("Bob", "firefox");
+  const bob = await enter("Bob", "firefox", still);
   await bob.knock(call);
   await reads(bob, "The call is locked");
   await setDoor(ada, "open");
@@ -55,7 +58,7 @@ test(
     const call = await ada.startCall(server.url);
     const bob = await enter("Bob", "firefox");
     await bob.join(call);
-    const mallory = await enter("Mallory", "chromium");
+    const mallory = await enter("Mallory", "chromium", still);
     await mallory.join(call);
     await ada.seesTilesOf("Bob", "Mallory");
 
@@ -77,7 +80,7 @@ test(
     await mallory.page.goto("about:blank");
     await mallory.knock(call);
     await reads(mallory, "This link doesn’t open this call");
-    const carol = await enter("Carol", "chromium");
+    const carol = await enter("Carol", "chromium", still);
     await carol.join(changed);
     await ada.seesTilesOf("Bob", "Carol");
     // Who reloads comes back by the new link.

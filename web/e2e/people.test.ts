@@ -17,14 +17,17 @@ import { test } from "./rig/test.ts";
 /** One call after the other, on a machine that has other things to do. */
 const several = { timeout: 180_000 };
 
+/** Nothing here is about pictures. */
+const still = { devices: false };
+
 const DIGITS = /^\d{5}( \d{5}){5}$/;
 
 test(
   "a device is known again after a reload, and in another call",
   several,
   async ({ enter, server }) => {
-    const ada = await enter("Ada", "chromium");
-    const bob = await enter("Bob", "firefox");
+    const ada = await enter("Ada", "chromium", still);
+    const bob = await enter("Bob", "firefox", still);
     const link = await ada.startCall(server.url);
     await bob.join(link);
     const bobs = await knowsAs(ada, "Bob", "new");
@@ -53,9 +56,9 @@ for (const kind of ["chromium", "firefox"] as const) {
     `two windows of ${kind} that make their first call at once are one device`,
     several,
     async ({ enter, server }) => {
-      const ada = await enter("Ada", kind === "chromium" ? "firefox" : "chromium");
+      const ada = await enter("Ada", kind === "chromium" ? "firefox" : "chromium", still);
       const link = await ada.startCall(server.url);
-      const bob = await enter("Bob", kind);
+      const bob = await enter("Bob", kind, still);
       const second = await bob.page.browserContext().newPage();
       await bob.page.goto(link);
       await second.goto(link);
@@ -81,9 +84,9 @@ test(
   "two people see the same digits for each other, and everyone those of the call",
   several,
   async ({ enter, server }) => {
-    const ada = await enter("Ada", "chromium");
+    const ada = await enter("Ada", "chromium", still);
     const link = await ada.startCall(server.url);
-    const bob = await enter("Bob", "firefox");
+    const bob = await enter("Bob", "firefox", still);
     await bob.join(link);
     await knowsAs(ada, "Bob", "new");
     await choose(ada, "Bob");
@@ -99,7 +102,7 @@ test(
     expect(ofTwo).not.toBe(digits);
     await expect.poll(() => callCode(bob), patience).toBe(ofTwo);
 
-    const cyd = await enter("Cyd", "chromium");
+    const cyd = await enter("Cyd", "chromium", still);
     await cyd.join(link);
     await knowsAs(ada, "Cyd", "new");
     await knowsAs(bob, "Cyd", "new");
@@ -116,8 +119,8 @@ test(
   "who was marked as verified is so in the next call, until the mark is removed",
   several,
   async ({ enter, server }) => {
-    const ada = await enter("Ada", "firefox");
-    const bob = await enter("Bob", "chromium");
+    const ada = await enter("Ada", "firefox", still);
+    const bob = await enter("Bob", "chromium", still);
     await bob.join(await ada.startCall(server.url));
     await choose(ada, "Bob");
     await ada.press("They are the same – mark as verified");
@@ -144,8 +147,8 @@ for (const [kind, other] of [
     `${kind} warns of a known name on a new device until the caller knows about it`,
     several,
     async ({ enter, server }) => {
-      const ada = await enter("Ada", kind);
-      const bob = await enter("Bob", other);
+      const ada = await enter("Ada", kind, still);
+      const bob = await enter("Bob", other, still);
       await bob.join(await ada.startCall(server.url));
       const before = await knowsAs(ada, "Bob", "new");
 
@@ -173,16 +176,16 @@ test(
   "the warning is graver when the device before was verified, and ends with a check",
   several,
   async ({ enter, server }) => {
-    const ada = await enter("Ada", "chromium");
+    const ada = await enter("Ada", "chromium", still);
     const link = await ada.startCall(server.url);
-    const bob = await enter("Bob", "firefox");
+    const bob = await enter("Bob", "firefox", still);
     await bob.join(link);
     await choose(ada, "Bob");
     await ada.press("They are the same – mark as verified");
     await knowsAs(ada, "Bob", "verified");
 
     // Beside the one who is known.
-    const mallory = await enter(" bOB", "chromium");
+    const mallory = await enter(" bOB", "chromium", still);
     await mallory.join(link);
     await isWarned(ada, /really bOB\?.*had verified it, and that one is in this call as well/);
     await knowsAs(ada, "Bob", "verified");
@@ -206,8 +209,8 @@ test(
   "who finds that digits differ is told what to do, and warned in every call",
   several,
   async ({ enter, server }) => {
-    const ada = await enter("Ada", "firefox");
-    const bob = await enter("Bob", "chromium");
+    const ada = await enter("Ada", "firefox", still);
+    const bob = await enter("Bob", "chromium", still);
     await bob.join(await ada.startCall(server.url));
     await choose(ada, "Bob");
     await ada.press("They differ");
@@ -228,9 +231,9 @@ test(
   "a browser that keeps nothing says so, and takes part all the same",
   several,
   async ({ enter, server }) => {
-    const ada = await enter("Ada", "chromium");
+    const ada = await enter("Ada", "chromium", still);
     const link = await ada.startCall(server.url);
-    const bob = await enter("Bob", "chromium");
+    const bob = await enter("Bob", "chromium", still);
     const browser = await bob.page.createCDPSession();
     // Zero would lift the limit.
     const full = { origin: server.url, quotaSize: 1 };

@@ -16,11 +16,13 @@ export interface Conditions {
   codec: string | undefined;
   /** How many cores the machine is said to have; otherwise it is asked. */
   cores: number | undefined;
+  /** Whether the machine has a camera and a microphone. Pictures cost most of a test's time. */
+  devices: boolean;
 }
 
 /** Runs in the page before its own code. Sets the conditions, and keeps hold of the connections,
  * to ask the browser itself what arrives. */
-export function instrument({ quality, tiles, codec, cores }: Conditions): void {
+export function instrument({ quality, tiles, codec, cores, devices }: Conditions): void {
   // The empty page that a window opens with has no storage.
   if (location.protocol.startsWith("http") && !localStorage.getItem("conclave.settings")) {
     localStorage.setItem("conclave.settings", JSON.stringify({ quality, tiles }));
@@ -41,6 +43,12 @@ export function instrument({ quality, tiles, codec, cores }: Conditions): void {
   };
   Object.assign(window, { instruments });
   if (cores) Object.defineProperty(navigator, "hardwareConcurrency", { value: cores });
+
+  if (!devices && navigator.mediaDevices) {
+    navigator.mediaDevices.getUserMedia = () =>
+      Promise.reject(new DOMException("there is none", "NotFoundError"));
+    navigator.mediaDevices.enumerateDevices = () => Promise.resolve([]);
+  }
 
   if (codec) {
     for (const side of [RTCRtpSender, RTCRtpReceiver]) {

@@ -57,12 +57,12 @@ export const test = base.extend<Fixtures>({
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
     await use(async (name, kind, { browser, keyway = false, ...conditions } = {}) => {
-      const { quality = "saver", tiles = 25, codec, cores } = conditions;
+      const { quality = "saver", tiles = 25, codec, cores, devices = true } = conditions;
       const shared = kind === "chromium" ? chromium : firefox;
       const context = await (browser ?? shared).createBrowserContext();
       const page = await context.newPage();
       await page.setViewport({ width: 1000, height: 700 });
-      await page.evaluateOnNewDocument(instrument, { quality, tiles, codec, cores });
+      await page.evaluateOnNewDocument(instrument, { quality, tiles, codec, cores, devices });
       if (keyway) await page.evaluateOnNewDocument(layKeyway);
       const person = new Person(name, kind, page, context);
       people.push(person);

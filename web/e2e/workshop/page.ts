@@ -16,6 +16,8 @@ import type {
 import wasmUrl from "../../src/wasm/conclave_e2ee_bg.wasm?url";
 import { type Comparison, compare } from "./compare";
 import type { Fed, Feed } from "./feed";
+import { measureGroups } from "./group";
+import type { Measured } from "./group.worker";
 
 const EPOCH = 3;
 const LEAF = 5;
@@ -189,11 +191,13 @@ export interface Workshop {
   replay(): Promise<Replay>;
   line(): Promise<Line>;
   compare(bytes: number, how: Comparison, ms: number): Promise<{ frames: number; ms: number }>;
+  groups(sizes: readonly number[], repetitions: number): Promise<Measured[]>;
 }
 
 const workshop: Workshop = {
   replay,
   line: () => Line.start(),
   compare: async (bytes, how, ms) => compare(await module, bytes, how, ms),
+  groups: async (sizes, repetitions) => measureGroups(await module, sizes, repetitions),
 };
 Object.assign(window, { workshop });

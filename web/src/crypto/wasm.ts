@@ -16,9 +16,9 @@ import { FrameError } from "./frames";
 
 export type { Member, MembershipOutput };
 
-/** Makes the module ready in this worker. */
-export function start(module: WebAssembly.Module): void {
-  initSync({ module });
+/** Makes the module ready in this worker, and gives the memory that it works in. */
+export function start(module: WebAssembly.Module): WebAssembly.Memory {
+  return initSync({ module }).memory;
 }
 
 /** What the module throws is a short code. */
