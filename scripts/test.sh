@@ -14,7 +14,7 @@ steps=(
   "test-rust 25"
   "test-web 5"
   "test-reproducible 15"
-  "test-browsers 15"
+  "test-browsers 20"
   "test-load 10"
   "test-peers 5"
   "test-nat 5"
