@@ -9,7 +9,7 @@ use ts_rs::TS;
 
 use super::{Inside, Membership, Stage, access::Access};
 use crate::{
-    DeviceKey, LeafIndex, Member,
+    LeafIndex, Member,
     application::Application,
     envelope::Kind,
     group::{GroupError, Newcomer},
@@ -226,10 +226,12 @@ impl Membership {
                 return Err(HostError::TooManyHosts);
             }
             HostRequest::Dismiss { participant } => {
-                let hosts = self.roster.iter().filter(|member| member.is_host);
-                let others = hosts.filter(|member| member.participant != *participant);
-                let others: Vec<DeviceKey> = others.map(|member| member.device).collect();
-                if others.is_empty() {
+                let mut roster = self.roster.iter();
+                let dismissed = roster.find(|member| member.participant == *participant);
+                let dismissed = dismissed.ok_or(HostError::NobodyThere)?.device;
+                // Two windows of one device are one host.
+                let mut hosts = self.roster.iter().filter(|member| member.is_host);
+                if hosts.all(|member| member.device == dismissed) {
                     return Err(HostError::LastHost);
                 }
                 self.wish(request)?;

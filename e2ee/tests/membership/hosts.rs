@@ -305,6 +305,28 @@ fn hosts_appoint_and_dismiss_each_other_but_not_the_last() {
 }
 
 #[test]
+fn two_windows_of_one_device_are_one_host() {
+    let (mut service, ids) = call(&["Grace"]);
+    let (device, secret) = (Device::generate().unwrap(), service.secret.clone());
+    let [one, other] = ["Ada", "Ada too"].map(|name| service.arrive_on(&device, name, &secret));
+    service.settle();
+    does(
+        &mut service,
+        ids[0],
+        HostRequest::Appoint { participant: one },
+    );
+    assert!(service.client(one).member("Ada too").is_host);
+    let dismiss = |participant| HostRequest::Dismiss { participant };
+    does(&mut service, one, dismiss(ids[0]));
+    assert_eq!(service.host(one, dismiss(other)), Err(HostError::LastHost));
+    let nobody = ParticipantId::new(99);
+    assert_eq!(
+        service.host(one, dismiss(nobody)),
+        Err(HostError::NobodyThere)
+    );
+}
+
+#[test]
 fn a_hosts_wishes_survive_a_lost_race() {
     let (mut service, ids) = call(&["Ada", "Grace", "Mallory"]);
     // Somebody comes in at the same moment, and the server hears them first.
