@@ -22,6 +22,7 @@ test(
     await bob.knock(call);
     await reads(bob, "Waiting for a host to let you in");
     await isAskedToLetIn(ada, "Bob");
+    expect((await bob.stats()).connection, "no media before the door").toBe(null);
     await ada.press("Let in");
     await ada.seesTilesOf("Bob");
     await ada.sees("Bob");

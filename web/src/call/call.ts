@@ -236,7 +236,7 @@ export class Call {
         this.#redial();
         break;
       case "renew_media":
-        this.media.renew();
+        if (this.phase.value !== "waiting") this.media.renew();
         break;
       case "tell":
         this.notices.say("warning", "That was too fast for the server. Wait a moment.");
@@ -257,6 +257,7 @@ export class Call {
         break;
       case "joined":
         if (this.phase.value === "reconnecting") this.notices.say("info", "You are back.");
+        if (this.phase.value === "waiting") void this.media.connect();
         this.phase.value = "live";
         this.#everLive = true;
         this.#attempt = 0;
@@ -279,6 +280,8 @@ export class Call {
         );
         break;
       case "waiting":
+        // Nothing could be opened before a host has decided, and that may take long.
+        this.media.drop();
         this.phase.value = "waiting";
         break;
       case "lobby":
