@@ -95,10 +95,12 @@ fn main() -> ExitCode {
 
 /// What was said on the command line, in the environment and in the file that they name.
 fn read() -> anyhow::Result<Command> {
-    let Some(path) = Command::parse().serve.config else {
-        return Ok(Command::parse());
+    let said = Command::parse();
+    // The file is about serving.
+    let Some(path) = said.serve.config.as_ref().filter(|_| said.other.is_none()) else {
+        return Ok(said);
     };
-    let filled = ConfigFile::read(&path)?.apply(&Command::command())?;
+    let filled = ConfigFile::read(path)?.apply(&Command::command())?;
     let matches = filled.get_matches();
     Ok(Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
 }

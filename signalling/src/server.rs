@@ -305,7 +305,7 @@ async fn tidy(door: Arc<Door>) {
     }
 }
 
-/// Certificates are renewed long before they end: a minute is soon enough.
+/// How often the files are looked at. Certificates are renewed long before they end.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 
 async fn refresh(door: Arc<Door>, certificates: Arc<Certificates>) {

@@ -333,6 +333,14 @@ fn a_file_of_settings_is_checked_without_starting_anything() {
     std::fs::write(&path, "media_port = 1").expect("written");
     let said = refused(conclave().arg("--config").arg(&path));
     assert!(said.contains("did you mean"), "{said}");
+    let example = conclave()
+        .env("CONCLAVE_CONFIG", &path)
+        .args(["config", "example"])
+        .output();
+    assert!(
+        example.expect("it runs").status.success(),
+        "it serves nothing"
+    );
     let said = refused(conclave().args(["--config", "/nowhere.toml"]));
     assert!(
         said.contains("cannot read the settings /nowhere.toml"),
