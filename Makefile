@@ -14,6 +14,8 @@ MODULES := web/node_modules/.package-lock.json
 MEDIA := target/media/camera.ivf
 LAYERS := target/media/layers/vp9-large.ivf
 WHIP := scripts/peers/whip/node_modules/.package-lock.json
+SCHEMATHESIS := target/tools/schemathesis/bin/schemathesis
+SWIFT := target/tools/swift/bin/swift-proxy-server
 
 run: ## Build everything and serve on http://localhost:8080
 	@scripts/setup.sh build
@@ -43,6 +45,10 @@ bench-group: ## Measure what groups of 10 to 500 cost their members; rewrite doc
 	cargo build --release --locked -p conclave-bench
 	target/release/conclave-bench group --page docs/performance.md
 
+bench-front: ## Measure silent sockets and joins; rewrite their part of docs/performance.md
+	cargo build --release --locked -p conclave-signalling -p conclave-bench
+	scripts/netns.sh target/release/conclave-bench front --page docs/performance.md
+
 bench-join: debug-binaries ## Measure how long browsers take from joining to the first picture
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=jointime npm --prefix web run --silent e2e
@@ -51,6 +57,10 @@ bench-frames: $(WASM) ## Measure how many frames a worker seals and opens in a s
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=framebench npm --prefix web run --silent e2e
 
+bench-files: $(PAGE) ## Measure how fast files go up and come down, sealed and plain, natively and in Chromium; rewrite docs/performance.md
+	cargo build --release --locked -p conclave-signalling -p conclave-bench
+	scripts/netns.sh scripts/bench-files.sh release --page docs/performance.md
+
 bench-group-browser: $(WASM) ## Measure what groups of 10 to 500 cost a browser
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=groupbench npm --prefix web run --silent e2e
@@ -58,6 +68,10 @@ bench-group-browser: $(WASM) ## Measure what groups of 10 to 500 cost a browser
 bench-rekey: debug-binaries ## Measure how long pictures stand still when the keys change
 	@mkdir -p target/bench
 	scripts/netns.sh env CONCLAVE_E2E=rekeygap npm --prefix web run --silent e2e
+
+bench-reconnect: debug-binaries ## Measure how long a call takes to go on after what broke it
+	@mkdir -p target/bench
+	scripts/netns.sh env CONCLAVE_E2E=reconnectbench npm --prefix web run --silent e2e
 
 sim-sweep: ## Play random calls of new seeds: SEEDS=first..last
 	CONCLAVE_SEEDS=$(SEEDS) cargo test --locked -p conclave-sfu --test scenarios
@@ -98,6 +112,7 @@ setup:
 lint-rust: $(PAGE)
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path scripts/bindgen/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 lint-web: $(MODULES) $(WASM)
@@ -107,8 +122,10 @@ lint-web: $(MODULES) $(WASM)
 lint-house:
 	scripts/house.sh
 
-test-rust: $(PAGE) $(MEDIA) $(LAYERS)
-	cargo test --workspace --locked
+# The same tests either way; nextest runs those of several programs at once.
+test-rust: $(PAGE) $(MEDIA) $(LAYERS) $(SWIFT)
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --workspace --locked; \
+	else set -x; cargo test --workspace --locked; fi
 	@git diff --exit-code --stat -- web/src/protocol && test -z "$$(git ls-files --others -- web/src/protocol)" || \
 		{ echo "The TypeScript twins of the wire types changed: commit web/src/protocol." >&2; exit 1; }
 
@@ -127,6 +144,9 @@ test-load: debug-binaries
 test-peers: debug-binaries $(WHIP)
 	scripts/netns.sh env PEERS="janus whip" scripts/peers.sh debug 5 1 1:3
 
+test-api: debug-binaries $(SCHEMATHESIS)
+	scripts/netns.sh scripts/api/test.sh debug
+
 test-nat: debug-binaries
 	scripts/netns.sh scripts/nat-test.sh debug
 
@@ -136,7 +156,7 @@ debug-binaries: $(PAGE) $(MEDIA)
 
 # What is built once and again when its sources change.
 
-$(WASM): scripts/wasm.sh $(MODULES) $(RUST)
+$(WASM): scripts/wasm.sh $(wildcard scripts/bindgen/*.* scripts/bindgen/src/*) $(MODULES) $(RUST)
 	scripts/wasm.sh
 	@touch $@
 
@@ -156,9 +176,19 @@ $(LAYERS): scripts/layers.sh
 	scripts/layers.sh
 	@touch $@
 
+$(SCHEMATHESIS): scripts/api/requirements.txt
+	python3 -m venv --clear target/tools/schemathesis
+	target/tools/schemathesis/bin/pip install --quiet --disable-pip-version-check -r scripts/api/requirements.txt
+	@touch $@
+
+$(SWIFT): scripts/s3/requirements.txt
+	python3 -m venv --clear target/tools/swift
+	target/tools/swift/bin/pip install --quiet --disable-pip-version-check -r scripts/s3/requirements.txt
+	@touch $@
+
 $(WHIP): scripts/peers/whip/install.sh scripts/peers/whip/package-lock.json
 	scripts/peers/whip/install.sh
 	@touch $@
 
-.PHONY: run test bench bench-sfu bench-peers bench-group bench-group-browser bench-join bench-frames bench-rekey sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
-	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-load test-peers test-nat
+.PHONY: run test bench bench-files bench-sfu bench-peers bench-group bench-group-browser bench-join bench-frames bench-rekey bench-front bench-reconnect sim-sweep fuzz lint fmt web wasm image screenshot icons clean help setup debug-binaries \
+	lint-rust lint-web lint-house test-rust test-web test-reproducible test-browsers test-api test-load test-peers test-nat

@@ -3,7 +3,7 @@
 # the results byte by byte with what `make web` has built here.
 #
 # Shared with the first build are what was downloaded (the crates and the node modules, each
-# under another path) and the program wasm-bindgen. Every crate is compiled anew.
+# under another path) and the program of scripts/bindgen. Every crate is compiled anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ done | tar --create --null --files-from=- | tar --extract --directory "$copy" --
 cp -a web/node_modules "$copy/web/"
 touch "$copy/web/node_modules/.package-lock.json"
 mkdir -p "$copy/target/tools/bin"
-cp target/tools/bin/wasm-bindgen "$copy/target/tools/bin/"
+cp target/tools/bin/conclave-bindgen{,.stamp} "$copy/target/tools/bin/"
 mkdir "$elsewhere/cargo"
 for part in "${CARGO_HOME:-$HOME/.cargo}"/*; do
   ln -s "$(realpath "$part")" "$elsewhere/cargo/"

@@ -45,6 +45,8 @@ if [ "$purpose" = test ]; then
   if ! PATH=$PATH:/usr/sbin:/sbin have nft; then packages+=(nftables); fi
   need unshare util-linux
   need janus janus
+  need pebble pebble
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then packages+=(python3-venv); fi
   if [ ! -d /usr/share/fonts ] || ! find /usr/share/fonts -name '*.ttf' -print -quit | grep -q .; then
     packages+=(fonts-dejavu-core)
   fi

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 readonly triple=wasm32-unknown-unknown
 readonly target_dir=$PWD/target/wasm
 readonly tools=$PWD/target/tools
+readonly bindgen=$tools/bin/conclave-bindgen
 readonly out=$PWD/web/src/wasm
 readonly wasm_opt=$PWD/web/node_modules/.bin/wasm-opt
 readonly stamp=$target_dir/stamp
@@ -16,8 +17,8 @@ readonly bound=$target_dir/bound
 
 say() { printf 'wasm: %s\n' "$*" >&2; }
 
-version_in_lock() {
-    awk -v want="name = \"$1\"" '$0 == want { getline; gsub(/version = |"/, ""); print; exit }' Cargo.lock
+version_in_lock() { # lock file, package
+    awk -v want="name = \"$2\"" '$0 == want { getline; gsub(/version = |"/, ""); print; exit }' "$1"
 }
 
 # --- Which compiler ---------------------------------------------------------------------
@@ -78,19 +79,23 @@ build() {
 
 # --- wasm-bindgen and wasm-opt ----------------------------------------------------------
 
-install_wasm_bindgen() {
-    local version
-    version=$(version_in_lock wasm-bindgen)
-    if [ "$("$tools/bin/wasm-bindgen" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
-        say "installing wasm-bindgen-cli $version into target/tools"
-        local install=(cargo install wasm-bindgen-cli --version "=$version" --quiet
-            --root "$tools" --target-dir "$tools/build")
-        # Its own lock file may name releases that a mirror of the registry lacks.
-        "${install[@]}" --locked || {
-            say "its lock file cannot be followed here; resolving its dependencies anew"
-            "${install[@]}"
-        }
+build_bindgen() {
+    local ours theirs print
+    ours=$(version_in_lock Cargo.lock wasm-bindgen)
+    theirs=$(version_in_lock scripts/bindgen/Cargo.lock wasm-bindgen-cli-support)
+    if [ "$ours" != "$theirs" ]; then
+        say "scripts/bindgen binds for wasm-bindgen $theirs, and Cargo.lock has $ours: make them equal"
+        exit 1
     fi
+    print=$(cat scripts/bindgen/Cargo.toml scripts/bindgen/Cargo.lock scripts/bindgen/src/main.rs | sha256sum)
+    if [ "$(cat "$bindgen.stamp" 2>/dev/null)" = "$print" ] && [ -x "$bindgen" ]; then
+        return
+    fi
+    say "building scripts/bindgen with wasm-bindgen $theirs"
+    CARGO_TARGET_DIR=$tools/build cargo build --quiet --release --locked --manifest-path scripts/bindgen/Cargo.toml
+    mkdir -p "$tools/bin"
+    cp "$tools/build/release/conclave-bindgen" "$bindgen"
+    echo "$print" >"$bindgen.stamp"
 }
 
 # Much else in the workspace changes the lock file and leaves the module as it was.
@@ -98,14 +103,14 @@ bind() {
     local module=$target_dir/$triple/release/conclave_e2ee.wasm staging=$target_dir/bindgen print
     print=$({
         cat "$module" scripts/wasm.sh
-        "$tools/bin/wasm-bindgen" --version
+        cat "$bindgen.stamp"
         [ ! -x "$wasm_opt" ] || "$wasm_opt" --version
     } | sha256sum)
     if [ "$(cat "$bound" 2>/dev/null)" = "$print" ] && [ -e "$out/conclave_e2ee_bg.wasm" ]; then
         return
     fi
     rm -rf "$staging"
-    "$tools/bin/wasm-bindgen" --target web --out-dir "$staging" "$module"
+    "$bindgen" "$module" "$staging"
     if [ -x "$wasm_opt" ]; then
         "$wasm_opt" -O3 --output "$staging/optimised.wasm" "$staging/conclave_e2ee_bg.wasm"
         mv "$staging/optimised.wasm" "$staging/conclave_e2ee_bg.wasm"
@@ -126,7 +131,7 @@ fingerprint() {
         "$compiler" --version
         [ ! -x "$wasm_opt" ] || "$wasm_opt" --version
         find e2ee/src e2ee/Cargo.toml protocol/src protocol/Cargo.toml \
-            Cargo.toml Cargo.lock scripts/wasm.sh -type f -print0 | sort -z | xargs -0 sha256sum
+            Cargo.toml Cargo.lock scripts/wasm.sh scripts/bindgen -type f -print0 | sort -z | xargs -0 sha256sum
     } | sha256sum | cut -d' ' -f1
 }
 
@@ -145,7 +150,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$print" ] && [ -e "$out/conclave_e2ee_bg.w
     exit 0
 fi
 
-install_wasm_bindgen
+build_bindgen
 build
 bind
 mkdir -p "$target_dir"

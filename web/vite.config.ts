@@ -15,5 +15,5 @@ export default defineConfig({
   },
   plugins: [integrity(), seal()],
   worker: { format: "es", plugins: () => [integrity()] },
-  server: { proxy: { "/ws": { target: server, ws: true } } },
+  server: { proxy: { "/ws": { target: server, ws: true }, "/api": { target: server } } },
 });

@@ -4,6 +4,8 @@
 //! only the founder, a member who watches, and those who are measured take part. So most of
 //! the tree's nodes are blank, which makes removals as dear as they get.
 
+pub(crate) mod filled;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

@@ -5,7 +5,9 @@ mod client;
 mod clients;
 mod clock;
 mod figures;
+mod files;
 mod floor;
+mod front;
 mod group;
 mod in_process;
 mod load;
@@ -68,6 +70,29 @@ enum Task {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// Measures what the front door bears: silent sockets, and joins.
+    Front {
+        /// The server to start.
+        #[arg(long, default_value = "target/release/conclave")]
+        server: PathBuf,
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
+    /// Measures how fast files go up to a running server and come down.
+    Files {
+        /// Its address and port.
+        address: String,
+        /// How large the files are, in MiB.
+        #[arg(long, default_value_t = 256)]
+        size: u64,
+        /// How often each is done.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// The page whose figures are replaced.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
     /// Plays the clients of a call, at the other end of pipes.
     #[command(hide = true)]
     Clients { scenario: String },
@@ -82,7 +107,24 @@ fn main() -> Result<()> {
         Task::Peers { folder, page } => {
             page::put(page.as_deref(), "peers", &peers::table(&folder)?)
         }
-        Task::Group { sizes, page } => page::put(page.as_deref(), "group", &group::table(&sizes)?),
+        Task::Group { sizes, page } => {
+            page::put(page.as_deref(), "group", &group::table(&sizes)?)?;
+            let filled = group::filled::table(&sizes)?;
+            page::put(page.as_deref(), "group-filled", &filled)
+        }
+        Task::Front { server, page } => {
+            page::put(page.as_deref(), "front", &front::table(&server)?)
+        }
+        Task::Files {
+            address,
+            size,
+            rounds,
+            page,
+        } => page::put(
+            page.as_deref(),
+            "files",
+            &files::table(&address, size, rounds)?,
+        ),
         Task::Clients { scenario } => clients::run(serde_json::from_str(&scenario)?),
     }
 }

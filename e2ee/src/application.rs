@@ -4,6 +4,8 @@
 use conclave_protocol::ParticipantId;
 use serde::{Deserialize, Serialize};
 
+use crate::file::{SharedFile, UnfitFile};
+
 /// The longest line, in characters.
 const LONGEST_LINE: usize = 4000;
 
@@ -27,12 +29,25 @@ pub enum ChatError {
     Failed(String),
 }
 
+/// Why a file was not announced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileShareError {
+    /// Its name, type or size cannot be told.
+    #[error(transparent)]
+    Unfit(#[from] UnfitFile),
+    /// It could not be said to the group.
+    #[error(transparent)]
+    Unsaid(#[from] ChatError),
+}
+
 /// What members say to each other, besides media. A receiver ignores what it does not know.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Application {
     /// A line of chat.
     Chat { text: String },
+    /// A file that is there to be had.
+    File { file: SharedFile },
     /// "Switch your microphone off": a host's word to one, or to all others.
     Mute { participant: Option<ParticipantId> },
 }
@@ -57,6 +72,7 @@ impl Application {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match serde_json::from_slice(bytes).ok()? {
             Self::Chat { text } => Self::chat(&text).ok(),
+            Self::File { file } => file.check().is_ok().then_some(Self::File { file }),
             other => Some(other),
         }
     }

@@ -6,13 +6,15 @@
 //! * [`Membership`]: the room's MLS group (RFC 9420) as a state machine, with the rules
 //!   about who comes in and who is taken out ([`PolicyViolation`]);
 //! * [`FrameSealer`] and [`FrameOpener`]: media frames sealed by SFrame (RFC 9605) with
-//!   keys from the group.
+//!   keys from the group;
+//! * [`file`]: files, sealed chunk by chunk.
 
 mod application;
 mod departures;
 mod device;
 mod digits;
 pub mod envelope;
+pub mod file;
 mod filling;
 pub mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -34,9 +36,10 @@ mod turning_away;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
-pub use application::ChatError;
+pub use application::{ChatError, FileShareError};
 pub use device::{Device, DeviceError, DeviceKey, DeviceProof, DeviceSignature, StayKey};
 pub use digits::Digits;
+pub use file::{FileKey, FileStream, SharedFile};
 pub use frame::{
     BaseKey, Codec, FrameOpener, FrameSealer, OpenError, OpenedFrame, SealError, StreamContext,
 };

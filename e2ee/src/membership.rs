@@ -127,6 +127,8 @@ impl Membership {
             version: PROTOCOL_VERSION,
             room: self.room.clone(),
             room_auth: self.access.keys.room_auth(),
+            // It is between the client and the server: whoever has one adds it.
+            invite: None,
         }
     }
 
@@ -315,6 +317,12 @@ impl Membership {
             ServerMessage::Committed { .. }
             | ServerMessage::Welcomed { .. }
             | ServerMessage::Delivered { .. }
+            | ServerMessage::Session { .. }
+            | ServerMessage::Resumed { .. }
+            | ServerMessage::Heard { .. }
+            | ServerMessage::Here {}
+            | ServerMessage::ParticipantAway { .. }
+            | ServerMessage::ParticipantBack { .. }
             | ServerMessage::Answer { .. }
             | ServerMessage::Error { .. } => Ok(()),
         }

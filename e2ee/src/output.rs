@@ -7,6 +7,7 @@ use ts_rs::TS;
 use crate::{
     device::DeviceKey,
     digits::Digits,
+    file::SharedFile,
     frame::BaseKey,
     member::{LeafIndex, Member},
     rules::Door,
@@ -95,6 +96,19 @@ pub enum Output {
         name: String,
         /// What they wrote.
         text: String,
+        /// Its place in the room's log.
+        sequence: Sequence,
+    },
+    /// A file that somebody has sent, this client's own included.
+    File {
+        /// Who sent it.
+        leaf: LeafIndex,
+        /// Their stay in the room.
+        participant: ParticipantId,
+        /// Their name, as their credential gives it.
+        name: String,
+        /// The file.
+        file: SharedFile,
         /// Its place in the room's log.
         sequence: Sequence,
     },

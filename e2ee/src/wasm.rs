@@ -47,7 +47,8 @@ fn codec(name: &str) -> Result<Codec, JsError> {
         "vp8" => Ok(Codec::Vp8),
         "vp9" => Ok(Codec::Vp9),
         "av1" => Ok(Codec::Av1),
-        _ => Err(refuse("a codec is one of opus, vp8, vp9, av1")),
+        "h264" => Ok(Codec::H264),
+        _ => Err(refuse("a codec is one of opus, vp8, vp9, av1, h264")),
     }
 }
 
@@ -135,6 +136,12 @@ impl Membership {
     /// Says something to everyone in the group.
     pub fn send_chat(&mut self, text: &str) -> Result<(), JsError> {
         self.inner.send_chat(text).map_err(refuse)
+    }
+
+    /// Tells everyone in the group of a file that is stored: a `SharedFile` as JSON.
+    pub fn share_file(&mut self, file: &str) -> Result<(), JsError> {
+        let file = serde_json::from_str(file).map_err(refuse)?;
+        self.inner.share_file(file).map_err(refuse)
     }
 
     /// Does what a host asks for: a `HostRequest` as JSON.

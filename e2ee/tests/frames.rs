@@ -16,6 +16,13 @@ const VP8_KEY: &[u8] = &[0x10, 1, 2, 0x9d, 1, 0x2a, 64, 1, 180, 0, 11, 12, 13];
 const VP8_DELTA: &[u8] = &[0x31, 1, 2, 3, 4, 5];
 /// A temporal delimiter, a sequence header and a frame.
 const AV1_KEY: &[u8] = &[0x12, 0, 0x0a, 3, 7, 8, 9, 0x32, 4, 1, 2, 3, 4];
+/// A delimiter, both kinds of parameters and two slices.
+const H264_KEY: &[u8] = &[
+    0, 0, 0, 1, 0x09, 0x10, 0, 0, 0, 1, 0x67, 66, 0xe0, 31, 0, 0, 0, 1, 0x68, 0xce, 0x38, 0, 0, 0,
+    1, 0x65, 0x88, 0x84, 1, 2, 3, 0, 0, 1, 0x65, 0x08, 9, 9,
+];
+/// One slice.
+const H264_DELTA: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 0x24, 0x6c, 0x41, 0x4f];
 
 fn leaf(number: u32) -> LeafIndex {
     LeafIndex::new(number).unwrap()
@@ -51,6 +58,8 @@ fn a_frame_arrives_with_its_sender_and_stream() {
         (Codec::Vp8, StreamContext::CAMERA[2], VP8_KEY),
         (Codec::Vp8, StreamContext::SCREEN[0], VP8_DELTA),
         (Codec::Vp9, StreamContext::CAMERA[0], &[0x82, 1]),
+        (Codec::H264, StreamContext::CAMERA[1], H264_KEY),
+        (Codec::H264, StreamContext::CAMERA[1], H264_DELTA),
     ] {
         let sealed = sealer(1023).seal(context, codec, frame).unwrap();
         let opened = opener().open(codec, &sealed).unwrap();
@@ -88,6 +97,10 @@ fn only_what_packetisers_need_stays_clear() {
     let sealed = seal(Codec::Vp8, &delta).unwrap();
     assert_eq!(sealed[0], 0x31);
     assert!(!sealed.windows(4).any(|window| window == &secret[..4]));
+    let sealed = seal(Codec::H264, &[H264_KEY, &secret].concat()).unwrap();
+    let carrier = [&H264_KEY[6..21], &H264_KEY[21..30]].concat();
+    assert_eq!(sealed[..24], carrier);
+    assert!(!sealed.windows(4).any(|window| window == &secret[..4]));
 }
 
 #[test]
@@ -98,6 +111,8 @@ fn no_bit_of_a_sealed_frame_can_be_changed() {
         (Codec::Vp8, VP8_DELTA),
         (Codec::Vp9, &[0x82, 1]),
         (Codec::Av1, AV1_KEY),
+        (Codec::H264, H264_KEY),
+        (Codec::H264, H264_DELTA),
     ] {
         let sealed = sealer(5)
             .seal(StreamContext::CAMERA[0], codec, frame)
@@ -266,6 +281,10 @@ fn what_cannot_be_divided_is_not_sealed() {
     assert_eq!(seal(Codec::Vp8, &[]), Err(SealError::Empty));
     assert_eq!(seal(Codec::Vp8, &VP8_KEY[..9]), Err(SealError::Malformed));
     assert_eq!(seal(Codec::Av1, &[0x0a, 9]), Err(SealError::Malformed));
+    assert_eq!(
+        seal(Codec::H264, &H264_KEY[..21]),
+        Err(SealError::Malformed)
+    );
 }
 
 proptest! {
@@ -273,7 +292,7 @@ proptest! {
     #[test]
     fn noise_is_never_a_frame(
         noise in prop::collection::vec(any::<u8>(), 0..200),
-        codec in prop::sample::select(vec![Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1]),
+        codec in prop::sample::select(vec![Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264]),
     ) {
         prop_assert!(opener().open(codec, &noise).is_err());
         let _ = sealer(0).seal(StreamContext::CAMERA[0], codec, &noise);
@@ -287,5 +306,16 @@ proptest! {
     ) {
         let sealed = sealer(0).seal(StreamContext::CAMERA[0], codec, &frame).unwrap();
         prop_assert_eq!(opener().open(codec, &sealed).unwrap().frame, frame);
+    }
+
+    /// Whatever an H.264 frame holds behind the header of its slice, it opens to itself.
+    #[test]
+    fn sealed_h264_frames_open(
+        header in prop::sample::select(vec![0x41_u8, 0x65]),
+        inside in prop::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..3000),
+    ) {
+        let frame = [&H264_KEY[6..25], &[header, 0x88], &inside].concat();
+        let sealed = sealer(0).seal(StreamContext::CAMERA[0], Codec::H264, &frame).unwrap();
+        prop_assert_eq!(opener().open(Codec::H264, &sealed).unwrap().frame, frame);
     }
 }

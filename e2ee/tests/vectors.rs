@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use conclave_e2ee::{
-    BaseKey, Codec, FrameOpener, FrameSealer, LeafIndex, LinkSecret, StreamContext,
+    BaseKey, Codec, FileKey, FileStream, FrameOpener, FrameSealer, LeafIndex, LinkSecret,
+    StreamContext,
 };
 use conclave_protocol::Epoch;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -137,6 +138,7 @@ fn frames_are_sealed_to_the_known_bytes() {
             "vp8" => Codec::Vp8,
             "vp9" => Codec::Vp9,
             "av1" => Codec::Av1,
+            "h264" => Codec::H264,
             other => panic!("no codec {other}"),
         };
         let base_key = BaseKey::from_slice(&hex::decode(&vector.base_key).unwrap()).unwrap();
@@ -161,5 +163,43 @@ fn frames_are_sealed_to_the_known_bytes() {
         assert_eq!(opened.leaf, leaf);
         assert_eq!(opened.context, context);
         assert_eq!(opened.counter, vector.counter);
+    }
+}
+
+#[derive(Deserialize)]
+struct FileVector {
+    key: FileKey,
+    size: u64,
+    sealed_bytes: u64,
+    sealed: Option<String>,
+    digests: Vec<String>,
+}
+
+#[test]
+fn files_are_sealed_to_the_known_bytes() {
+    for vector in read::<FileVector>(include_str!("vectors/files.json")) {
+        let content: Vec<u8> = (0..vector.size).map(|at| (at * 31 % 251) as u8).collect();
+        let stream = FileStream::new(&vector.key, vector.size).unwrap();
+        assert_eq!(stream.sealed().get(), vector.sealed_bytes);
+        let mut chunks: Vec<&[u8]> = content.chunks(1 << 20).collect();
+        if chunks.is_empty() {
+            chunks.push(&[]);
+        }
+        assert_eq!(chunks.len(), vector.digests.len());
+        for (number, (chunk, digest)) in chunks.into_iter().zip(&vector.digests).enumerate() {
+            let number = u32::try_from(number).unwrap();
+            let sealed = stream.seal(number, chunk).unwrap();
+            let found = <sha2::Sha256 as sha2::Digest>::digest(&sealed);
+            assert_eq!(
+                &hex::encode(found),
+                digest,
+                "{} bytes, chunk {number}",
+                vector.size
+            );
+            assert_eq!(stream.open(number, &sealed).unwrap(), chunk);
+            if let Some(bytes) = &vector.sealed {
+                assert_eq!(&hex::encode(&sealed), bytes);
+            }
+        }
     }
 }

@@ -4,7 +4,6 @@ pub mod assemble;
 pub mod av1;
 pub(crate) mod bits;
 pub mod cadence;
-pub mod codec;
 pub(crate) mod dependency;
 pub mod generated;
 pub mod h264;
@@ -17,3 +16,5 @@ pub mod stamp;
 pub mod voice;
 pub mod vp8;
 pub mod vp9;
+
+pub use conclave_e2ee::Codec;

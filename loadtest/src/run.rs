@@ -18,7 +18,7 @@ use crate::{
         server::{Observer, ServerSample},
         totals::durations,
     },
-    media::{codec::Codec, material::Library},
+    media::{Codec, material::Library},
     report::{Known, Report},
     scenario::{Scenario, group::Group},
     target::Target,

@@ -18,7 +18,7 @@ use conclave_e2ee::{
 };
 use conclave_loadtest::{
     bot::peer::{Channel, IncomingPacket, Layout, Peer, PeerOutput},
-    media::codec::Codec,
+    media::Codec,
     report::Verdict,
 };
 use conclave_protocol::{
@@ -262,6 +262,7 @@ async fn haunt(server: String, secret: LinkSecret, room: RoomId) -> Haunting {
         version: PROTOCOL_VERSION,
         room: room.clone(),
         room_auth,
+        invite: None,
     };
     ghost.say(&join).await;
     let Some(ServerMessage::Joined {

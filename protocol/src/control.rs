@@ -50,6 +50,9 @@ pub enum ControlRequest {
         /// The sources that are on.
         sources: Vec<Source>,
     },
+    /// Something was broken: does what I send get through again, and what you send get back?
+    /// Answered at once. Pictures begin anew with key frames, since much may have been missed.
+    Probe {},
 }
 
 /// What fills a slot.
@@ -103,6 +106,8 @@ pub enum ControlNotice {
         /// The participants.
         participants: Vec<ParticipantId>,
     },
+    /// The answer to a probe. One answers all that came before it.
+    Here {},
     /// A request was not understood or asked for too much; it had no effect.
     Refused {
         /// What was wrong with it.

@@ -17,6 +17,9 @@ pub enum InvalidId {
     /// An SDP media id outside the grammar that we accept.
     #[error("a media id is 1 to 16 characters out of A-Z a-z 0-9 - _")]
     Mid,
+    /// A file's name that the server did not make.
+    #[error("a file is named by 32 lower-case hexadecimal digits")]
+    File,
 }
 
 fn is_token(text: &str, longest: usize) -> bool {
@@ -82,6 +85,11 @@ impl ParticipantId {
     /// Wraps a number drawn by the server.
     pub const fn new(id: u64) -> Self {
         Self(id)
+    }
+
+    /// The bare number.
+    pub const fn get(self) -> u64 {
+        self.0
     }
 }
 

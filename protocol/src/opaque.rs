@@ -97,7 +97,7 @@ impl From<StateName> for String {
     }
 }
 
-fn exactly_32(text: String) -> Result<[u8; 32], InvalidOpaque> {
+pub(crate) fn exactly_32(text: String) -> Result<[u8; 32], InvalidOpaque> {
     URL_SAFE_NO_PAD
         .decode(text)
         .map_err(|_| InvalidOpaque::Encoding)?

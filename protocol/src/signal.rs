@@ -4,11 +4,18 @@
 //! the room's MLS group by an external commit or knocks to be brought in, or founds the group
 //! where there is none, and posts its media offer. The server is the group's delivery service (RFC 9420 §5):
 //! it puts commits and messages in one order and lets through one commit an epoch.
+//!
+//! A client that sends [`ClientMessage::KeepSession`] can come back when its line has broken or
+//! the server has restarted: see [`crate::session`].
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Epoch, Mid, Opaque, ParticipantId, RoomAuth, RoomId, RoomLock, Sequence, StateName};
+use crate::{
+    Epoch, InviteToken, Mid, Opaque, ParticipantId, RoomAuth, RoomId, RoomLock, Sequence,
+    StateName,
+    session::{MessageNumber, Position, SessionToken},
+};
 
 /// What a published track shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -149,7 +156,24 @@ pub enum ClientMessage {
         room: RoomId,
         /// Shows that the client holds the room's link.
         room_auth: RoomAuth,
+        /// For rooms that the server lets only those into who were invited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        invite: Option<InviteToken>,
     },
+    /// The first message of a client that comes back after its line broke.
+    Resume {
+        /// [`crate::PROTOCOL_VERSION`] as the client knows it.
+        version: u16,
+        /// Of the [`ServerMessage::Session`] that was told.
+        token: SessionToken,
+        /// The last that was heard.
+        seen: Position,
+    },
+    /// Keep this client's place when its line breaks.
+    KeepSession {},
+    /// "Are you there?"
+    Probe {},
     /// Found the group, if nobody has done so yet.
     CreateGroup {
         /// The new group at [`Epoch::FIRST`].
@@ -241,6 +265,37 @@ pub enum ServerMessage {
         others: Vec<ParticipantId>,
         /// How to come into the group; none when you are to found it.
         group: Option<GroupDoor>,
+    },
+    /// Your place is kept when your line breaks.
+    Session {
+        /// What opens the way back.
+        token: SessionToken,
+        /// For how long after the line has broken, in seconds.
+        kept_for: u32,
+    },
+    /// You are back in your place. What you have not heard follows.
+    Resumed {
+        /// The last that was heard of you: say again what came after it.
+        heard: MessageNumber,
+        /// Your media connection is still there, as far as the server knows.
+        has_media: bool,
+    },
+    /// What you said up to here is kept, and need not be said again.
+    Heard {
+        /// The last that was heard of you.
+        number: MessageNumber,
+    },
+    /// The answer to `probe`.
+    Here {},
+    /// Someone's line has broken. They may come back.
+    ParticipantAway {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// Someone has come back.
+    ParticipantBack {
+        /// Who.
+        participant: ParticipantId,
     },
     /// The group that you founded stands.
     GroupCreated {},
@@ -378,10 +433,26 @@ pub enum ErrorCode {
     RoomFull,
     /// The server has no place left. The connection is closed.
     ServerFull,
+    /// Too many come into the room at this moment. The connection is closed; try again in a few
+    /// seconds.
+    RoomBusy,
     /// The client takes messages too slowly. The connection is closed.
     TooSlow,
     /// The offer cannot be answered.
     UnacceptableOffer,
+    /// The server takes no new calls, since it is about to stop: calls that are held go on. The
+    /// connection is closed.
+    Draining,
+    /// There is no room of this name, and this server lets only its operators make some. The
+    /// connection is closed.
+    NoSuchRoom,
+    /// The room takes those who were invited, and the invitation is missing, spent, expired or
+    /// revoked. The connection is closed.
+    NotInvited,
+    /// Who runs the server has closed the room. The connection is closed.
+    RoomClosed,
+    /// Who runs the server has removed you from the room. The connection is closed.
+    Removed,
     /// Members refused your commit. The connection is closed.
     CommitRefused,
     /// A host removed you, as the group's last commit says. The connection is closed.
@@ -390,6 +461,11 @@ pub enum ErrorCode {
     LinkChanged,
     /// Media no longer flows to or from you. Send a new offer.
     MediaLost,
+    /// The place is not kept any more, or what was missed is not: join anew. The connection is
+    /// closed.
+    SessionLost,
+    /// The session goes on over another connection. This one is closed.
+    Replaced,
     /// The server is shutting down. The connection is closed; try again later.
     ShuttingDown,
 }

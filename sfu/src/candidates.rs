@@ -60,6 +60,11 @@ impl Candidates {
         })
     }
 
+    /// The addresses that clients are told.
+    pub fn advertised(&self) -> Vec<SocketAddr> {
+        self.advertised.clone()
+    }
+
     /// What every answer tells. str0m ranks UDP before TCP (RFC 6544 §4.2) and takes turns
     /// between IPv6 and IPv4, in this order (RFC 8421 §4).
     pub(crate) fn told(&self) -> &[Candidate] {

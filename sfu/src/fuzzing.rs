@@ -169,6 +169,11 @@ pub fn vp9(bytes: &[u8]) {
     payloads(Codec::Vp9, bytes);
 }
 
+/// The payloads of a stream of H.264 (RFC 6184), likewise.
+pub fn h264(bytes: &[u8]) {
+    payloads(Codec::H264, bytes);
+}
+
 /// Promise: ids that are to be replaced are replaced, by values that fit their place.
 fn payloads(codec: Codec, mut bytes: &[u8]) {
     let mut ids = IdRewriter::default();
@@ -324,6 +329,7 @@ mod tests {
         replay("framing", framing);
         replay("vp8", vp8);
         replay("vp9", vp9);
+        replay("h264", h264);
         replay("dependency", dependency);
         replay("control", control);
         replay("offer", offer);

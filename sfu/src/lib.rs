@@ -51,8 +51,11 @@ use crate::{endpoint::Command, metrics::Metrics, shard::ShardId, workers::Wherea
 
 pub use candidates::Candidates;
 pub use counters::{ByKind, Counters, DropReason, Population, Traffic};
+pub use endpoint::{Offload, offload};
 pub use error::{ConnectError, Refused, StartError};
+pub use layer::BitRate;
 pub use negotiation::{Negotiated, Negotiator};
+pub use shard::{Inspection, ReceivedTrack, SentSize, SentTrack};
 pub use srtp_profile::SrtpProfile;
 pub use transport::Transport;
 
@@ -242,6 +245,14 @@ impl Sfu {
         if let Some(shard) = shard {
             self.tell(shard, Command::Remove(participant));
         }
+    }
+
+    /// Looks at a participant's media; none if they have no connection.
+    pub async fn inspect(&self, participant: ParticipantId) -> Option<Inspection> {
+        let shard = self.whereabouts.lock().find(participant)?;
+        let (reply, inspected) = oneshot::channel();
+        self.tell(shard, Command::Inspect { participant, reply });
+        inspected.await.ok()?
     }
 
     /// Ends all connections and the media threads, and waits until it is over.

@@ -39,6 +39,11 @@ pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate::kbps(2_500);
 /// used (RFC 8285 §6).
 const DEPENDENCY_DESCRIPTOR_ID: u8 = 12;
 
+/// The payload types of H.264 and of its retransmissions, where the client leaves the choice.
+const H264_TYPES: (u8, u8) = (108, 109);
+/// Constrained Baseline, level 3.1 (RFC 6184 §8.1): the profile that every client has.
+const H264_PROFILE: u32 = 0x0042_e01f;
+
 /// How often a connection tells how many losses were reported.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -109,7 +114,7 @@ impl Negotiator {
             .dtls_provider
             .generate_certificate()
             .ok_or(StartError::Certificate)?;
-        let config = RtcConfig::new()
+        let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::new(crypto))
             .set_dtls_cert(certificate)
             // In DTLS 1.2 the server chooses the SRTP profile, and str0m chooses AEAD. In
@@ -126,6 +131,11 @@ impl Negotiator {
             .enable_vp9(true)
             .enable_av1(true)
             .set_extension(DEPENDENCY_DESCRIPTOR_ID, dependency_descriptor());
+        let (own, resent) = H264_TYPES;
+        // Packetization mode 1, which frames of any size need.
+        config
+            .codec_config()
+            .add_h264(own.into(), Some(resent.into()), true, H264_PROFILE);
         Ok(Self {
             config,
             candidates,

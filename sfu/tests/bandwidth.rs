@@ -9,6 +9,8 @@ mod simulation;
 
 use std::time::{Duration, Instant};
 
+use conclave_protocol::signal::Source;
+use conclave_sfu::{Inspection, Transport};
 use libtest_mimic::Trial;
 use simulation::{ClientConfig, Direction, World, participant, sending::Frames};
 
@@ -24,7 +26,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 type Test = fn(u64);
 
 fn main() {
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         (
             "the_best_layer_is_back_soon_after_the_bandwidth_is",
             the_best_layer_is_back_soon_after_the_bandwidth_is,
@@ -35,6 +37,10 @@ fn main() {
             two_behind_one_bottleneck_share_and_use_it,
         ),
         ("sound_is_never_starved", sound_is_never_starved),
+        (
+            "whose_way_is_narrow_can_be_told",
+            whose_way_is_narrow_can_be_told,
+        ),
     ];
     let trials = tests.into_iter().flat_map(|(name, test)| {
         SEEDS.map(|seed| {
@@ -98,6 +104,56 @@ fn the_best_layer_is_back_soon_after_the_bandwidth_is(seed: u64) {
         video_rate(world, viewer, world.now - SECOND) > 0.9 * best
     });
     assert!(waited < 20 * SECOND, "{waited:?}");
+}
+
+/// Who looks at the participants sees what is sent, and who gets how much of it and why.
+fn whose_way_is_narrow_can_be_told(seed: u64) {
+    let mut world = world(seed);
+    let publishing = world.join("r", publisher());
+    let viewers = [
+        world.join("r", ClientConfig::viewer()),
+        world.join("r", ClientConfig::viewer()),
+    ];
+    world.settle();
+    wish_for_all(&mut world, &viewers, &[publishing]);
+    let [well, badly] = viewers;
+    world.network.narrow(well, Direction::Down, Some(BROAD));
+    world.network.narrow(badly, Direction::Down, Some(300_000));
+    world.run(20 * SECOND);
+
+    let look = |who| {
+        let seen = world.shards[0].inspect(world.now, participant(who));
+        seen.expect("they are here")
+    };
+    let sent = look(publishing).sent;
+    let camera = sent.iter().find(|track| track.source == Source::Camera);
+    let camera = camera.expect("it is sent");
+    assert!(camera.is_on && camera.sizes.len() == 3, "{camera:?}");
+    for (layer, size) in camera.sizes.iter().enumerate() {
+        let share = size.bitrate.get() as f64 / Frames::HD.rate(layer);
+        assert!((0.8..1.2).contains(&share), "{camera:?}");
+    }
+    let [broad, narrow] = viewers.map(look);
+    assert_eq!(broad.transport, Some(Transport::Udp));
+    let estimate = |seen: &Inspection| seen.estimate.expect("something was learned").get();
+    assert!(estimate(&broad) > 1_500_000, "{broad:?}");
+    assert!(estimate(&narrow) < 600_000, "{narrow:?}");
+    let picture = |seen: Inspection| {
+        let mut received = seen.received.into_iter();
+        received
+            .find(|track| track.source == Source::Camera)
+            .expect("a slot")
+    };
+    let (broad, narrow) = (picture(broad), picture(narrow));
+    assert_eq!(broad.participant, participant(publishing));
+    assert_eq!((broad.size, broad.is_paused), (Some(2), false), "{broad:?}");
+    assert_eq!(
+        (narrow.size, narrow.is_paused),
+        (Some(0), false),
+        "{narrow:?}"
+    );
+    let nobody = world.shards[0].inspect(world.now, participant(9));
+    assert_eq!(nobody, None);
 }
 
 /// Twenty seconds after the beginning, 95 of 100 packets wait 50 ms at most at the

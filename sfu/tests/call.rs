@@ -45,7 +45,7 @@ fn everyone_sees_and_hears_everyone_else() {
         }
         for received in client.received.values() {
             assert_seamless(received);
-            if received[0].picture.is_some() {
+            if received[0].is_video {
                 assert!(received[0].stamp.is_key && received[0].stamp.part == 0);
             } else {
                 assert_eq!(received[0].level, Some(-30));

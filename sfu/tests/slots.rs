@@ -38,6 +38,25 @@ fn leaving_clears_the_slot() {
 }
 
 #[test]
+fn who_asks_whether_packets_get_through_again_is_answered_and_gets_key_frames() {
+    let mut world = World::new();
+    let publisher = world.join("r", ClientConfig::default());
+    let asking = world.join("r", ClientConfig::viewer());
+    let other = world.join("r", ClientConfig::viewer());
+    world.settle();
+    world.run(3 * SECOND);
+    let asked = world.clients[publisher].key_frame_requests.len();
+    let now = world.now;
+    world.clients[asking].ask(now, &ControlRequest::Probe {});
+    world.run(SECOND);
+    assert_eq!(world.clients[publisher].key_frame_requests.len(), asked + 1);
+    let video = world.clients[asking].video();
+    assert!(video.filter(|r| r.at > now).any(|r| r.stamp.is_key));
+    assert_eq!(world.clients[asking].answered_probes, 1);
+    assert_eq!(world.clients[other].answered_probes, 0);
+}
+
+#[test]
 fn a_source_that_is_turned_off_frees_its_slot() {
     let mut world = World::new();
     let publisher = world.join("r", ClientConfig::default());

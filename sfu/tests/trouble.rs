@@ -58,6 +58,27 @@ fn a_connection_that_never_comes_about_is_given_up() {
 }
 
 #[test]
+fn whose_path_was_broken_begins_anew_at_once() {
+    let mut world = World::new();
+    let publisher = world.join("r", ClientConfig::default());
+    let viewer = world.join("r", ClientConfig::viewer());
+    world.settle();
+    world.run(10 * SECOND);
+    let asked = world.clients[publisher].key_frame_requests.len();
+    world.run(20 * SECOND);
+    let still = world.clients[publisher].key_frame_requests.len();
+    assert_eq!(still, asked, "nothing was broken");
+
+    let light = world.now + 3 * SECOND;
+    world.network.darken(viewer, light);
+    world.run(3 * SECOND);
+    world.run(SECOND / 2);
+    let mut video = world.clients[viewer].video();
+    let first_key = video.find(|r| r.at >= light && r.stamp.is_key);
+    assert!(first_key.is_some(), "the picture waits for a key frame");
+}
+
+#[test]
 fn garbage_is_counted_and_harms_nobody() {
     let mut world = World::new();
     world.join("r", ClientConfig::default());

@@ -11,6 +11,7 @@ use std::{
 };
 
 use conclave_protocol::{Opaque, ParticipantId, signal::Knock};
+use serde::{Deserialize, Serialize};
 
 /// As many as one commit is to bring in.
 const AT_ONCE: usize = 25;
@@ -29,9 +30,10 @@ const MOST_ASKED: u8 = 3;
 const PAUSE_FOR_EACH: Duration = Duration::from_millis(4);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiting {
     knock: Knock,
+    #[serde(skip)]
     asked: u8,
 }
 
@@ -41,14 +43,18 @@ struct Asked {
     until: Instant,
 }
 
-/// Who waits, and who is asked.
-#[derive(Debug, Default)]
+/// Who waits, and who is asked. Only the first is kept: whom to ask is a matter of the moment.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Admissions {
     waiting: Vec<Waiting>,
+    #[serde(skip)]
     asked: Option<Asked>,
+    #[serde(skip)]
     last_asked: Option<ParticipantId>,
     /// Somebody was brought in, and the pause has yet to begin.
+    #[serde(skip)]
     is_done: bool,
+    #[serde(skip)]
     pause_until: Option<Instant>,
 }
 
@@ -86,6 +92,11 @@ impl Admissions {
         self.waiting
             .retain(|it| it.knock.participant != participant);
         self.asked.take_if(|asked| asked.member == participant);
+    }
+
+    /// If this member is asked, another one is to be.
+    pub(crate) fn pass_over(&mut self, member: ParticipantId) {
+        self.asked.take_if(|asked| asked.member == member);
     }
 
     /// A commit brings in these, of whom those count who wait.

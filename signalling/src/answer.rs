@@ -22,8 +22,13 @@ struct Problem<'a> {
 
 /// An answer that says what was wrong and what to do.
 pub(crate) fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+    problem_of("about:blank", status, detail)
+}
+
+/// The same, of a kind that clients tell from others (RFC 9457 §3.1.1).
+pub(crate) fn problem_of(kind: &str, status: StatusCode, detail: &str) -> Response<Body> {
     let problem = Problem {
-        kind: "about:blank",
+        kind,
         title: status.canonical_reason().unwrap_or("Error"),
         status: status.as_u16(),
         detail,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use conclave_protocol::{Epoch, Opaque, ParticipantId, Sequence, StateName, signal::GroupState};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// How many annulled commits are remembered, so that a second member's refusal of the same
@@ -12,12 +13,14 @@ use sha2::{Digest as _, Sha256};
 const REMEMBERED_ANNULMENTS: usize = 16;
 
 /// One epoch of the group.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Step {
     epoch: Epoch,
     /// None until a member has shown it.
     group_info: Option<Opaque>,
-    /// Members who have not yet said that they have this epoch's keys.
+    /// Members who have not yet said that they have this epoch's keys. Not kept: they say so
+    /// often, and nobody is to wait for ever for what was said before a restart.
+    #[serde(skip)]
     missing: BTreeSet<ParticipantId>,
 }
 
@@ -59,10 +62,13 @@ pub(crate) enum Refusal {
 }
 
 /// A group as the server knows it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     members: BTreeSet<ParticipantId>,
     step: Step,
+    /// Not kept: once the keys' owners have lived through a restart, who has taken the commit is
+    /// not known, and what one has taken stands.
+    #[serde(skip)]
     undo: Option<Undo>,
     annulled: VecDeque<Sequence>,
 }

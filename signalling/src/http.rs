@@ -1,8 +1,13 @@
 //! What is asked over HTTP and what is answered.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use conclave_protocol::RoomId;
+use http_body_util::Either;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -13,8 +18,11 @@ use prometheus::TextEncoder;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    acme::Challenges,
     answer::{Body, fresh, problem, text},
+    api as operators,
     door::Door,
+    files::api::{self, Reply},
     page, socket,
 };
 
@@ -26,20 +34,36 @@ const HSTS: &str = "max-age=63072000";
 pub(crate) struct Caller {
     pub(crate) address: IpAddr,
     pub(crate) place: Arc<OwnedSemaphorePermit>,
+    /// Until when the connection is needed for a transfer, if it is.
+    pub(crate) busy_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Caller {
+    /// Asks that the connection is not ended before.
+    pub(crate) fn is_busy_until(&self, until: Instant) {
+        let mut busy = self
+            .busy_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *busy = (*busy).max(Some(until));
+    }
 }
 
 /// Answers one request.
-pub(crate) fn answer(
-    door: &Arc<Door>,
-    caller: Caller,
-    request: Request<Incoming>,
-) -> Response<Body> {
+pub(crate) async fn answer(door: Arc<Door>, caller: Caller, request: Request<Incoming>) -> Reply {
+    let door = &door;
     let host = host(&request);
     let uri = request.uri().clone();
     let route = Route::of(uri.path());
     let label = route.label();
     let mut response = match (request.method(), &route) {
-        (&Method::GET | &Method::HEAD, _) => route.answer(door, caller, request, host.as_ref()),
+        (_, Route::Shared(path)) => api::answer(door, &caller, request, path).await,
+        (_, Route::Operators) => operators::answer(door, &caller, request)
+            .await
+            .map(Either::Left),
+        (&Method::GET | &Method::HEAD, _) => route
+            .answer(door, caller, request, host.as_ref())
+            .map(Either::Left),
         _ => {
             let mut response = problem(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -47,7 +71,7 @@ pub(crate) fn answer(
             );
             let allowed = HeaderValue::from_static("GET, HEAD");
             response.headers_mut().insert(ALLOW, allowed);
-            response
+            response.map(Either::Left)
         }
     };
     page::protect(response.headers_mut(), host.as_ref());
@@ -68,8 +92,17 @@ pub(crate) fn host<B>(request: &Request<B>) -> Option<Authority> {
     }
 }
 
-/// Sends whoever comes with http to https, at this port.
-pub(crate) fn to_https<B>(request: &Request<B>, port: u16) -> Response<Body> {
+/// Sends whoever comes with http to https, at this port. Only a certificate authority is answered,
+/// which has no reason yet to trust our https.
+pub(crate) fn to_https<B>(request: &Request<B>, port: u16, challenges: &Challenges) -> Reply {
+    match challenges.answer(request.uri().path()) {
+        Some(answer) => text(StatusCode::OK, answer),
+        None => redirect(request, port),
+    }
+    .map(Either::Left)
+}
+
+fn redirect<B>(request: &Request<B>, port: u16) -> Response<Body> {
     let host = host(request).filter(|host| !host.as_str().contains('@'));
     let Some(host) = host else {
         return problem(StatusCode::BAD_REQUEST, "the request names no host");
@@ -99,6 +132,10 @@ pub(crate) fn to_https<B>(request: &Request<B>, port: u16) -> Response<Body> {
 enum Route<'a> {
     Page,
     File(&'a str),
+    /// Files that participants share; what follows their common prefix.
+    Shared(&'a str),
+    /// The operators' API.
+    Operators,
     List,
     Socket,
     Metrics,
@@ -115,6 +152,8 @@ impl<'a> Route<'a> {
             "/metrics" => Self::Metrics,
             "/healthz" => Self::Health,
             "/readyz" => Self::Readiness,
+            _ if path.starts_with(api::PREFIX) => Self::Shared(&path[api::PREFIX.len()..]),
+            _ if path.starts_with(operators::PREFIX) => Self::Operators,
             _ => match path.strip_prefix("/r/") {
                 Some(room) if room.parse::<RoomId>().is_ok() => Self::Page,
                 Some(_) => Self::Nothing,
@@ -131,6 +170,8 @@ impl<'a> Route<'a> {
         match self {
             Self::Page => "page",
             Self::File(_) => "file",
+            Self::Shared(_) => "files",
+            Self::Operators => "api",
             Self::List => "list",
             Self::Socket => "ws",
             Self::Metrics => "metrics",
@@ -160,7 +201,7 @@ impl Route<'_> {
                 None => text(StatusCode::OK, "ready\n"),
                 Some(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, reason),
             },
-            Self::Nothing => not_found(),
+            Self::Shared(_) | Self::Operators | Self::Nothing => not_found(),
         }
     }
 }
@@ -209,7 +250,7 @@ fn upgrade(
             "pages of other sites may not join calls here: open the call on this server",
         );
     }
-    if let Some(reason) = door.not_ready() {
+    if let Some(reason) = door.not_serving() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, reason);
     }
     if !door.addresses.admits(caller.address) {

@@ -67,6 +67,12 @@ impl RoomSize {
     }
 }
 
+impl Default for RoomSize {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl FromStr for RoomSize {
     type Err = RoomSizeError;
 
@@ -88,6 +94,8 @@ pub struct Limits {
     pub connections: usize,
     /// Rooms.
     pub rooms: usize,
+    /// Only rooms that were made over the operators' API are there.
+    pub only_made_rooms: bool,
     /// Participants in one room.
     pub participants_per_room: RoomSize,
     /// Bytes of one message from a client. The largest is a group's state or a commit with a
@@ -106,6 +114,10 @@ pub struct Limits {
     pub offers: Rate,
     /// Attempts to join from one address (IPv6: one /64).
     pub joins_per_address: Rate,
+    /// Joins of one room: each makes everyone in it work.
+    pub joins_per_room: Rate,
+    /// Requests with a wrong key from one address (IPv6: one /64).
+    pub wrong_keys_per_address: Rate,
     /// Messages that may wait for one client.
     pub queued_messages: usize,
     /// Bytes that may wait for one client.
@@ -122,6 +134,8 @@ pub struct Limits {
     pub connection_age: Duration,
     /// How long a client that is shown out has to read why.
     pub farewell: Duration,
+    /// How long somebody whose line broke may take to come back.
+    pub away: Duration,
     /// How long the media side may take to answer an offer.
     pub answer_within: Duration,
 }
@@ -131,6 +145,7 @@ impl Default for Limits {
         Self {
             connections: 8192,
             rooms: 4096,
+            only_made_rooms: false,
             participants_per_room: RoomSize::DEFAULT,
             message_bytes: 4 << 20,
             bytes: Rate::new(512 << 10, 8 << 20),
@@ -139,6 +154,8 @@ impl Default for Limits {
             dropped_messages: 1000,
             malformed_messages: 10,
             joins_per_address: Rate::new(100, 1000),
+            joins_per_room: Rate::new(20, 1000),
+            wrong_keys_per_address: Rate::new(1, 20),
             queued_messages: 512,
             queued_bytes: 16 << 20,
             join_within: Duration::from_secs(10),
@@ -147,6 +164,7 @@ impl Default for Limits {
             request_head: Duration::from_secs(10),
             connection_age: Duration::from_secs(300),
             farewell: Duration::from_secs(1),
+            away: Duration::from_secs(45),
             answer_within: Duration::from_secs(5),
         }
     }
@@ -185,12 +203,12 @@ impl Pacer {
     }
 }
 
-/// Counts attempts to join by where they come from.
+/// Counts what is tried by where it comes from.
 pub(crate) struct AddressLimiter(DefaultKeyedRateLimiter<IpAddr>);
 
 impl AddressLimiter {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self(RateLimiter::keyed(limits.joins_per_address.quota()))
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self(RateLimiter::keyed(rate.quota()))
     }
 
     /// True when one more is within bounds.
@@ -267,11 +285,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_admitted_and_no_more() {
-        let limits = Limits {
-            joins_per_address: Rate::new(1, 3),
-            ..Limits::default()
-        };
-        let limiter = AddressLimiter::new(&limits);
+        let limiter = AddressLimiter::new(Rate::new(1, 3));
         let admitted = (0..10).filter(|_| limiter.admits(ip("192.0.2.1"))).count();
         assert_eq!(admitted, 3);
         assert!(limiter.admits(ip("192.0.2.2")), "another address");

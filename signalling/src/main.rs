@@ -5,13 +5,17 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use conclave_signalling::{
-    Limits, Server,
-    settings::{ConfigFile, LogFormat, Settings, example},
+    BackupContents, Limits, Server, allow_descriptors, back_up,
+    doctor::{Questions, examine},
+    keys::{Keys, Scope},
+    restore,
+    settings::{ConfigFile, LogFormat, Rooms, Settings, example},
     verify::{ClientHash, Expected, verify},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,9 +42,90 @@ enum Other {
     /// file and the protective headers, asked for as browsers ask. Ends with 0 if it does.
     VerifyClient(VerifyOptions),
 
+    /// Look at this machine before a server starts here: ports, addresses, certificates, limits,
+    /// disk. Takes the settings of the server, and says how to mend what is in its way. Ends with 0
+    /// if a server would do its work.
+    Doctor {
+        #[command(flatten)]
+        settings: Box<Settings>,
+        /// Ask this STUN server how the media port looks from outside. It learns this machine's
+        /// address.
+        #[arg(long, value_name = "HOST:PORT")]
+        stun: Option<String>,
+    },
+
+    /// Copy what a server keeps, as it is at one moment, to a file. The server may run meanwhile.
+    /// Files that participants share are not in it: they do not last.
+    Backup {
+        /// The server's data folder.
+        #[arg(long, env = "CONCLAVE_DATA", value_name = "FOLDER")]
+        data: PathBuf,
+        /// The file to make.
+        file: PathBuf,
+    },
+
+    /// Bring a backup back into a data folder that no server uses.
+    Restore {
+        /// The data folder.
+        #[arg(long, env = "CONCLAVE_DATA", value_name = "FOLDER")]
+        data: PathBuf,
+        /// Give up what is there.
+        #[arg(long)]
+        replace: bool,
+        /// The backup.
+        file: PathBuf,
+    },
+
     /// Settings in a file.
     #[command(subcommand)]
     Config(ConfigCommand),
+
+    /// Keys for the operators' API, whether or not a server runs on the folder.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and write it, this once.
+    Create {
+        #[command(flatten)]
+        folder: DataFolder,
+
+        /// What it is for, to know it by later.
+        #[arg(long)]
+        name: String,
+
+        /// What it lets do: create, invite, moderate, observe, operate.
+        #[arg(long, value_name = "SCOPE,…", value_delimiter = ',', required = true)]
+        scopes: Vec<Scope>,
+
+        /// How long it counts, such as 90d. Without end when left out.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires: Option<Duration>,
+    },
+
+    /// Show all keys, but for their secrets.
+    List {
+        #[command(flatten)]
+        folder: DataFolder,
+    },
+
+    /// Take a key back.
+    Revoke {
+        #[command(flatten)]
+        folder: DataFolder,
+
+        /// Its id: what stands between the first two underscores.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DataFolder {
+    /// The server's folder.
+    #[arg(long, env = "CONCLAVE_DATA", value_name = "FOLDER")]
+    data: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +166,18 @@ fn main() -> ExitCode {
             None => run(serve).map(|()| ExitCode::SUCCESS),
             Some(Other::VerifyClient(options)) => verify_client(options),
             Some(Other::Config(command)) => config(command),
+            Some(Other::Doctor { settings, stun }) => doctor(&settings, stun),
+            Some(Other::Backup { data, file }) => back_up(&data, &file)
+                .map_err(Into::into)
+                .and_then(|contents| tell(&format!("{}: {}", file.display(), summary(contents)))),
+            Some(Other::Restore {
+                data,
+                replace,
+                file,
+            }) => restore(&file, &data, replace)
+                .map_err(Into::into)
+                .and_then(|contents| tell(&format!("{}: {}", data.display(), summary(contents)))),
+            Some(Other::Key(command)) => key(command),
         }
     });
     match done {
@@ -97,12 +194,40 @@ fn main() -> ExitCode {
 fn read() -> anyhow::Result<Command> {
     let said = Command::parse();
     // The file is about serving.
-    let Some(path) = said.serve.config.as_ref().filter(|_| said.other.is_none()) else {
-        return Ok(said);
+    let filled = match (&said.other, &said.serve.config) {
+        (None, Some(path)) => ConfigFile::read(path)?.apply(&Command::command())?,
+        (Some(Other::Doctor { settings, .. }), _) => {
+            let Some(path) = &settings.config else {
+                return Ok(said);
+            };
+            let whole = Command::command();
+            let part = whole.find_subcommand("doctor").context("no such command")?;
+            let filled = ConfigFile::read(path)?.apply(part)?;
+            whole.mut_subcommand("doctor", |_| filled)
+        }
+        _ => return Ok(said),
     };
-    let filled = ConfigFile::read(path)?.apply(&Command::command())?;
     let matches = filled.get_matches();
     Ok(Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+fn doctor(settings: &Settings, stun: Option<String>) -> anyhow::Result<ExitCode> {
+    let diagnosis = examine(settings, &Questions { stun });
+    tell(&diagnosis.to_string())?;
+    Ok(if diagnosis.is_well() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn summary(BackupContents { rooms, bytes }: BackupContents) -> String {
+    format!("{rooms} rooms, {bytes} bytes")
+}
+
+fn tell(answer: &str) -> anyhow::Result<ExitCode> {
+    writeln!(io::stdout(), "{answer}").context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
@@ -128,8 +253,31 @@ fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
+    let answer = match command {
+        KeyCommand::Create {
+            folder,
+            name,
+            scopes,
+            expires,
+        } => Keys::open(&folder.data)?.create(&name, &scopes, expires)?,
+        KeyCommand::List { folder } => Keys::open(&folder.data)?.list()?.join("\n"),
+        KeyCommand::Revoke { folder, id } => {
+            Keys::open(&folder.data)?.revoke(&id)?;
+            format!("{id} lets nobody do anything any more.")
+        }
+    };
+    tell(&answer)
+}
+
+/// Libraries that write at their most talkative whatever passes through them, proofs and tokens
+/// included. Nobody can ask them to.
+const DISCREET: [&str; 2] = ["tungstenite=info", "tokio_tungstenite=info"];
+
 fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let discreet = DISCREET.iter().filter_map(|it| it.parse().ok());
+    let filter = discreet.fold(asked, EnvFilter::add_directive);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -160,21 +308,34 @@ async fn run(options: Settings) -> anyhow::Result<()> {
     // Before anything is announced, so that no signal finds the default way out.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    if let Some(data) = &options.data {
-        tracing::warn!(
-            folder = %data.display(),
-            "this version keeps nothing in the data folder yet: calls end when the server does"
+    if options.data.is_none() {
+        tracing::info!(
+            "calls do not outlive this process: give --data for a folder to keep them in"
         );
     }
+    allow_descriptors();
+    let drain_within = options.drain_within;
     let limits = Limits {
         participants_per_room: options.participants_per_room,
+        only_made_rooms: options.rooms == Rooms::Made,
         ..Limits::default()
     };
     let server = Server::start_with_limits(options.into_config()?, limits)?;
     announce(&server).context("cannot write to standard output")?;
+    let mut signalled = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = signalled() => {}
+        () = server.asked_to_stop() => {}
+    }
+    tracing::info!("taking no new calls");
+    tokio::select! {
+        () = server.drain(drain_within) => {}
+        () = signalled() => {}
     }
     tracing::info!("shutting down");
     server.shutdown().await;

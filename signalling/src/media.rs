@@ -7,15 +7,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use conclave_protocol::{
     ParticipantId, RoomId,
     signal::{ErrorCode, ServerMessage},
 };
-use conclave_sfu::{ConnectError, LostReason, Offer, Sfu, SfuEvent};
+use conclave_sfu::{ConnectError, Inspection, LostReason, Offer, Sfu, SfuEvent};
+use serde::Serialize;
 use tokio::{sync::mpsc, time::timeout};
+use utoipa::ToSchema;
 
 use crate::{
     metrics::{Metrics, Phase},
@@ -27,6 +29,22 @@ struct Call {
     outbound: Outbound,
     /// When, until the connection stands.
     offered: Option<Instant>,
+    /// The media side has reported that the connection is no more.
+    is_lost: bool,
+    /// Since when it is as it is.
+    since: SystemTime,
+}
+
+/// How it stands with somebody's media connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MediaState {
+    /// An offer was made.
+    Connecting,
+    /// It stands.
+    Connected,
+    /// It stood, or never came about.
+    Lost,
 }
 
 /// The media side as the front door sees it.
@@ -65,6 +83,8 @@ impl Media {
         let call = Call {
             outbound: outbound.clone(),
             offered: Some(offered),
+            is_lost: false,
+            since: SystemTime::now(),
         };
         self.calls().insert(participant, call);
         let connect = self.sfu.connect(room, participant, offer);
@@ -95,6 +115,34 @@ impl Media {
         }
     }
 
+    /// The participant has come back over another line: news go there from now on. False when
+    /// there is no media connection to have news of.
+    pub(crate) fn move_to(&self, participant: ParticipantId, outbound: &Outbound) -> bool {
+        let mut calls = self.calls();
+        let Some(call) = calls.get_mut(&participant) else {
+            return false;
+        };
+        call.outbound = outbound.clone();
+        !call.is_lost
+    }
+
+    /// How it stands with somebody's connection and since when, if they have made an offer.
+    pub(crate) fn state_of(&self, participant: ParticipantId) -> Option<(MediaState, SystemTime)> {
+        let calls = self.calls();
+        let call = calls.get(&participant)?;
+        let state = match (call.is_lost, call.offered) {
+            (true, _) => MediaState::Lost,
+            (false, Some(_)) => MediaState::Connecting,
+            (false, None) => MediaState::Connected,
+        };
+        Some((state, call.since))
+    }
+
+    /// What passes between the media side and somebody; none without a connection.
+    pub(crate) async fn inspect(&self, participant: ParticipantId) -> Option<Inspection> {
+        self.sfu.inspect(participant).await
+    }
+
     /// The participant has left.
     pub(crate) fn disconnect(&self, participant: ParticipantId) {
         if self.calls().remove(&participant).is_some() {
@@ -118,10 +166,10 @@ impl Media {
     fn handle(&self, event: SfuEvent) {
         match event {
             SfuEvent::Connected { participant } => {
-                let offered = self
-                    .calls()
-                    .get_mut(&participant)
-                    .and_then(|call| call.offered.take());
+                let offered = self.calls().get_mut(&participant).and_then(|call| {
+                    call.since = SystemTime::now();
+                    call.offered.take()
+                });
                 if let Some(offered) = offered {
                     self.metrics.took(Phase::Media, offered.elapsed());
                 }
@@ -131,10 +179,18 @@ impl Media {
                 reason,
             } => {
                 tracing::debug!(%participant, ?reason, "a media connection was lost");
-                let outbound = self
-                    .calls()
-                    .get(&participant)
-                    .map(|call| call.outbound.clone());
+                let outbound = self.calls().get_mut(&participant).and_then(|call| {
+                    let is_closed = matches!(reason, LostReason::Closed);
+                    let was_up = is_closed || matches!(reason, LostReason::Silent);
+                    if was_up && call.offered.is_some() {
+                        // Of the connection that the one on offer replaces.
+                        return None;
+                    }
+                    call.is_lost = true;
+                    call.since = SystemTime::now();
+                    // Who closes a connection knows.
+                    (!is_closed).then(|| call.outbound.clone())
+                });
                 if let Some(outbound) = outbound {
                     outbound.say(&ServerMessage::Error {
                         code: ErrorCode::MediaLost,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use conclave_protocol::signal::{ClientMessage, ErrorCode, ServerMessage};
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
+    core::Collector,
 };
 
 use crate::process::ProcessCollector;
@@ -38,9 +39,13 @@ pub(crate) struct Metrics {
     joins: IntCounterVec,
     join_duration: HistogramVec,
     disconnects: IntCounterVec,
+    resumptions: IntCounterVec,
+    transactions: IntCounterVec,
+    transaction_duration: Histogram,
     messages: IntCounterVec,
     rate_limited: IntCounterVec,
     requests: IntCounterVec,
+    deliveries: IntCounterVec,
     pub(crate) rooms: IntGauge,
     pub(crate) websockets: IntGauge,
     pub(crate) draining: IntGauge,
@@ -98,6 +103,28 @@ impl Metrics {
                 "WebSockets that ended, by reason.",
                 &["reason"],
             )?,
+            resumptions: counter(
+                "conclave_resumptions_total",
+                "Attempts to come back after a line broke, by result.",
+                &["result"],
+            )?,
+            transactions: counter(
+                "conclave_store_transactions_total",
+                "Transactions of the database, by result.",
+                &["result"],
+            )?,
+            transaction_duration: add(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "conclave_store_transaction_duration_seconds",
+                        "Time until what was to be kept is on the disk.",
+                    )
+                    .buckets(vec![
+                        0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
+                    ]),
+                )?,
+            )?,
             messages: counter(
                 "conclave_signalling_messages_total",
                 "Signalling messages, by type and direction.",
@@ -113,9 +140,17 @@ impl Metrics {
                 "HTTP requests, by route and status.",
                 &["route", "status"],
             )?,
+            deliveries: counter(
+                "conclave_webhook_deliveries_total",
+                "Attempts to tell a webhook of an event, by result; given_up counts events.",
+                &["result"],
+            )?,
             rooms: gauge("conclave_rooms", "Rooms with someone in them.")?,
             websockets: gauge("conclave_websocket_connections", "Open WebSockets.")?,
-            draining: gauge("conclave_draining", "1 while the server is shutting down.")?,
+            draining: gauge(
+                "conclave_draining",
+                "1 while the server drains or shuts down.",
+            )?,
         })
     }
 
@@ -133,6 +168,16 @@ impl Metrics {
         self.disconnects.with_label_values(&[reason]).inc();
     }
 
+    pub(crate) fn resumed(&self, result: &'static str) {
+        self.resumptions.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn stored(&self, is_stored: bool, time: Duration) {
+        let result = if is_stored { "ok" } else { "failed" };
+        self.transactions.with_label_values(&[result]).inc();
+        self.transaction_duration.observe(time.as_secs_f64());
+    }
+
     pub(crate) fn received(&self, kind: &'static str) {
         self.messages.with_label_values(&[kind, "in"]).inc();
     }
@@ -145,6 +190,10 @@ impl Metrics {
         self.rate_limited.with_label_values(&[limit]).inc();
     }
 
+    pub(crate) fn delivered(&self, result: &'static str) {
+        self.deliveries.with_label_values(&[result]).inc();
+    }
+
     pub(crate) fn requested(&self, route: &'static str, status: &str) {
         self.requests.with_label_values(&[route, status]).inc();
     }
@@ -154,6 +203,9 @@ impl Metrics {
 pub(crate) const fn client_kind(message: &ClientMessage) -> &'static str {
     match message {
         ClientMessage::Join { .. } => "join",
+        ClientMessage::Resume { .. } => "resume",
+        ClientMessage::KeepSession {} => "keep_session",
+        ClientMessage::Probe {} => "probe",
         ClientMessage::CreateGroup { .. } => "create_group",
         ClientMessage::Commit { .. } => "commit",
         ClientMessage::Knock { .. } => "knock",
@@ -172,6 +224,12 @@ pub(crate) const fn client_kind(message: &ClientMessage) -> &'static str {
 pub(crate) const fn server_kind(message: &ServerMessage) -> &'static str {
     match message {
         ServerMessage::Joined { .. } => "joined",
+        ServerMessage::Session { .. } => "session",
+        ServerMessage::Resumed { .. } => "resumed",
+        ServerMessage::Heard { .. } => "heard",
+        ServerMessage::Here {} => "here",
+        ServerMessage::ParticipantAway { .. } => "participant_away",
+        ServerMessage::ParticipantBack { .. } => "participant_back",
         ServerMessage::GroupCreated {} => "group_created",
         ServerMessage::Committed { .. } => "committed",
         ServerMessage::Stale { .. } => "stale",
@@ -204,12 +262,20 @@ pub(crate) const fn code_label(code: ErrorCode) -> &'static str {
         ErrorCode::WrongSecret => "wrong_secret",
         ErrorCode::RoomFull => "room_full",
         ErrorCode::ServerFull => "server_full",
+        ErrorCode::RoomBusy => "room_busy",
         ErrorCode::TooSlow => "too_slow",
         ErrorCode::UnacceptableOffer => "unacceptable_offer",
+        ErrorCode::Draining => "draining",
+        ErrorCode::NoSuchRoom => "no_such_room",
+        ErrorCode::NotInvited => "not_invited",
+        ErrorCode::RoomClosed => "room_closed",
+        ErrorCode::Removed => "removed",
         ErrorCode::CommitRefused => "commit_refused",
         ErrorCode::ShownOut => "shown_out",
         ErrorCode::LinkChanged => "link_changed",
         ErrorCode::MediaLost => "media_lost",
+        ErrorCode::SessionLost => "session_lost",
+        ErrorCode::Replaced => "replaced",
         ErrorCode::ShuttingDown => "shutting_down",
     }
 }

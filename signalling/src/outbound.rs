@@ -9,7 +9,10 @@ use std::{
     },
 };
 
-use conclave_protocol::signal::{ErrorCode, ServerMessage};
+use conclave_protocol::{
+    session::Position,
+    signal::{ErrorCode, ServerMessage},
+};
 use hyper_tungstenite::tungstenite::{Utf8Bytes, protocol::frame::coding::CloseCode};
 use tokio::sync::{mpsc, watch};
 
@@ -32,6 +35,28 @@ impl Parcel {
             text: serde_json::to_string(message)?.into(),
         })
     }
+
+    /// A message that was told before, as it was kept.
+    pub(crate) fn again(position: Position, text: &str) -> Self {
+        Self {
+            kind: "again",
+            text: positioned(position, text),
+        }
+    }
+
+    /// The same with its place in what the room tells.
+    pub(crate) fn at(&self, position: Position) -> Self {
+        Self {
+            kind: self.kind,
+            text: positioned(position, &self.text),
+        }
+    }
+}
+
+/// As [`conclave_protocol::session::Positioned`] would write it, without writing it anew.
+fn positioned(position: Position, text: &str) -> Utf8Bytes {
+    let fields = text.strip_prefix('{').unwrap_or(text);
+    format!(r#"{{"at":{},{fields}"#, position.get()).into()
 }
 
 /// Why a connection ends.
@@ -82,8 +107,10 @@ impl Ending {
             Self::ShownOut { code, .. } => match code {
                 ErrorCode::TooLarge => CloseCode::Size,
                 ErrorCode::ShuttingDown => CloseCode::Restart,
-                ErrorCode::RoomFull
+                ErrorCode::Draining
+                | ErrorCode::RoomFull
                 | ErrorCode::ServerFull
+                | ErrorCode::RoomBusy
                 | ErrorCode::TooSlow
                 | ErrorCode::TooFast => CloseCode::Again,
                 _ => CloseCode::Policy,
@@ -171,6 +198,11 @@ impl Outbound {
                 self.end(Ending::Failed);
             }
         }
+    }
+
+    /// How many bytes wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.shared.queued_bytes.load(Ordering::Relaxed)
     }
 
     /// Ends the connection. The first reason given is the one that counts.

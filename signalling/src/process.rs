@@ -1,9 +1,10 @@
-//! What the process costs, under the names that Prometheus gives to that.
+//! What the process costs, under the names that Prometheus gives to that, and what it may have.
 
-use std::fs;
+use std::{fs, io, path::Path};
 
 use nix::sys::{
-    resource::{UsageWho, getrusage},
+    resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit},
+    statvfs::statvfs,
     time::{TimeVal, TimeValLike},
 };
 use prometheus::{
@@ -11,6 +12,22 @@ use prometheus::{
     core::{Collector, Desc},
     proto::MetricFamily,
 };
+
+/// Takes as many descriptors as may be had, since each connection needs one: the soft limit of
+/// most systems is for programs that still use select(2).
+pub fn allow_descriptors() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Bytes that are free to this process on the disk that a folder is on.
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
+    let stat = statvfs(folder)?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+}
 
 /// Reads the process's costs whenever the metrics are asked for.
 pub(crate) struct ProcessCollector {

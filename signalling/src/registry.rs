@@ -1,43 +1,41 @@
-//! Which rooms there are. Each is a [`Room`] in a task of its own, which ends when the room
-//! is empty.
+//! Which rooms there are, and who can come back to which. Each is a [`Room`] in a task of its
+//! own ([`crate::host`]), which ends when the room is empty.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use conclave_protocol::{ParticipantId, RoomAuth, RoomId, RoomLock, signal::ErrorCode};
-use conclave_sfu::Offer;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::sleep_until,
+use conclave_protocol::{
+    InviteToken, ParticipantId, RoomAuth, RoomId, RoomLock,
+    session::{MessageNumber, Position, SessionToken, TokenHash},
+    signal::{ErrorCode, ServerMessage},
 };
-use tokio_util::task::TaskTracker;
+use conclave_sfu::Offer;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    limits::Limits,
+    entry::Verdict,
+    host::{Arrival, Command, Host, LineId, Return},
+    limits::{Limits, RoomSize},
     media::Media,
-    metrics::{Metrics, Phase},
-    outbound::{Ending, Outbound, Parcel},
-    room::{Audience, EntryRefused, Output, Room, Saying},
+    metrics::Metrics,
+    outbound::{Ending, Outbound},
+    outbox::{Happening, Kind, Outbox},
+    room::{EntryRefused, Room, Saying},
+    store::{Store, StoreError, rooms::KeptRoom},
 };
 
 /// Commands that may wait for one room.
 const ROOM_QUEUE: usize = 1024;
 
-enum Command {
-    Enter(Box<Entry>),
-    Hear(ParticipantId, Saying),
-    Leave(ParticipantId),
-}
-
-struct Entry {
-    key: RoomAuth,
-    seat: Seat,
-    outbound: Outbound,
-    answer: oneshot::Sender<Result<Seat, Refused>>,
-}
+/// Nobody is on the way through the server's door for so long.
+const DOOR_TIME: Duration = Duration::from_secs(600);
 
 /// Why nobody was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +44,18 @@ pub(crate) enum Refused {
     AtTheDoor(EntryRefused),
     /// The server has no place left.
     ServerFull,
+    /// Too many come into the room at this moment.
+    RoomBusy,
+    /// The server takes no new calls any more.
+    Draining,
+    /// There is no room of this name, and not just anybody makes one.
+    NoSuchRoom,
+    /// The room takes those who were invited.
+    NotInvited,
+    /// An operator closes the room at this moment.
+    Closed,
+    /// The place to come back to is not there any more.
+    NotKept,
 }
 
 impl Refused {
@@ -62,13 +72,61 @@ impl Refused {
                 ErrorCode::ServerFull,
                 "the server has no place left: try again later",
             ),
+            Self::RoomBusy => Ending::shown_out(
+                ErrorCode::RoomBusy,
+                "too many people come into this call at this moment: try again in a few seconds",
+            ),
+            Self::Draining => Ending::shown_out(
+                ErrorCode::Draining,
+                "the server is about to stop and takes no new calls: try again later",
+            ),
+            Self::NoSuchRoom => Ending::shown_out(
+                ErrorCode::NoSuchRoom,
+                "there is no such call on this server: ask whoever invited you for a new link",
+            ),
+            Self::NotInvited => Ending::shown_out(
+                ErrorCode::NotInvited,
+                "this call takes those who were invited, and your invitation does not count, or \
+                 not any more: ask for a new one",
+            ),
+            Self::Closed => Ending::shown_out(
+                ErrorCode::RoomClosed,
+                "who runs this server has closed the call",
+            ),
+            Self::NotKept => Ending::shown_out(
+                ErrorCode::SessionLost,
+                "your place was not kept for so long: join anew",
+            ),
         }
     }
 }
 
-/// A participant's place in a room. Dropping it is leaving, however that comes about.
+/// Where somebody is who can come back.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) room: RoomId,
+    pub(crate) participant: ParticipantId,
+    /// Whether the room lets them exchange media and files. Kept up to date by the room.
+    pub(crate) permit: Arc<AtomicBool>,
+}
+
+/// Somebody on the way into a room.
+struct Newcomer {
+    key: RoomAuth,
+    participant: ParticipantId,
+    outbound: Outbound,
+    /// When they came to the server's door.
+    came: Instant,
+}
+
+/// A participant's place in a room, held over one connection. Dropping it tells the room that
+/// the connection is gone, however that comes about: who cannot come back has left.
 pub(crate) struct Seat {
     participant: ParticipantId,
+    line: LineId,
+    has_left: bool,
+    /// Kept up to date by the room.
+    permit: Arc<AtomicBool>,
     room: RoomId,
     commands: mpsc::Sender<Command>,
     media: Arc<Media>,
@@ -79,14 +137,46 @@ impl Seat {
         self.participant
     }
 
+    pub(crate) const fn line(&self) -> LineId {
+        self.line
+    }
+
     /// Says something to the room. False when the room is no more.
-    pub(crate) async fn say(&self, saying: Saying) -> bool {
-        let command = Command::Hear(self.participant, saying);
+    pub(crate) async fn say(&self, number: Option<MessageNumber>, saying: Saying) -> bool {
+        let command = Command::Hear(self.participant, number, saying);
         self.commands.send(command).await.is_ok()
+    }
+
+    /// Has the place kept when the connection is gone. False when the room is no more.
+    pub(crate) async fn keep(&self, token: SessionToken) -> bool {
+        let command = Command::Keep(self.participant, token);
+        self.commands.send(command).await.is_ok()
+    }
+
+    /// The participant does not mean to come back.
+    pub(crate) const fn leave(&mut self) {
+        self.has_left = true;
+    }
+
+    /// Whether the room lets its participant exchange media.
+    pub(crate) fn permit(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.permit)
+    }
+
+    /// Its participant was here before, with this permit.
+    pub(crate) fn go_on_with(&mut self, permit: Arc<AtomicBool>) {
+        self.permit = permit;
     }
 
     /// Exchanges media, or begins anew.
     pub(crate) async fn offer(&self, outbound: &Outbound, offer: Offer, limits: &Limits) {
+        if !self.permit.load(Ordering::Acquire) {
+            outbound.say(&ServerMessage::Error {
+                code: ErrorCode::OutOfOrder,
+                detail: "a host has to let you in before you exchange media".into(),
+            });
+            return;
+        }
         let room = self.room.clone();
         self.media
             .connect(
@@ -102,13 +192,21 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.media.disconnect(self.participant);
-        let leave = Command::Leave(self.participant);
-        if let Err(mpsc::error::TrySendError::Full(leave)) = self.commands.try_send(leave) {
-            let commands = self.commands.clone();
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { commands.send(leave).await });
+        let last = if self.has_left {
+            Command::Leave(self.participant)
+        } else {
+            Command::Broken(self.participant, self.line)
+        };
+        match self.commands.try_send(last) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(last)) => {
+                let commands = self.commands.clone();
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move { commands.send(last).await });
+                }
             }
+            // The room is no more, and with it whoever could have come back.
+            Err(mpsc::error::TrySendError::Closed(_)) => self.media.disconnect(self.participant),
         }
     }
 }
@@ -116,9 +214,18 @@ impl Drop for Seat {
 /// All rooms.
 pub(crate) struct Registry {
     rooms: Mutex<HashMap<RoomId, mpsc::Sender<Command>>>,
-    limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
-    media: Arc<Media>,
+    sessions: Mutex<HashMap<TokenHash, Place>>,
+    /// When rooms were closed, lately: who was on the way into one does not open it again.
+    closings: Mutex<HashMap<RoomId, Instant>>,
+    lines: AtomicU64,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) media: Arc<Media>,
+    pub(crate) store: Store,
+    pub(crate) outbox: Outbox,
+    pub(crate) stopping: CancellationToken,
+    /// Cancelled when the server takes no new calls any more.
+    pub(crate) draining: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -127,86 +234,282 @@ impl Registry {
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
         media: Arc<Media>,
+        store: Store,
+        stopping: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
         Self {
             rooms: Mutex::new(HashMap::new()),
+            sessions: Mutex::new(HashMap::new()),
+            closings: Mutex::new(HashMap::new()),
+            lines: AtomicU64::new(0),
             limits,
             metrics,
             media,
+            outbox: Outbox::new(store.clone()),
+            store,
+            stopping,
+            draining: CancellationToken::new(),
             tasks,
         }
     }
 
-    /// Comes into a room, which is made if nobody is there.
+    /// Opens the rooms that were kept.
+    pub(crate) fn recall(self: &Arc<Self>, kept: Vec<KeptRoom>) {
+        let now = Instant::now();
+        for room in kept {
+            let id = room.room.clone();
+            match Host::recall(room, Arc::clone(self), now) {
+                // It would wait for nobody.
+                Ok(host) if host.is_deserted() => self.store.forget(&id),
+                Ok(host) => {
+                    for (token, place) in host.sessions() {
+                        self.remember(token, place);
+                    }
+                    let commands = self.open(host);
+                    self.rooms().insert(id, commands);
+                }
+                // Nobody can come back to it, and the next who come make it anew.
+                Err(error) => {
+                    tracing::error!(%error, "a room that was kept is given up");
+                    self.store.forget(&id);
+                }
+            }
+        }
+        self.metrics.rooms.set(count(self.rooms().len()));
+    }
+
+    /// Whose token this is.
+    pub(crate) fn who(&self, token: &SessionToken) -> Option<Place> {
+        self.sessions().get(&token.hash()).cloned()
+    }
+
+    /// Whether somebody is in a room of this name.
+    pub(crate) fn is_open(&self, room: &str) -> bool {
+        let open = self.rooms();
+        room.parse()
+            .is_ok_and(|room: RoomId| open.contains_key(&room))
+    }
+
+    /// From now on this participant can come back.
+    pub(crate) fn remember(&self, token: TokenHash, place: Place) {
+        self.sessions().insert(token, place);
+    }
+
+    /// This participant cannot come back any more.
+    pub(crate) fn forget(&self, token: TokenHash) {
+        self.sessions().remove(&token);
+    }
+
+    /// Comes back to a place that was kept.
+    pub(crate) async fn take_back(
+        &self,
+        token: &SessionToken,
+        seen: Position,
+        outbound: Outbound,
+    ) -> Result<Seat, Refused> {
+        let place = self.who(token).ok_or(Refused::NotKept)?;
+        let Place {
+            room, participant, ..
+        } = place;
+        let commands = self.rooms().get(&room).cloned();
+        let commands = commands.ok_or(Refused::NotKept)?;
+        let (answer, answered) = oneshot::channel();
+        let returning = Box::new(Return {
+            token: token.hash(),
+            seen,
+            seat: self.seat(participant, room, commands.clone()),
+            outbound,
+            answer,
+        });
+        let sent = commands.send(Command::Return(returning)).await;
+        sent.map_err(|_| Refused::NotKept)?;
+        answered.await.unwrap_or(Err(Refused::NotKept))
+    }
+
+    fn seat(
+        &self,
+        participant: ParticipantId,
+        room: RoomId,
+        commands: mpsc::Sender<Command>,
+    ) -> Seat {
+        Seat {
+            participant,
+            line: LineId(self.lines.fetch_add(1, Ordering::Relaxed)),
+            has_left: false,
+            permit: Arc::new(AtomicBool::new(false)),
+            room,
+            commands,
+            media: Arc::clone(&self.media),
+        }
+    }
+
+    fn open(&self, host: Host) -> mpsc::Sender<Command> {
+        let (commands, mailbox) = mpsc::channel(ROOM_QUEUE);
+        self.tasks.spawn(host.run(mailbox));
+        commands
+    }
+
+    /// Comes into a room, which is made if nobody is there, once the server's door has opened.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         room: RoomId,
         key: RoomAuth,
+        invite: Option<&InviteToken>,
         participant: ParticipantId,
         outbound: Outbound,
     ) -> Result<Seat, Refused> {
+        let came = Instant::now();
+        let capacity = self.pass(&room, invite).await?;
         let (answer, answered) = oneshot::channel();
-        self.knock(room, key, participant, outbound, answer)?;
-        // A room that fails while someone is at its door is as good as none.
-        answered.await.unwrap_or(Err(Refused::ServerFull))
+        let newcomer = Newcomer {
+            key,
+            participant,
+            outbound,
+            came,
+        };
+        let entered = match self.knock(&room, capacity, newcomer, answer) {
+            // A room that fails while someone is at its door is as good as none.
+            Ok(()) => answered.await.unwrap_or(Err(Refused::ServerFull)),
+            Err(refused) => Err(refused),
+        };
+        if entered.is_err()
+            && let Some(invite) = invite
+        {
+            self.store.give_back(&room, invite);
+        }
+        entered
+    }
+
+    /// Passes the server's door. How many are to be in the room.
+    async fn pass(&self, room: &RoomId, invite: Option<&InviteToken>) -> Result<RoomSize, Refused> {
+        let most = self.limits.participants_per_room;
+        let only_made = self.limits.only_made_rooms;
+        match self.store.knock(room, invite, only_made).await {
+            Ok(Verdict::Welcome(capacity)) => Ok(capacity.map_or(most, |it| it.min(most))),
+            Ok(Verdict::NoSuchRoom) => Err(Refused::NoSuchRoom),
+            Ok(Verdict::NotInvited) => Err(Refused::NotInvited),
+            // A door that nobody can ask about stays shut.
+            Err(error) => {
+                tracing::error!(%error, "who may come in cannot be looked up");
+                Err(Refused::ServerFull)
+            }
+        }
     }
 
     /// Sending under the lock is what lets a room end safely: see [`Self::close`].
     fn knock(
         self: &Arc<Self>,
-        room: RoomId,
-        key: RoomAuth,
-        participant: ParticipantId,
-        outbound: Outbound,
+        room: &RoomId,
+        capacity: RoomSize,
+        newcomer: Newcomer,
         answer: oneshot::Sender<Result<Seat, Refused>>,
     ) -> Result<(), Refused> {
+        let Newcomer {
+            key,
+            participant,
+            outbound,
+            came,
+        } = newcomer;
         let mut rooms = self.rooms();
-        let open = rooms.get(&room).filter(|room| !room.is_closed()).cloned();
+        if self.closings().get(room).is_some_and(|at| *at >= came) {
+            return Err(Refused::Closed);
+        }
+        let open = rooms.get(room).filter(|room| !room.is_closed()).cloned();
         let commands = match open {
             Some(commands) => commands,
+            None if self.draining.is_cancelled() => return Err(Refused::Draining),
             None if rooms.len() >= self.limits.rooms => return Err(Refused::ServerFull),
             None => {
-                let (commands, mailbox) = mpsc::channel(ROOM_QUEUE);
                 let lock = RoomLock::for_key(&key);
-                let host = Host {
-                    room: Room::new(lock, self.limits.participants_per_room),
-                    id: room.clone(),
-                    guests: HashMap::new(),
-                    registry: Arc::clone(self),
-                };
-                self.tasks.spawn(host.run(mailbox));
+                let fresh = Room::new(lock, self.limits.participants_per_room);
+                let commands = self.open(Host::new(fresh, room.clone(), Arc::clone(self)));
                 rooms.insert(room.clone(), commands.clone());
                 self.metrics.rooms.set(count(rooms.len()));
                 commands
             }
         };
-        let seat = Seat {
-            participant,
-            room,
-            commands: commands.clone(),
-            media: Arc::clone(&self.media),
-        };
-        let entry = Box::new(Entry {
+        let arrival = Box::new(Arrival {
             key,
-            seat,
+            capacity,
+            seat: self.seat(participant, room.clone(), commands.clone()),
             outbound,
             answer,
         });
         commands
-            .try_send(Command::Enter(entry))
+            .try_send(Command::Enter(arrival))
             .map_err(|_| Refused::ServerFull)
     }
 
-    /// Takes an empty room off the list, unless someone is at its door again.
-    fn close(&self, room: &RoomId, mailbox: &mpsc::Receiver<Command>) -> bool {
+    /// Takes an empty room off the list and out of the store, unless someone is at its door
+    /// again. Asking the store under the lock puts it before whatever the next room of this name
+    /// asks.
+    pub(crate) fn close(
+        &self,
+        room: &RoomId,
+        mailbox: &mpsc::Receiver<Command>,
+        is_kept: bool,
+    ) -> bool {
         let mut rooms = self.rooms();
         let quiet = mailbox.is_empty();
         if quiet {
+            if is_kept {
+                self.store.forget(room);
+            }
+            let ended = vec![Happening::of(Kind::RoomEnded)];
+            self.tasks.spawn(self.outbox.note(room, ended));
             rooms.remove(room);
             self.metrics.rooms.set(count(rooms.len()));
         }
         quiet
+    }
+
+    /// True when nobody is in any room.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms().is_empty()
+    }
+
+    /// The names of the rooms with someone in them, in their order.
+    pub(crate) fn names(&self) -> Vec<RoomId> {
+        let mut names: Vec<_> = self.rooms().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Asks a room something; none if there is no such room, or no longer.
+    pub(crate) async fn ask<T>(
+        &self,
+        room: &RoomId,
+        ask: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let commands = self.rooms().get(room).cloned()?;
+        let (answer, answered) = oneshot::channel();
+        commands.send(ask(answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Closes a room for good: everyone is shown out, and what made it a room is forgotten.
+    /// False if there is none.
+    pub(crate) async fn shut(&self, room: &RoomId) -> Result<bool, StoreError> {
+        let is_open = self.rooms().contains_key(room);
+        let is_there = self.store.close_room(room, is_open).await?;
+        self.outbox.fresh.notify_waiters();
+        self.closings().insert(room.clone(), Instant::now());
+        let was_open = self.ask(room, Command::Close).await.is_some();
+        Ok(is_there || was_open)
+    }
+
+    /// Forgets what nobody on the way in can meet any more.
+    pub(crate) fn tidy(&self) {
+        self.closings().retain(|_, at| at.elapsed() < DOOR_TIME);
+    }
+
+    fn closings(&self) -> MutexGuard<'_, HashMap<RoomId, Instant>> {
+        self.closings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<TokenHash, Place>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<RoomId, mpsc::Sender<Command>>> {
@@ -219,129 +522,59 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Someone in a room, as the room's task knows them.
-struct Guest {
-    outbound: Outbound,
-    entered: Instant,
-    in_group: bool,
-}
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU8;
 
-/// The task around a room.
-struct Host {
-    room: Room,
-    id: RoomId,
-    guests: HashMap<ParticipantId, Guest>,
-    registry: Arc<Registry>,
-}
+    use conclave_sfu::{Sfu, SfuConfig};
 
-impl Host {
-    async fn run(mut self, mut mailbox: mpsc::Receiver<Command>) {
-        loop {
-            let due = self.room.poll_timeout();
-            let timeout = async {
-                match due {
-                    Some(due) => sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                command = mailbox.recv() => match command {
-                    Some(Command::Enter(entry)) => self.enter(*entry),
-                    Some(Command::Hear(participant, saying)) => self.hear(participant, saying),
-                    Some(Command::Leave(participant)) => {
-                        self.guests.remove(&participant);
-                        self.room.leave(participant);
-                    }
-                    None => break,
-                },
-                () = timeout => {}
-            }
-            self.room.tend(Instant::now());
-            self.deliver();
-            if self.room.is_empty() && self.registry.close(&self.id, &mailbox) {
-                break;
-            }
-        }
-    }
+    use super::*;
 
-    fn enter(&mut self, entry: Entry) {
-        let Entry {
-            key,
-            seat,
-            outbound,
-            answer,
-        } = entry;
-        let now = Instant::now();
-        let result = match self.room.enter(now, seat.participant, &key) {
-            Ok(()) => {
-                let guest = Guest {
-                    outbound,
-                    entered: now,
-                    in_group: false,
-                };
-                self.guests.insert(seat.participant, guest);
-                Ok(seat)
-            }
-            Err(refused) => Err(Refused::AtTheDoor(refused)),
+    fn registry() -> Arc<Registry> {
+        let published = prometheus::Registry::new();
+        let metrics = Arc::new(Metrics::register(&published).unwrap());
+        let (store, _) = Store::open(None, Arc::clone(&metrics)).unwrap();
+        let config = SfuConfig {
+            listen: Some([127, 0, 0, 1].into()),
+            media_port: 0,
+            public_addresses: Vec::new(),
+            media_threads: NonZeroU8::new(1),
         };
-        // If the client is gone by now, its seat comes back in the error and is dropped,
-        // which is leaving.
-        drop(answer.send(result));
+        let (sfu, _) = Sfu::start(&config, &published).unwrap();
+        let media = Arc::new(Media::new(sfu, Arc::clone(&metrics)));
+        let limits = Arc::new(Limits::default());
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Arc::new(Registry::new(
+            limits, metrics, media, store, stopping, tasks,
+        ))
     }
 
-    fn hear(&mut self, participant: ParticipantId, saying: Saying) {
-        self.room.hear(participant, saying);
-        if let Some(guest) = self.guests.get_mut(&participant)
-            && !guest.in_group
-            && self.room.is_member(participant)
-        {
-            guest.in_group = true;
-            self.registry
-                .metrics
-                .took(Phase::Group, guest.entered.elapsed());
+    /// The door had let them through at `came`; they come into the room only now.
+    async fn come_in(rooms: &Arc<Registry>, room: &RoomId, came: Instant) -> Option<Refused> {
+        let (outbound, _inbox) = crate::outbound::channel(&rooms.limits);
+        let newcomer = Newcomer {
+            key: RoomAuth::new([7; 32]),
+            participant: ParticipantId::new(1),
+            outbound,
+            came,
+        };
+        let (answer, answered) = oneshot::channel();
+        match rooms.knock(room, RoomSize::DEFAULT, newcomer, answer) {
+            Ok(()) => answered.await.unwrap().err(),
+            Err(refused) => Some(refused),
         }
     }
 
-    /// Does what the room wants done, until it wants nothing more.
-    fn deliver(&mut self) {
-        while let Some(output) = self.room.poll() {
-            match output {
-                Output::Tell(audience, message) => match Parcel::pack(&message) {
-                    Ok(parcel) => self.tell(audience, &parcel),
-                    Err(error) => {
-                        tracing::error!(%error, "a message could not be written as JSON");
-                    }
-                },
-                Output::Remove {
-                    participant,
-                    code,
-                    detail,
-                } => {
-                    if let Some(guest) = self.guests.remove(&participant) {
-                        guest.outbound.end(Ending::shown_out(code, detail));
-                    }
-                }
-            }
-        }
-    }
-
-    fn tell(&mut self, audience: Audience, parcel: &Parcel) {
-        let room = &mut self.room;
-        let listens = |guest: &Guest| guest.outbound.tell(parcel.clone());
-        match audience {
-            Audience::One(one) => {
-                if self.guests.get(&one).is_some_and(|guest| !listens(guest)) {
-                    self.guests.remove(&one);
-                    room.leave(one);
-                }
-            }
-            Audience::Everyone | Audience::EveryoneBut(_) => self.guests.retain(|id, guest| {
-                let heard = audience == Audience::EveryoneBut(*id) || listens(guest);
-                if !heard {
-                    room.leave(*id);
-                }
-                heard
-            }),
-        }
+    #[tokio::test]
+    async fn who_was_on_the_way_into_a_room_that_is_closed_does_not_open_it_again() {
+        let rooms = registry();
+        let (room, other) = ("garden".parse().unwrap(), "roof".parse().unwrap());
+        let came = Instant::now();
+        rooms.shut(&room).await.unwrap();
+        assert_eq!(come_in(&rooms, &room, came).await, Some(Refused::Closed));
+        assert!(rooms.is_empty(), "it is open again");
+        // Neither other rooms nor those who come later are meant.
+        assert_eq!(come_in(&rooms, &other, came).await, None);
+        assert_eq!(come_in(&rooms, &room, Instant::now()).await, None);
     }
 }

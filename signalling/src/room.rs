@@ -3,6 +3,7 @@
 //! comes out of [`Room::poll`]. [`crate::registry`] wraps it in a task.
 
 mod house;
+mod memory;
 mod state;
 
 use std::{
@@ -23,6 +24,8 @@ use crate::{
 };
 
 use house::{House, Verdict};
+pub use memory::Unreadable;
+use serde::{Deserialize, Serialize};
 
 /// Those inside hear of strangers at the door at most this often, however many there are.
 const STRANGER_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -136,22 +139,34 @@ pub enum Output {
 }
 
 /// A room and its group.
+#[derive(Serialize, Deserialize)]
 pub struct Room {
     house: House,
     /// The house before the newest commit, if that changed it.
     house_before: Option<House>,
     verdict: Option<Verdict>,
+    #[serde(skip)]
     capacity: RoomSize,
     present: BTreeSet<ParticipantId>,
+    /// Those of them whose line broke; after a restart, everyone.
+    #[serde(skip)]
+    away: BTreeSet<ParticipantId>,
     group: Option<Group>,
     /// Those who were told that the group is lost and have not answered with a founding.
     /// What they say about a group until then is about the lost one.
     bereft: BTreeSet<ParticipantId>,
     admissions: Admissions,
+    /// Who waits for the group's state asks again.
+    #[serde(skip)]
     showings: Showings,
     last: Sequence,
+    #[serde(skip)]
     stranger_noticed: Option<Instant>,
+    #[serde(skip)]
     outputs: VecDeque<Output>,
+    /// Something changed that is to outlive the process.
+    #[serde(skip)]
+    is_changed: bool,
 }
 
 impl Room {
@@ -163,6 +178,7 @@ impl Room {
             verdict: None,
             capacity,
             present: BTreeSet::new(),
+            away: BTreeSet::new(),
             group: None,
             bereft: BTreeSet::new(),
             admissions: Admissions::default(),
@@ -170,6 +186,7 @@ impl Room {
             last: Sequence::START,
             stranger_noticed: None,
             outputs: VecDeque::new(),
+            is_changed: true,
         }
     }
 
@@ -187,6 +204,23 @@ impl Room {
     /// the group, a commit of it was accepted, or one that brought it in.
     pub fn is_member(&self, participant: ParticipantId) -> bool {
         self.group.as_ref().is_some_and(|g| g.contains(participant))
+    }
+
+    /// How many are in the group, and the epoch it is in.
+    pub fn standing(&self) -> Option<(usize, Epoch)> {
+        self.group
+            .as_ref()
+            .map(|group| (group.len(), group.epoch()))
+    }
+
+    /// Whether newcomers wait for a host to let them in.
+    pub fn is_guarded(&self) -> bool {
+        self.house.guarded
+    }
+
+    /// From now on it takes so many at most. Whoever is here stays.
+    pub const fn limit_to(&mut self, capacity: RoomSize) {
+        self.capacity = capacity;
     }
 
     /// The next thing to do.
@@ -209,6 +243,7 @@ impl Room {
             let most = self.capacity;
             return Err(EntryRefused::RoomFull { most });
         }
+        self.is_changed = true;
         let others = self.present.iter().copied().collect();
         self.present.insert(participant);
         self.tell(
@@ -231,6 +266,8 @@ impl Room {
         if !self.present.remove(&participant) {
             return;
         }
+        self.is_changed = true;
+        self.away.remove(&participant);
         self.bereft.remove(&participant);
         self.admissions.withdraw(participant);
         self.showings.withdraw(participant);
@@ -246,11 +283,41 @@ impl Room {
         self.carry_out();
     }
 
+    /// Someone's line broke. They may come back, and are asked for nothing until then.
+    pub fn lose(&mut self, participant: ParticipantId) {
+        if self.contains(participant) && self.away.insert(participant) {
+            self.admissions.pass_over(participant);
+            self.showings.pass_over(participant);
+            self.tell(
+                Audience::EveryoneBut(participant),
+                ServerMessage::ParticipantAway { participant },
+            );
+        }
+    }
+
+    /// Someone has come back.
+    pub fn find(&mut self, participant: ParticipantId) {
+        if self.away.remove(&participant) {
+            self.tell(
+                Audience::EveryoneBut(participant),
+                ServerMessage::ParticipantBack { participant },
+            );
+        }
+    }
+
+    /// The members who can be asked for something that takes the newest keys.
+    fn able(&self) -> BTreeSet<ParticipantId> {
+        let mut able = self.group.as_ref().map(Group::able).unwrap_or_default();
+        able.retain(|member| !self.away.contains(member));
+        able
+    }
+
     /// Someone who is here says something.
     pub fn hear(&mut self, author: ParticipantId, saying: Saying) {
         if !self.contains(author) {
             return;
         }
+        self.is_changed |= !matches!(saying, Saying::EpochReached { .. });
         match saying {
             Saying::CreateGroup { group_info } => self.create_group(author, group_info),
             Saying::Commit {
@@ -395,7 +462,9 @@ impl Room {
         if self.admissions.len() == 0 || self.house.guarded {
             return;
         }
-        let asked = self.admissions.ask(now, &group.able(), group.len());
+        let members = group.len();
+        let able = self.able();
+        let asked = self.admissions.ask(now, &able, members);
         if let Some((member, knocks)) = asked {
             self.tell(Audience::One(member), ServerMessage::Admit { knocks });
         }

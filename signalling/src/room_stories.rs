@@ -99,7 +99,13 @@ fn in_words(message: &ServerMessage) -> String {
         ServerMessage::ParticipantLeft { participant } => format!("-{}", name(*participant)),
         ServerMessage::StrangerRefused {} => "stranger".into(),
         ServerMessage::Error { code, .. } => format!("error {code:?}"),
-        ServerMessage::Answer { .. } => "answer".into(),
+        ServerMessage::ParticipantAway { participant } => format!("~{}", name(*participant)),
+        ServerMessage::ParticipantBack { participant } => format!("!{}", name(*participant)),
+        ServerMessage::Answer { .. }
+        | ServerMessage::Session { .. }
+        | ServerMessage::Resumed { .. }
+        | ServerMessage::Heard { .. }
+        | ServerMessage::Here {} => panic!("no room says {message:?}"),
     }
 }
 

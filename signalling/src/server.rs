@@ -2,39 +2,46 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
     num::NonZeroU8,
     path::PathBuf,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use conclave_sfu::{Sfu, SfuConfig};
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{interval, sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    answer::Body,
+    acme::{Acme, AcmeConfig, AcmeError, Challenges},
     door::Door,
+    files::{self, Files, FilesConfig, FilesError, api::Reply},
     http::{self, Caller},
     limits::{AddressLimiter, Limits},
     media::Media,
     metrics::Metrics,
     registry::Registry,
+    store::Store,
     tls::{Certificates, TlsError, TlsFiles},
+    upkeep,
 };
 
 /// How long connections may take to end when the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a server that drains looks whether calls are held.
+const DRAIN_CHECK: Duration = Duration::from_millis(100);
 
 /// How long the media threads may take to end.
 const MEDIA_STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -56,6 +63,8 @@ pub struct ServerConfig {
     pub media_threads: Option<NonZeroU8>,
     /// Where to keep what must outlive the process. Made if it is not there.
     pub data_dir: Option<PathBuf>,
+    /// How files that participants share are kept.
+    pub files: FilesConfig,
 }
 
 /// What the front door speaks.
@@ -71,6 +80,13 @@ pub enum FrontDoor {
         files: TlsFiles,
         /// Where whoever comes with http is sent to https from.
         redirect: Option<SocketAddr>,
+    },
+    /// https with certificates that come by themselves.
+    Automatic {
+        /// From whom, and for which names.
+        acme: AcmeConfig,
+        /// Where whoever comes with http is sent to https from, and the authority asks.
+        redirect: SocketAddr,
     },
 }
 
@@ -103,6 +119,12 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// No certificate can be had.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// Certificates are to come by themselves, and there is nowhere to keep them.
+    #[error("certificates that come by themselves need a folder to be kept in: give --data")]
+    NoFolder,
     /// There is no certificate to be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -112,14 +134,12 @@ pub enum StartError {
     /// The media side did not start.
     #[error(transparent)]
     Media(#[from] conclave_sfu::StartError),
-    /// The data folder could not be made.
-    #[error("cannot make the folder {path} (--data): {source}")]
-    Data {
-        /// Which folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// What is to outlive the process could not be read, or not be kept.
+    #[error(transparent)]
+    Store(#[from] crate::OpenError),
+    /// Files could not be kept.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The metrics could not be registered.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -144,7 +164,7 @@ fn remedy(error: &io::Error) -> &'static str {
 /// Where media is received; none for everywhere. A front door on loopback has a proxy before
 /// it, or people who try things out; the proxy passes no media, and Firefox pairs no loopback
 /// candidates.
-fn media_listen(front_door: IpAddr) -> Option<IpAddr> {
+pub(crate) fn media_listen(front_door: IpAddr) -> Option<IpAddr> {
     (!front_door.is_loopback() && !front_door.is_unspecified()).then_some(front_door)
 }
 
@@ -163,23 +183,26 @@ impl Server {
 
     /// [`Self::start`] with other bounds than the usual ones.
     pub fn start_with_limits(config: ServerConfig, limits: Limits) -> Result<Self, StartError> {
-        if let Some(path) = &config.data_dir {
-            std::fs::create_dir_all(path).map_err(|source| StartError::Data {
-                path: path.clone(),
-                source,
-            })?;
-        }
         if matches!(config.front, FrontDoor::Local) && !config.listen.ip().is_loopback() {
             return Err(StartError::Plain {
                 address: config.listen,
             });
         }
-        let (certificates, redirect) = match config.front {
-            FrontDoor::Tls { files, redirect } => {
-                (Some(Arc::new(Certificates::load(files)?)), redirect)
+        let mut acme = None;
+        let (files, redirect) = match config.front {
+            FrontDoor::Tls { files, redirect } => (Some(files), redirect),
+            FrontDoor::Automatic {
+                acme: wanted,
+                redirect,
+            } => {
+                let folder = config.data_dir.as_deref().ok_or(StartError::NoFolder)?;
+                let prepared = acme.insert(Acme::prepare(wanted, folder)?);
+                (Some(prepared.files()), Some(redirect))
             }
             FrontDoor::Local | FrontDoor::BehindProxy => (None, None),
         };
+        let certificates = files.map(Certificates::load).transpose()?.map(Arc::new);
+        let challenges = acme.as_ref().map(|acme| acme.challenges.clone());
         let acceptor = certificates.as_ref().map(Certificates::acceptor);
         let acceptor = acceptor.transpose()?;
         let redirect = redirect.map(|address| {
@@ -197,6 +220,13 @@ impl Server {
         })?;
         let published = prometheus::Registry::new();
         let metrics = Arc::new(Metrics::register(&published)?);
+        let (store, kept) = Store::open(config.data_dir.as_deref(), Arc::clone(&metrics))?;
+        let files = Files::open(
+            &config.files,
+            config.data_dir.as_deref(),
+            store.clone(),
+            &published,
+        )?;
         let sfu_config = SfuConfig {
             listen: media_listen(config.listen.ip()),
             media_port: config.media_port,
@@ -209,20 +239,27 @@ impl Server {
         let limits = Arc::new(limits);
         let media = Arc::new(Media::new(sfu, Arc::clone(&metrics)));
         let tasks = TaskTracker::new();
+        let stopping = CancellationToken::new();
         let rooms = Arc::new(Registry::new(
             Arc::clone(&limits),
             Arc::clone(&metrics),
             Arc::clone(&media),
+            store.clone(),
+            stopping.clone(),
             tasks.clone(),
         ));
+        rooms.recall(kept);
         let door = Arc::new(Door {
-            addresses: AddressLimiter::new(&limits),
+            addresses: AddressLimiter::new(limits.joins_per_address),
+            wrong_keys: AddressLimiter::new(limits.wrong_keys_per_address),
             limits,
             metrics,
             published,
             rooms,
             media: Arc::clone(&media),
-            stopping: CancellationToken::new(),
+            store,
+            stopping,
+            files: Arc::new(files),
             tasks,
             is_secure: acceptor.is_some(),
         });
@@ -237,14 +274,27 @@ impl Server {
         door.tasks
             .spawn(accept(Arc::clone(&door), listener, manner));
         if let Some(listener) = redirect {
-            let manner = Manner::Redirect(http_address.port());
+            let manner = Manner::Redirect(http_address.port(), challenges.unwrap_or_default());
             door.tasks
                 .spawn(accept(Arc::clone(&door), listener, manner));
         }
-        if let Some(certificates) = certificates {
-            door.tasks.spawn(refresh(Arc::clone(&door), certificates));
+        if let (Some(acme), Some(certificates)) = (acme, &certificates) {
+            let certificates = Arc::clone(certificates);
+            door.tasks.spawn(upkeep::keep_certified(
+                Arc::clone(&door),
+                acme,
+                certificates,
+            ));
         }
-        door.tasks.spawn(tidy(Arc::clone(&door)));
+        if let Some(certificates) = certificates {
+            door.tasks
+                .spawn(upkeep::refresh(Arc::clone(&door), certificates));
+        }
+        door.tasks.spawn(upkeep::tidy(Arc::clone(&door)));
+        door.tasks.spawn(files::sweep(Arc::clone(&door)));
+        if door.store.is_durable() {
+            door.tasks.spawn(upkeep::tell(Arc::clone(&door)));
+        }
         Ok(Self {
             door,
             http_address,
@@ -267,6 +317,25 @@ impl Server {
         self.media_address
     }
 
+    /// Resolves when somebody asks over the API that the server stops.
+    pub async fn asked_to_stop(&self) {
+        self.door.rooms.draining.cancelled().await;
+    }
+
+    /// Takes no new calls, and waits until those that are held have ended, at most for so long.
+    pub async fn drain(&self, within: Duration) {
+        self.door.drain();
+        let rooms = &self.door.rooms;
+        let ended = async {
+            while !rooms.is_empty() {
+                sleep(DRAIN_CHECK).await;
+            }
+        };
+        if timeout(within, ended).await.is_err() {
+            tracing::info!("calls are held still, and the time to drain is over");
+        }
+    }
+
     /// Tells the clients, closes the sockets and ends the media threads, within a bounded
     /// time.
     pub async fn shutdown(self) {
@@ -286,6 +355,14 @@ impl Server {
         if timeout(MEDIA_STOP_DEADLINE, media).await.is_err() {
             tracing::warn!("the media threads did not end in time");
         }
+        let store = self.door.store.clone();
+        // It may wait for a slow disk, and must: what was acknowledged is in there.
+        if tokio::task::spawn_blocking(move || store.close())
+            .await
+            .is_err()
+        {
+            tracing::error!("the database was not closed");
+        }
     }
 }
 
@@ -295,40 +372,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-async fn tidy(door: Arc<Door>) {
-    let mut minute = interval(Duration::from_secs(60));
-    loop {
-        tokio::select! {
-            () = door.stopping.cancelled() => return,
-            _ = minute.tick() => door.addresses.tidy(),
-        }
-    }
-}
-
-/// How often the files are looked at. Certificates are renewed long before they end.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
-
-async fn refresh(door: Arc<Door>, certificates: Arc<Certificates>) {
-    let mut due = interval(CERTIFICATE_CHECK);
-    loop {
-        tokio::select! {
-            () = door.stopping.cancelled() => return,
-            _ = due.tick() => match certificates.refresh() {
-                Ok(false) => {}
-                Ok(true) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
-            },
-        }
-    }
-}
-
 /// How the connections of a listener are taken.
 #[derive(Clone)]
 enum Manner {
     Plain,
     Secure(TlsAcceptor),
-    /// Everyone is sent to https, at this port.
-    Redirect(u16),
+    /// Everyone is sent to https, at this port, but those who ask for an answer to a challenge.
+    Redirect(u16, Challenges),
 }
 
 async fn accept(door: Arc<Door>, listener: TcpListener, manner: Manner) {
@@ -372,20 +422,22 @@ async fn receive(
     let caller = Caller {
         address: peer.ip(),
         place: Arc::new(place),
+        busy_until: Arc::default(),
     };
-    let answer = |request| http::answer(&door, caller.clone(), request);
+    let busy = Arc::clone(&caller.busy_until);
+    let answer = |request| http::answer(Arc::clone(&door), caller.clone(), request);
     match manner {
-        Manner::Plain => serve(&door, stream, peer, answer).await,
-        Manner::Redirect(port) => {
-            serve(&door, stream, peer, |request| {
-                http::to_https(&request, port)
+        Manner::Plain => serve(&door, stream, peer, &busy, answer).await,
+        Manner::Redirect(port, challenges) => {
+            serve(&door, stream, peer, &busy, async |request| {
+                http::to_https(&request, port, &challenges)
             })
             .await;
         }
         Manner::Secure(acceptor) => {
             let handshake = timeout(door.limits.request_head, acceptor.accept(stream)).await;
             match handshake {
-                Ok(Ok(stream)) => serve(&door, stream, peer, answer).await,
+                Ok(Ok(stream)) => serve(&door, stream, peer, &busy, answer).await,
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS came about"),
                 Err(_) => tracing::debug!(%peer, "TLS was not agreed on in time"),
             }
@@ -394,17 +446,19 @@ async fn receive(
 }
 
 /// Serves the requests of one connection, until it ends or becomes a WebSocket.
-async fn serve<S>(
+async fn serve<S, F>(
     door: &Door,
     stream: S,
     peer: SocketAddr,
-    answer: impl Fn(Request<Incoming>) -> Response<Body>,
+    busy_until: &Mutex<Option<Instant>>,
+    answer: impl Fn(Request<Incoming>) -> F,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Reply>,
 {
     let service = service_fn(|request| {
         let response = answer(request);
-        async { Ok::<_, Infallible>(response) }
+        async { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -427,7 +481,14 @@ async fn serve<S>(
     tracing::trace!(%peer, old, "a connection is asked to end");
     connection.as_mut().graceful_shutdown();
     // An answer may be on its way; who does not take it in this time does not get it.
-    timeout(door.limits.farewell, connection).await.ok();
+    let farewell = Instant::now() + door.limits.farewell;
+    let busy = *busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+    let patience = if old {
+        busy.max(Some(farewell)).unwrap_or(farewell)
+    } else {
+        farewell
+    };
+    timeout_at(patience.into(), connection).await.ok();
 }
 
 #[cfg(test)]
@@ -451,6 +512,7 @@ mod tests {
             public_addresses: Vec::new(),
             media_threads: None,
             data_dir: None,
+            files: FilesConfig::default(),
         }
     }
 

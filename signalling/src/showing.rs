@@ -54,6 +54,11 @@ impl Showings {
         self.asked.take_if(|asked| asked.member == participant);
     }
 
+    /// If this member is asked, another one is to be.
+    pub(crate) fn pass_over(&mut self, member: ParticipantId) {
+        self.asked.take_if(|asked| asked.member == member);
+    }
+
     /// The group is in another epoch: what was asked for is of no use any more.
     pub(crate) fn move_on(&mut self) {
         self.asked = None;

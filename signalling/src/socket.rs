@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Instant};
 
 use conclave_protocol::{
-    PROTOCOL_VERSION, ParticipantId, RoomAuth, RoomId,
+    InviteToken, PROTOCOL_VERSION, ParticipantId, RoomAuth, RoomId,
+    session::{MessageNumber, Numbered, Position, SessionToken},
     signal::{ClientMessage, ErrorCode, ServerMessage},
 };
 use conclave_sfu::Offer;
@@ -17,7 +18,7 @@ use hyper_tungstenite::{
     HyperWebsocketStream,
     tungstenite::{
         Error as SocketError, Message, Utf8Bytes,
-        protocol::{CloseFrame, WebSocketConfig},
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 use serde::Deserialize;
@@ -60,6 +61,7 @@ pub(crate) async fn serve(door: Arc<Door>, socket: HyperWebsocketStream) {
     let mut session = Session::new(&door, outbound.clone());
     let mut stream = stream;
     let ending = session.run(&mut stream).await;
+    session.part(&ending);
     // The room and the media side hear of it before the farewell.
     drop(session);
     tracing::debug!(reason = ending.label(), "a websocket ends");
@@ -242,16 +244,24 @@ impl<'a> Session<'a> {
         match message {
             Message::Text(text) => self.read(&text).await,
             Message::Binary(_) => self.malformed("only text messages are understood"),
-            Message::Close(_) => Err(Ending::Gone),
+            Message::Close(frame) => {
+                // So do pages that are closed; a line that breaks says nothing.
+                let leaves = frame
+                    .is_none_or(|frame| matches!(frame.code, CloseCode::Normal | CloseCode::Away));
+                if leaves && let Some(seat) = &mut self.seat {
+                    seat.leave();
+                }
+                Err(Ending::Gone)
+            }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
         }
     }
 
     async fn read(&mut self, text: &Utf8Bytes) -> Step {
         match serde_json::from_str(text) {
-            Ok(message) => {
+            Ok(Numbered { number, message }) => {
                 self.door.metrics.received(client_kind(&message));
-                self.act(message).await
+                self.act(number, message).await
             }
             Err(error) => {
                 let other_version = self.seat.is_none()
@@ -266,14 +276,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn act(&mut self, message: ClientMessage) -> Step {
+    async fn act(&mut self, number: Option<MessageNumber>, message: ClientMessage) -> Step {
         let Some(seat) = &self.seat else {
             return match message {
                 ClientMessage::Join {
                     version,
                     room,
                     room_auth,
-                } => self.join(version, room, room_auth).await,
+                    invite,
+                } => self.join(version, room, room_auth, invite).await,
+                ClientMessage::Resume {
+                    version,
+                    token,
+                    seen,
+                } => self.resume(version, &token, seen).await,
+                ClientMessage::Probe {} => {
+                    self.outbound.say(&ServerMessage::Here {});
+                    Ok(())
+                }
                 _ => {
                     self.out_of_order("the first message must be join");
                     Ok(())
@@ -281,11 +301,20 @@ impl<'a> Session<'a> {
             };
         };
         let saying = match message {
-            ClientMessage::Join { .. } => {
+            ClientMessage::Join { .. } | ClientMessage::Resume { .. } => {
                 self.out_of_order("you are in the room already");
                 return Ok(());
             }
             ClientMessage::Leave {} => return Err(Ending::Left),
+            ClientMessage::Probe {} => {
+                self.outbound.say(&ServerMessage::Here {});
+                return Ok(());
+            }
+            ClientMessage::KeepSession {} => {
+                let token = draw_token().ok_or(Ending::Failed)?;
+                let kept = seat.keep(token).await;
+                return kept.then_some(()).ok_or(Ending::Failed);
+            }
             ClientMessage::Offer { .. } if self.offers.check().is_err() => {
                 return self.too_fast("offers");
             }
@@ -316,20 +345,27 @@ impl<'a> Session<'a> {
             ClientMessage::TurnAway { participant, note } => Saying::TurnAway { participant, note },
             ClientMessage::Send { message } => Saying::Send { message },
         };
-        if seat.say(saying).await {
+        if seat.say(number, saying).await {
             Ok(())
         } else {
             Err(Ending::Failed)
         }
     }
 
-    async fn join(&mut self, version: u16, room: RoomId, key: RoomAuth) -> Step {
+    async fn join(
+        &mut self,
+        version: u16,
+        room: RoomId,
+        key: RoomAuth,
+        invite: Option<InviteToken>,
+    ) -> Step {
         if version != PROTOCOL_VERSION {
             return Err(self.unsupported_version());
         }
         let participant = draw_id().ok_or(Ending::Failed)?;
         let outbound = self.outbound.clone();
-        let entered = self.door.rooms.enter(room, key, participant, outbound);
+        let rooms = &self.door.rooms;
+        let entered = rooms.enter(room, key, invite.as_ref(), participant, outbound);
         match entered.await {
             Ok(seat) => {
                 tracing::debug!(participant = %seat.participant(), "joined");
@@ -343,6 +379,41 @@ impl<'a> Session<'a> {
                 self.door.metrics.joined(ending.label());
                 Err(ending)
             }
+        }
+    }
+
+    async fn resume(&mut self, version: u16, token: &SessionToken, seen: Position) -> Step {
+        if version != PROTOCOL_VERSION {
+            return Err(self.unsupported_version());
+        }
+        let outbound = self.outbound.clone();
+        match self.door.rooms.take_back(token, seen, outbound).await {
+            Ok(seat) => {
+                tracing::debug!(participant = %seat.participant(), "came back");
+                self.seat = Some(seat);
+                self.door.metrics.resumed("ok");
+                Ok(())
+            }
+            Err(refused) => {
+                let ending = refused.ending();
+                self.door.metrics.resumed(ending.label());
+                Err(ending)
+            }
+        }
+    }
+
+    /// Who breaks the rules, or is told why it must go, is not waited for.
+    fn part(&mut self, ending: &Ending) {
+        let may_return = match ending {
+            Ending::Left => false,
+            Ending::Gone | Ending::Silent | Ending::Failed => true,
+            Ending::ShownOut { code, .. } => matches!(
+                code,
+                ErrorCode::TooSlow | ErrorCode::Replaced | ErrorCode::ShuttingDown
+            ),
+        };
+        if !may_return && let Some(seat) = &mut self.seat {
+            seat.leave();
         }
     }
 
@@ -395,6 +466,15 @@ impl<'a> Session<'a> {
     fn error(&self, code: ErrorCode, detail: String) {
         self.outbound.say(&ServerMessage::Error { code, detail });
     }
+}
+
+/// Opens the way back to one place.
+fn draw_token() -> Option<SessionToken> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .inspect_err(|error| tracing::error!(%error, "the system gives no random numbers"))
+        .ok()
+        .map(|()| SessionToken::new(bytes))
 }
 
 /// A participant's number, which nobody can guess.

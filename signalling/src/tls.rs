@@ -127,7 +127,7 @@ impl TlsFiles {
         })
     }
 
-    fn read(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+    pub(crate) fn read(&self) -> Result<Arc<CertifiedKey>, TlsError> {
         let chain = pem(&self.certificate, "--tls-certificate")?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain)
             .collect::<Result<_, _>>()

@@ -6,7 +6,9 @@ mod rig;
 
 use conclave_protocol::{
     Epoch,
-    signal::{ClientMessage, ErrorCode, GroupDoor, OfferedTrack, ServerMessage, Source},
+    signal::{
+        ClientMessage, ErrorCode, GroupDoor, OfferedTrack, RuleChange, ServerMessage, Source,
+    },
 };
 use rig::*;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -332,6 +334,55 @@ async fn an_offer_that_makes_no_sense_is_refused_with_the_reason() {
         alice.hear().await,
         ServerMessage::Delivered { .. }
     ));
+    server.shutdown().await;
+}
+
+/// The next error that this client is told, whatever else comes before.
+async fn next_error(client: &mut Client) -> ErrorCode {
+    loop {
+        if let ServerMessage::Error { code, .. } = client.hear().await {
+            return code;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_before_a_guarded_door_exchanges_no_media() {
+    let server = start();
+    let (mut alice, _) = founder(&server, "garden").await;
+    let guard = |epoch, guarded| ClientMessage::Commit {
+        epoch: Epoch::new(epoch),
+        commit: sealed("door"),
+        group_info: Some(sealed("state")),
+        admission: None,
+        rules: Some(RuleChange {
+            guarded,
+            removed: None,
+            lock: None,
+        }),
+    };
+    let (mut early, ..) = Client::join(&server, "garden").await;
+    alice.hear().await;
+    let offer = r#"{"type":"offer","sdp":"","tracks":[],"slots":[]}"#;
+    // It makes no sense, but it was looked at.
+    early.say_text(offer).await;
+    assert_eq!(early.hear_error().await.0, ErrorCode::UnacceptableOffer);
+
+    alice.say(&guard(0, true)).await;
+    alice.hear().await;
+    early.hear().await;
+    let (mut late, ..) = Client::join(&server, "garden").await;
+    for outside in [&mut early, &mut late] {
+        outside.say_text(offer).await;
+        assert_eq!(next_error(outside).await, ErrorCode::OutOfOrder);
+    }
+    // Who is inside goes on, and an open door lets everybody.
+    alice.say_text(offer).await;
+    assert_eq!(next_error(&mut alice).await, ErrorCode::UnacceptableOffer);
+    alice.say(&guard(1, false)).await;
+    while !matches!(late.hear().await, ServerMessage::Committed { .. }) {}
+    late.say_text(offer).await;
+    assert_eq!(next_error(&mut late).await, ErrorCode::UnacceptableOffer);
     server.shutdown().await;
 }
 

@@ -2,109 +2,19 @@
 
 #![allow(clippy::expect_used)]
 
+mod rig;
+
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Command, Output},
+    time::Duration,
 };
 
-fn conclave() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_conclave"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CONCLAVE_") {
-            command.env_remove(name);
-        }
-    }
-    command.env_remove("RUST_LOG");
-    command
-}
-
-/// A running server, killed should the test fail.
-struct Running {
-    child: Child,
-    said: String,
-    address: String,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut said = String::new();
-        while !said.contains("Ctrl-C stops it.") {
-            let Some(line) = lines.next() else {
-                let mut log = String::new();
-                let stderr = child.stderr.as_mut().expect("piped");
-                stderr.read_to_string(&mut log).expect("text");
-                panic!("it ended early: {said}{log}");
-            };
-            said += &line.expect("text");
-            said.push('\n');
-        }
-        let address = said
-            .split_once("open     http://")
-            .or_else(|| said.split_once("open     https://"))
-            .and_then(|(_, rest)| rest.split_once('/'))
-            .map(|(address, _)| address.to_owned())
-            .expect("an address to open");
-        Self {
-            child,
-            said,
-            address,
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status()
-            .expect("kill exists");
-        assert!(sent.success());
-    }
-
-    /// How it ended, and its log.
-    fn wait(mut self) -> (Option<i32>, String, Duration) {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                let mut log = String::new();
-                let stderr = self.child.stderr.as_mut().expect("piped");
-                stderr.read_to_string(&mut log).expect("text");
-                return (status.code(), log, started.elapsed());
-            }
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "it does not end"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended already in tests that succeed.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("text");
-    answer
-}
+use rig::{
+    daemon::free_port,
+    running::{Running, conclave, get},
+};
 
 fn refused(command: &mut Command) -> String {
     let Output {
@@ -168,13 +78,16 @@ fn flags_come_from_the_environment_too_and_the_data_folder_is_made() {
             .env("CONCLAVE_DATA", &data)
             .args(["--log", "json"]),
     );
-    assert!(data.is_dir());
     server.signal("TERM");
     let (code, log, _) = server.wait();
     assert_eq!(code, Some(0), "{log}");
-    let first = log.lines().next().expect("a log");
-    let entry: serde_json::Value = serde_json::from_str(first).expect("JSON");
-    assert_eq!(entry["level"], "WARN", "it says what it does not keep");
+    let messages: Vec<_> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|entry| entry["fields"]["message"].clone())
+        .collect();
+    assert_eq!(messages, ["taking no new calls", "shutting down"]);
+    assert!(data.join("conclave.sqlite").is_file());
 }
 
 #[test]
@@ -236,16 +149,11 @@ fn is_to_come_back_by_https(url: &str, certificate: &str) -> bool {
     header.is_some_and(|value| value.as_bytes().starts_with(b"max-age="))
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
-}
-
 #[test]
 fn with_a_certificate_it_speaks_https_and_sends_everyone_there() {
     let folder = certificate();
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let redirect = format!("127.0.0.1:{}", free_port());
+    let redirect = format!("127.0.0.1:{}", free_port(Ipv4Addr::LOCALHOST));
     let settings = format!(
         "listen = \"127.0.0.1:0\"\nmedia-port = 0\ntls-certificate = {:?}\ntls-key = {:?}\n\
          redirect-http = {redirect:?}\n",
@@ -359,4 +267,84 @@ fn plain_http_is_refused_where_others_can_reach_it_unless_told_so() {
     let server = Running::start(conclave().args(open).arg("--plain-http"));
     server.signal("TERM");
     assert_eq!(server.wait().0, Some(0));
+}
+
+fn run(command: &mut Command) -> (bool, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("it runs");
+    let said = String::from_utf8(stdout).expect("text") + &String::from_utf8_lossy(&stderr);
+    (status.success(), said)
+}
+
+#[test]
+fn the_doctor_says_what_is_in_the_way_and_how_to_change_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let doctor = || {
+        let mut command = conclave();
+        command.args(["doctor", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(folder.path());
+        command
+    };
+    let (well, said) = run(doctor().args(["--media-port", "0"]));
+    assert!(well, "{said}");
+    for what in [
+        "front door",
+        "media addresses",
+        "open files",
+        "UDP offload",
+        "data folder",
+    ] {
+        assert!(said.contains(&format!("  {what}: ")), "{what}: {said}");
+    }
+
+    let taken = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let (well, said) = run(doctor().args(["--media-port", &port]));
+    assert!(!well, "{said}");
+    assert!(said.contains("BAD       media port:"), "{said}");
+    assert!(said.contains("choose another with --media-port"), "{said}");
+
+    // As the server has them, in a file.
+    let path = folder.path().join("conclave.toml");
+    std::fs::write(&path, format!("media-port = {port}\n")).expect("written");
+    let (well, said) = run(doctor().arg("--config").arg(&path));
+    assert!(!well && said.contains("BAD       media port:"), "{said}");
+}
+
+#[test]
+fn a_backup_is_made_under_a_running_server_and_brought_back_under_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let file = folder.path().join("backup");
+    let server = Running::start(
+        conclave()
+            .args(["--listen", "127.0.0.1:0", "--media-port", "0", "--data"])
+            .arg(&data),
+    );
+    let backup = || {
+        let mut command = conclave();
+        command.args(["backup", "--data"]).arg(&data).arg(&file);
+        command
+    };
+    let (done, said) = run(&mut backup());
+    assert!(done && said.contains("0 rooms"), "{said}");
+    let (done, said) = run(&mut backup());
+    assert!(!done && said.contains("left as it is"), "{said}");
+
+    let restore = || {
+        let mut command = conclave();
+        command.args(["restore", "--data"]).arg(&data).arg(&file);
+        command
+    };
+    let (done, said) = run(&mut restore());
+    assert!(!done && said.contains("another conclave uses"), "{said}");
+    server.signal("TERM");
+    assert_eq!(server.wait().0, Some(0));
+    let (done, said) = run(&mut restore());
+    assert!(!done && said.contains("--replace"), "{said}");
+    let (done, said) = run(restore().arg("--replace"));
+    assert!(done, "{said}");
 }

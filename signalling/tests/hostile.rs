@@ -366,6 +366,31 @@ async fn who_never_joins_is_shown_out() {
 }
 
 #[tokio::test]
+async fn too_many_joins_of_one_room_are_refused_and_others_unharmed() {
+    let one = NonZeroU32::MIN;
+    let server = start_with(Limits {
+        joins_per_room: Rate {
+            per_second: one,
+            burst: one.saturating_add(1),
+        },
+        ..Limits::default()
+    });
+    let _inside = [
+        Client::join(&server, "garden").await,
+        Client::join(&server, "garden").await,
+    ];
+    let mut third = Client::connect(&server).await;
+    third.say(&join_as(PROTOCOL_VERSION, "garden", LINK)).await;
+    assert_eq!(third.hear_error().await.0, ErrorCode::RoomBusy);
+    let _elsewhere = Client::join(&server, "roof").await;
+    let limited = metric(&server, "conclave_rate_limited_total", "room_joins").await;
+    assert_eq!(limited, 1.0);
+    sleep(Duration::from_millis(1100)).await;
+    let _later = Client::join(&server, "garden").await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn too_many_joins_from_one_address_are_refused() {
     let one = NonZeroU32::MIN;
     let server = start_with(Limits {

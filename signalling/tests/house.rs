@@ -11,7 +11,7 @@ const KEYHOLDERS: [&str; 3] = ["conclave-e2ee", "openmls", "sframe"];
 /// All packages that go into a package's build, by name.
 fn ingredients(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--package", package])
+        .args(["tree", "--locked", "--package", package])
         .args(["--edges", "normal,build", "--target", "all"])
         .args(["--prefix", "none", "--format", "{p}"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))

@@ -6,9 +6,10 @@ test("Chromium and Firefox see and hear each other, under the right names", asyn
   enter,
   server,
 }) => {
-  const ada = await enter("Ada", "chromium");
+  // With as many slots as a page that nobody has changed asks for.
+  const ada = await enter("Ada", "chromium", { tiles: 25 });
   const link = await ada.startCall(server.url);
-  const bob = await enter("Bob", "firefox");
+  const bob = await enter("Bob", "firefox", { tiles: 25 });
   await bob.join(link);
 
   await ada.seesTilesOf("Bob");

@@ -31,6 +31,7 @@ for (const kind of ["chromium", "firefox"] as const) {
     await ada.sees("Bob");
     await bob.hears();
     expect(await workersOf(bob)).toEqual([
+      "files",
       "opening-0",
       "opening-1",
       "opening-2",

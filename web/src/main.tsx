@@ -7,6 +7,7 @@ import "./style/lobby.css";
 import "./style/call.css";
 import "./style/stage.css";
 import "./style/panel.css";
+import "./style/files.css";
 import "./style/people.css";
 
 trustOwnScripts();

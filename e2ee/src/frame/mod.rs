@@ -1,12 +1,14 @@
 //! Media frames sealed end to end: SFrame (RFC 9605) with keys from the MLS group.
 //!
 //! A sealed frame is, in this order: the codec's clear bytes (see [`codec`]), for AV1 the
-//! header of a synthetic OBU, then the SFrame header, the ciphertext and the tag. Beside
+//! header of a synthetic OBU, then the SFrame header, the ciphertext and the tag; for H.264
+//! all this in the form of NAL units. Beside
 //! the SFrame header, the tag covers the version of this layout, the codec and the clear
 //! bytes. It does not cover SSRC, sequence number or timestamp, which the SFU rewrites.
 
 mod av1;
 pub mod codec;
+mod h264;
 mod key_id;
 mod opener;
 mod sealer;

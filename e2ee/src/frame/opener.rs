@@ -94,11 +94,16 @@ impl Stream {
         })
     }
 
-    /// The replay window moves only after the frame has proved authentic.
-    fn open(&mut self, frame: &EncryptedFrameView<'_>) -> Result<Vec<u8>, OpenError> {
+    /// The replay window moves only after the frame has proved authentic. So many bytes of what
+    /// the tag covers beside the header are not of the frame.
+    fn open(
+        &mut self,
+        frame: &EncryptedFrameView<'_>,
+        prefix: usize,
+    ) -> Result<Vec<u8>, OpenError> {
         let mut opened = Vec::new();
         frame.validated_decrypt_into(&self.key, &mut opened, &mut self.replay)?;
-        opened.drain(..PREFIX_LENGTH);
+        opened.drain(..prefix);
         Ok(opened)
     }
 }
@@ -160,18 +165,23 @@ impl FrameOpener {
             .divide_sealed(sealed)
             .map_err(|_| OpenError::Malformed)?;
         let meta_data = associated_data(codec, &clear);
-        let view = EncryptedFrameView::try_with_meta_data(ciphertext, &meta_data)
+        let prefix = if codec.has_all_encrypted() {
+            meta_data.len()
+        } else {
+            PREFIX_LENGTH
+        };
+        let view = EncryptedFrameView::try_with_meta_data(ciphertext.as_ref(), &meta_data)
             .map_err(|_| OpenError::Malformed)?;
         let id = view.header().key_id();
         let (context, leaf, slot) = KeyId::parse(id).ok_or(OpenError::Malformed)?;
         let keys = self.epochs.get_mut(&slot);
         let keys = keys.ok_or(OpenError::UnknownEpoch)?;
         let frame = if let Some(stream) = keys.streams.get_mut(&id) {
-            stream.open(&view)?
+            stream.open(&view, prefix)?
         } else {
             // Only senders whose frames prove authentic take up room here.
             let mut stream = Stream::new(id, &keys.base_key)?;
-            let frame = stream.open(&view)?;
+            let frame = stream.open(&view, prefix)?;
             keys.streams.insert(id, stream);
             frame
         };

@@ -85,10 +85,18 @@ pub(super) const fn ends_membership(code: ErrorCode) -> bool {
         | ErrorCode::WrongSecret
         | ErrorCode::RoomFull
         | ErrorCode::ServerFull
+        | ErrorCode::RoomBusy
         | ErrorCode::TooSlow
         | ErrorCode::CommitRefused
+        | ErrorCode::Draining
+        | ErrorCode::NoSuchRoom
+        | ErrorCode::NotInvited
+        | ErrorCode::RoomClosed
+        | ErrorCode::Removed
         | ErrorCode::ShownOut
         | ErrorCode::LinkChanged
+        | ErrorCode::SessionLost
+        | ErrorCode::Replaced
         | ErrorCode::ShuttingDown => true,
         ErrorCode::Malformed
         | ErrorCode::TooFast

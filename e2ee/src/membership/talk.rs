@@ -5,8 +5,9 @@ use conclave_protocol::{Opaque, ParticipantId, Sequence, signal::ClientMessage};
 use super::{Inside, Membership, Stage};
 use crate::{
     LeafIndex,
-    application::{Application, ChatError},
+    application::{Application, ChatError, FileShareError},
     envelope::Kind,
+    file::SharedFile,
     group::GroupError,
     identity::Identity,
     output::Output,
@@ -18,14 +19,24 @@ const OWN_MESSAGES: usize = 64;
 impl Membership {
     /// Says something to everyone in the group.
     pub fn send_chat(&mut self, text: &str) -> Result<(), ChatError> {
+        let line = Application::chat(text)?;
+        self.send_line(&line)
+    }
+
+    /// Tells everyone in the group of a file that is stored.
+    pub fn share_file(&mut self, file: SharedFile) -> Result<(), FileShareError> {
+        file.check()?;
+        Ok(self.send_line(&Application::File { file })?)
+    }
+
+    fn send_line(&mut self, line: &Application) -> Result<(), ChatError> {
         let Stage::Inside(inside) = &self.stage else {
             return Err(ChatError::NotInCall);
         };
-        let line = Application::chat(text)?;
         if inside.own_messages.len() >= OWN_MESSAGES {
             return Err(ChatError::TooFast);
         }
-        self.send_application(&line)
+        self.send_application(line)
             .map_err(|error| ChatError::Failed(error.to_string()))
     }
 
@@ -86,6 +97,13 @@ impl Membership {
                 participant: identity.participant,
                 name: identity.name.into(),
                 text,
+                sequence,
+            }),
+            Application::File { file } => Some(Output::File {
+                leaf,
+                participant: identity.participant,
+                name: identity.name.into(),
+                file,
                 sequence,
             }),
             Application::Mute { participant } => {

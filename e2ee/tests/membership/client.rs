@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use conclave_e2ee::{BaseKey, Digits, Door, Member, Membership, Output};
+use conclave_e2ee::{BaseKey, Digits, Door, Member, Membership, Output, SharedFile};
 use conclave_protocol::{
     Epoch, ParticipantId,
     signal::{ClientMessage, ServerMessage},
@@ -16,6 +16,8 @@ pub(crate) struct Seen {
     pub(crate) forgotten: Vec<Epoch>,
     pub(crate) joined: u32,
     pub(crate) chat: Vec<(String, String)>,
+    /// Files by whom they were sent.
+    pub(crate) files: Vec<(String, SharedFile)>,
     pub(crate) refused: Vec<(ParticipantId, String)>,
     pub(crate) strangers: u32,
     pub(crate) failed: Option<String>,
@@ -58,6 +60,7 @@ impl Client {
                     self.seen.forgotten.push(epoch);
                 }
                 Output::Chat { name, text, .. } => self.seen.chat.push((name, text)),
+                Output::File { name, file, .. } => self.seen.files.push((name, file)),
                 Output::Joined => self.seen.joined += 1,
                 Output::CommitRefused { author, reason } => {
                     self.seen.refused.push((author, reason));

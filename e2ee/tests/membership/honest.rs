@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use conclave_e2ee::{ChatError, LinkSecret};
-use conclave_protocol::Epoch;
+use conclave_e2ee::{ChatError, FileKey, FileShareError, LinkSecret, SharedFile};
+use conclave_protocol::{Epoch, file::FileId};
 use proptest::prelude::*;
 
 use crate::service::Service;
@@ -118,6 +118,35 @@ fn lines_are_bounded() {
     let outsider = service.arrive("Grace");
     let grace = &mut service.client_mut(outsider).membership;
     assert_eq!(grace.send_chat("hello"), Err(ChatError::NotInCall));
+}
+
+#[test]
+fn a_file_is_announced_to_everyone_with_its_key_under_the_authenticated_name() {
+    let (mut service, ids) = Service::with(&["Ada", "Grace"]);
+    let file = SharedFile {
+        id: FileId::new([3; 16]),
+        key: FileKey::generate().unwrap(),
+        size: 10 << 30,
+        name: "plans.pdf".to_owned(),
+        kind: "application/pdf".to_owned(),
+    };
+    let grace = service.client_mut(ids[1]);
+    grace.membership.share_file(file.clone()).unwrap();
+    grace.drain();
+    service.settle();
+    for id in &ids {
+        let expected = [("Grace".to_owned(), file.clone())];
+        assert_eq!(service.client(*id).seen.files, expected);
+    }
+    let misleading = SharedFile {
+        name: "../plans.pdf".to_owned(),
+        ..file
+    };
+    let refused = service.client_mut(ids[0]).membership.share_file(misleading);
+    assert!(
+        matches!(refused, Err(FileShareError::Unfit(_))),
+        "{refused:?}"
+    );
 }
 
 #[test]

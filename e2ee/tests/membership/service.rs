@@ -435,7 +435,12 @@ impl Service {
                 });
             }
             ClientMessage::Leave {} => self.leave(id),
-            ClientMessage::Join { .. } | ClientMessage::Offer { .. } => {}
+            // What lies below the group: the line and the media.
+            ClientMessage::Join { .. }
+            | ClientMessage::Resume { .. }
+            | ClientMessage::KeepSession {}
+            | ClientMessage::Probe {}
+            | ClientMessage::Offer { .. } => {}
         }
     }
 

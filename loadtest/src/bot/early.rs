@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::media::codec::Codec;
+use crate::media::Codec;
 
 /// How long a frame waits for its key.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ use str0m::{
 use crate::{
     measure::wire::{Meaning, WireKind},
     media::{
-        codec::Codec,
+        Codec,
         dependency::{self, Descriptor},
         h264,
     },

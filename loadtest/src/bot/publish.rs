@@ -17,8 +17,8 @@ use super::{
 use crate::{
     measure::frame::Sent,
     media::{
+        Codec,
         cadence::{Cadence, Rank},
-        codec::Codec,
         pace::{Due, Schedule},
         packetize::{Packetizer, Payload},
         program::{Program, Reel},

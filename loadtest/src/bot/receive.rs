@@ -263,8 +263,8 @@ mod tests {
     use super::*;
     use crate::{
         media::{
+            Codec,
             cadence::{Cadence, TemporalLayers},
-            codec::Codec,
             packetize::Payload,
             vp8::Packetizer,
         },

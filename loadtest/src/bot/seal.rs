@@ -13,7 +13,11 @@ use super::{
     plain::{NumberReader, Numberer},
     ring::{Guest, KeyRing},
 };
-use crate::{measure::frame::StreamKey, media::codec::Codec, target::KeyChange};
+use crate::{
+    measure::frame::StreamKey,
+    media::{Codec, h264},
+    target::KeyChange,
+};
 
 /// What a bot does to frames between camera and network.
 pub enum Frames {
@@ -87,12 +91,12 @@ impl Frames {
         frame: &[u8],
     ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
         match self {
-            Self::Sealed { sealer, .. } => {
-                let codec = codec.sealed().ok_or(SealError::Malformed)?;
-                sealer.seal(context, codec, frame)
-            }
+            Self::Sealed { sealer, .. } => sealer.seal(context, codec, frame),
             Self::Guest(_) => Err(SealError::NoKey),
-            Self::Plain { numberer, .. } => Ok(numberer.number(context, frame)),
+            Self::Plain { numberer, .. } => {
+                let (stream, counter, numbered) = numberer.number(context, frame);
+                Ok((stream, counter, written(codec, numbered)))
+            }
         }
     }
 
@@ -106,12 +110,23 @@ impl Frames {
 
     /// Opens one frame.
     pub fn open(&mut self, codec: Codec, frame: &[u8]) -> Result<OpenedFrame, OpenError> {
-        let sealed = || codec.sealed().ok_or(OpenError::Malformed);
         match self {
-            Self::Sealed { opener, .. } => opener.open(sealed()?, frame),
-            Self::Guest(guest) => guest.open(sealed()?, frame),
-            Self::Plain { reader, .. } => reader.open(frame),
+            Self::Sealed { opener, .. } => opener.open(codec, frame),
+            Self::Guest(guest) => guest.open(codec, frame),
+            Self::Plain { reader, .. } => match codec {
+                Codec::H264 => reader.open(&h264::unescaped(frame)),
+                _ => reader.open(frame),
+            },
         }
+    }
+}
+
+/// A frame with its number as it goes to packetisers. In those of H.264 nothing may look like
+/// a start code, which sealing sees to by itself.
+fn written(codec: Codec, numbered: Vec<u8>) -> Vec<u8> {
+    match codec {
+        Codec::H264 => h264::escaped(&numbered),
+        _ => numbered,
     }
 }
 
@@ -152,7 +167,7 @@ impl CountingSealer {
     pub fn seal(
         &mut self,
         context: StreamContext,
-        codec: conclave_e2ee::Codec,
+        codec: Codec,
         frame: &[u8],
     ) -> Result<(StreamKey, u64, Vec<u8>), SealError> {
         let (epoch, leaf) = self.current.ok_or(SealError::NoKey)?;

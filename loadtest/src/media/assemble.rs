@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{av1, codec::Codec, h264, vp8, vp9};
+use super::{Codec, av1, h264, vp8, vp9};
 
 /// Packets further back than this are given up.
 const REORDER_WINDOW: u64 = 1_024;

@@ -1,11 +1,10 @@
-//! H.264 (ITU-T H.264) in RTP (RFC 6184, packetization mode 1), for servers that carry
-//! nothing else. Constrained Baseline, one slice for each picture.
+//! H.264 (ITU-T H.264) in RTP (RFC 6184, packetization mode 1). Constrained Baseline, one
+//! slice for each picture.
 //!
 //! In a bot's hands a frame is a byte stream (annex B) of parameter sets, if it is a key
 //! frame, and one slice. The slice is the last unit and its bytes are not escaped yet, so
-//! that stamp and number go behind it as behind the frames of other codecs. They are escaped
-//! (§7.4.1) where it is cut into packets, and restored where it is put together: whatever
-//! looks at the packets sees units in order.
+//! that stamp and number go behind it as behind the frames of other codecs. Sealing makes a
+//! unit in order of it; where frames are not sealed, [`escaped`] does.
 
 use super::{
     assemble::{Begins, Piece},
@@ -115,11 +114,10 @@ pub(super) fn is_key_frame(frame: &[u8]) -> bool {
 /// Payloads of about the same size; the last one takes the RTP marker.
 pub(super) fn packetize(frame: &[u8]) -> Vec<Payload> {
     let (mut units, slice) = split(frame);
-    let slice = escape(slice);
     let length = |units: &[&[u8]]| units.iter().map(|unit| 2 + unit.len()).sum::<usize>();
     let fits = slice.len() <= MAX_PAYLOAD;
-    if !units.is_empty() && length(&units) + length(&[&slice]) < MAX_PAYLOAD {
-        units.push(&slice);
+    if !units.is_empty() && length(&units) + length(&[slice]) < MAX_PAYLOAD {
+        units.push(slice);
         return vec![several(&units)];
     }
     let mut payloads = Vec::new();
@@ -138,7 +136,7 @@ pub(super) fn packetize(frame: &[u8]) -> Vec<Payload> {
                 payload(&[indicator, place], piece)
             }));
         }
-        _ => payloads.push(payload(&[], &slice)),
+        _ => payloads.push(payload(&[], slice)),
     }
     payloads
 }
@@ -202,7 +200,7 @@ pub(super) fn join<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u
                 let unit = part.get_or_insert_with(|| vec![header & !KIND | place & KIND]);
                 unit.extend_from_slice(piece);
                 if place & LAST != 0 {
-                    append(&part.take()?, &mut frame)?;
+                    append(&part.take()?, &mut frame);
                 }
             }
             SEVERAL => {
@@ -211,24 +209,37 @@ pub(super) fn join<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u
                     let (length, behind) = rest.split_first_chunk::<2>()?;
                     let length = usize::from(u16::from_be_bytes(*length));
                     let (unit, behind) = behind.split_at_checked(length)?;
-                    append(unit, &mut frame)?;
+                    if unit.is_empty() {
+                        return None;
+                    }
+                    append(unit, &mut frame);
                     rest = behind;
                 }
             }
-            _ => append(payload, &mut frame)?,
+            _ => append(payload, &mut frame),
         }
     }
     part.is_none().then_some(frame)
 }
 
-/// Appends a unit to a frame, a slice as it was before it was escaped.
-fn append(unit: &[u8], frame: &mut Vec<u8>) -> Option<()> {
+fn append(unit: &[u8], frame: &mut Vec<u8>) {
     frame.extend(START_CODE);
-    match unit.first()? & KIND {
-        SLICE | KEY_SLICE => unescape(unit, frame),
-        _ => frame.extend_from_slice(unit),
-    }
-    Some(())
+    frame.extend_from_slice(unit);
+}
+
+/// The frame with its slice escaped (§7.4.1).
+pub(crate) fn escaped(frame: &[u8]) -> Vec<u8> {
+    let (_, slice) = split(frame);
+    let (before, _) = frame.split_at(frame.len() - slice.len());
+    [before, &escape(slice)].concat()
+}
+
+/// Undoes [`escaped`].
+pub(crate) fn unescaped(frame: &[u8]) -> Vec<u8> {
+    let (_, slice) = split(frame);
+    let mut restored = frame[..frame.len() - slice.len()].to_vec();
+    unescape(slice, &mut restored);
+    restored
 }
 
 /// The units before the first slice, and all from there on. What is not in units is taken
@@ -404,14 +415,18 @@ mod tests {
         ) {
             let frame = frame(is_key, &inside);
             prop_assert_eq!(is_key_frame(&frame), is_key);
-            let payloads = packetize(&frame);
+            let written = escaped(&frame);
+            prop_assert_eq!(is_key_frame(&written), is_key);
+            let payloads = packetize(&written);
             for payload in &payloads {
                 let unit = &payload.bytes[1..];
                 let looks = |bytes: &[u8]| bytes[..2] == [0, 0] && bytes[2] < 3;
                 let is_part = payload.bytes[0] & KIND != SEVERAL;
                 prop_assert!(!is_part || !unit.windows(3).any(looks));
             }
-            prop_assert_eq!(join(payloads.iter().map(|payload| &payload.bytes[..])), Some(frame));
+            let joined = join(payloads.iter().map(|payload| &payload.bytes[..]));
+            prop_assert_eq!(joined.as_ref(), Some(&written));
+            prop_assert_eq!(unescaped(&written), frame);
         }
     }
 }

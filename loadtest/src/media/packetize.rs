@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    av1,
+    Codec, av1,
     cadence::{Rank, TemporalLayers},
-    codec::Codec,
     h264, vp8, vp9,
 };
 

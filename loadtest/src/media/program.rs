@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use conclave_protocol::signal::Source;
 
 use super::{
+    Codec,
     cadence::{Rank, TemporalLayers},
-    codec::Codec,
     generated::{Encoder, VideoSpec, is_key_frame},
     packetize::StreamShape,
     recording::{AudioRecording, VideoRecording},

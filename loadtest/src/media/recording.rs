@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{codec::Codec, generated::is_key_frame};
+use super::{Codec, generated::is_key_frame};
 
 /// Why a recording cannot be played.
 #[derive(Debug, thiserror::Error)]

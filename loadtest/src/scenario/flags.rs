@@ -60,8 +60,7 @@ pub struct Flags {
     #[arg(long, value_name = "FILE.ivf|generated:…")]
     pub video: Option<Video>,
 
-    /// How all cameras are coded, if they show generated pictures. Conclave does not carry
-    /// H.264.
+    /// How all cameras are coded, if they show generated pictures.
     #[arg(long, value_enum)]
     pub codec: Option<VideoCodec>,
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::spelling;
 use crate::media::{
+    Codec,
     cadence::TemporalLayers,
-    codec::Codec,
     generated::{VideoSpec, VideoSpecError},
 };
 
@@ -115,7 +115,7 @@ pub enum VideoCodec {
     Vp9,
     /// The AV1 bitstream.
     Av1,
-    /// ITU-T H.264, which some other servers want and Conclave does not carry.
+    /// ITU-T H.264, in Constrained Baseline.
     H264,
 }
 

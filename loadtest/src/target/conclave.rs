@@ -20,10 +20,7 @@ use super::{
     Action, Input, KeyChange, LegId, Milestone, Note, Seat, Sections, Signalling, SignallingError,
     View,
 };
-use crate::{
-    bot::peer::{Channel, Layout},
-    media::codec::Codec,
-};
+use crate::bot::peer::{Channel, Layout};
 
 /// The only peer connection.
 const LEG: LegId = LegId(0);
@@ -68,12 +65,6 @@ impl Conversation {
         seat: &Seat,
         now: Instant,
     ) -> Result<Self, SignallingError> {
-        let mut tracks = seat.layout.tracks.iter();
-        if tracks.any(|track| track.codec == Codec::H264) {
-            return Err(SignallingError::Unsupported(
-                "Conclave does not carry H.264: leave out --codec, or give vp8, vp9 or av1",
-            ));
-        }
         let mut layout = seat.layout.clone();
         layout.channel = Some(Channel::text(CHANNEL_LABEL));
         // A bot is a device that is new in each call.
@@ -352,48 +343,4 @@ fn not_of_the_protocol(error: serde_json::Error) -> SignallingError {
 /// longer do its work.
 const fn ends_the_stay(code: ErrorCode) -> bool {
     !matches!(code, ErrorCode::TooFast)
-}
-
-#[cfg(test)]
-mod tests {
-    use conclave_protocol::control::PixelSize;
-
-    use super::*;
-    use crate::bot::peer::TrackLayout;
-
-    #[test]
-    fn h264_is_refused_before_the_server_is_asked() {
-        let begun = |codec| {
-            let size = PixelSize {
-                width: 640,
-                height: 360,
-            };
-            let track = TrackLayout {
-                source: Source::Camera,
-                codec,
-                layers: 1,
-            };
-            let seat = Seat {
-                number: 0,
-                name: "Bot".to_owned(),
-                layout: Layout {
-                    tracks: vec![track],
-                    ..Layout::default()
-                },
-                is_member: true,
-                on: Vec::new(),
-                view: View {
-                    page: 0,
-                    tiles: 0,
-                    size,
-                },
-            };
-            let secret = LinkSecret::generate().unwrap();
-            let room = "a-room".parse().unwrap();
-            Conversation::new(room, &secret, true, &seat, Instant::now()).map(|_| ())
-        };
-        assert!(begun(Codec::Vp8).is_ok());
-        let refused = begun(Codec::H264).unwrap_err();
-        assert!(matches!(refused, SignallingError::Unsupported(_)));
-    }
 }

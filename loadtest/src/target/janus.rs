@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     bot::peer::{Layout, TrackLayout},
-    media::codec::Codec,
+    media::Codec,
 };
 
 mod message;

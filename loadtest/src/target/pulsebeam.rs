@@ -21,7 +21,7 @@ use super::{
 use crate::{
     bot::peer::{Channel, Layout},
     drive::server::ServerAddress,
-    media::codec::Codec,
+    media::Codec,
 };
 
 use self::message::{

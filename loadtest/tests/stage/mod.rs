@@ -22,7 +22,7 @@ use conclave_loadtest::{
     target::Target,
 };
 use conclave_protocol::RoomId;
-use conclave_signalling::{FrontDoor, Server, ServerConfig};
+use conclave_signalling::{FrontDoor, Server, ServerConfig, files::FilesConfig};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -76,6 +76,7 @@ impl Stage {
             public_addresses: vec![LOOPBACK],
             media_threads: None,
             data_dir: None,
+            files: FilesConfig::default(),
         };
         let server = Server::start(config).unwrap();
         let address = format!("http://{}", server.http_address());

@@ -26,6 +26,7 @@ use tokio::{
     time,
 };
 
+pub use self::sockets::{Offload, offload};
 pub(crate) use self::{
     listener::{Caller, listen},
     relays::Relays,
@@ -40,7 +41,7 @@ use self::{
 use crate::{
     Candidates, ConnectError, DropReason, Negotiated, SfuEvent, Transport,
     metrics::{ConnectionMetrics, WorkerMetrics},
-    shard::{Datagram, Relay, Shard, ShardId},
+    shard::{Datagram, Inspection, Relay, Shard, ShardId},
 };
 
 /// Each buffer holds what the kernel may put together out of one sender's datagrams.
@@ -74,6 +75,10 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<(), ConnectError>>,
     },
     Remove(ParticipantId),
+    Inspect {
+        participant: ParticipantId,
+        reply: oneshot::Sender<Option<Inspection>>,
+    },
     Shutdown,
 }
 
@@ -287,6 +292,9 @@ impl Endpoint {
                 let _ = reply.send(result);
             }
             Command::Remove(participant) => self.shard.remove(now, participant),
+            Command::Inspect { participant, reply } => {
+                let _ = reply.send(self.shard.inspect(now, participant));
+            }
             Command::Shutdown => self.is_over = true,
         }
     }

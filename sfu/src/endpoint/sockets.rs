@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
 
+use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::{Domain, Socket, Type};
 
 use crate::error::{Refused, StartError};
@@ -17,6 +18,25 @@ const BACKLOG: i32 = 1_024;
 
 /// How many free TCP ports are tried when their numbers are taken for UDP.
 const TRIES: usize = 16;
+
+/// How many datagrams the system takes in one call. One means that it does not do more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offload {
+    /// To one address, cut by the kernel or the card (UDP_SEGMENT).
+    pub sends: usize,
+    /// From one address, put together by the kernel (UDP_GRO).
+    pub receives: usize,
+}
+
+/// What the system does for a UDP socket at this address.
+pub fn offload(address: SocketAddr) -> io::Result<Offload> {
+    let socket = UdpSocket::bind(address)?;
+    let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+    Ok(Offload {
+        sends: state.max_gso_segments(),
+        receives: state.gro_segments(),
+    })
+}
 
 /// The sockets of the media port, not yet in the hands of a runtime.
 #[derive(Debug)]

@@ -22,7 +22,14 @@ pub(crate) const MOST_SPATIAL: usize = 4;
 
 /// Bits in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct BitRate(pub(crate) u64);
+pub struct BitRate(pub(crate) u64);
+
+impl BitRate {
+    /// Bits in a second.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
 
 /// One size of a track as the choice sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use str0m::{
     rtp::{Vp8Descriptor, Vp8Patch},
 };
 
-use super::{Frame, LayerId, PictureIds, Scaling, dependency::DependencyFrame, vp9::Vp9Descriptor};
+use super::{
+    Frame, LayerId, PictureIds, Scaling, dependency::DependencyFrame, h264, vp9::Vp9Descriptor,
+};
 
 /// A payload's descriptor.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,7 @@ pub(crate) fn inspect(
                 .first()
                 .is_some_and(|header| header & AV1_NEW_SEQUENCE != 0),
         ),
+        Codec::H264 => Inspected::plain(h264::begins_key_frame(payload)),
         _ => Inspected::plain(false),
     };
     if let Some(dependency) = dependency {
@@ -230,8 +233,10 @@ mod tests {
         assert!(begins(Codec::Vp9, &[0x88, 5, 1]));
         assert!(begins(Codec::Av1, &[0x18, 5, 1]));
         assert!(!begins(Codec::Av1, &[0x10, 5, 1]));
+        assert!(begins(Codec::H264, &[0x67, 66, 0xe0, 31]));
+        assert!(!begins(Codec::H264, &[0x65, 0x88]));
         assert!(!begins(Codec::Opus, &[0x18, 0, 0]));
-        for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1] {
+        for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
             assert!(!begins(codec, &[]));
         }
     }

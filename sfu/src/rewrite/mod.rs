@@ -14,6 +14,7 @@
 mod compact;
 pub(crate) mod dependency;
 pub(crate) mod descriptor;
+mod h264;
 mod ids;
 mod selection;
 pub(crate) mod vp9;

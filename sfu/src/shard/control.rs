@@ -62,6 +62,8 @@ pub(crate) struct Control {
     slots: Notice<Vec<SlotFilling>>,
     speakers: Notice<Vec<ParticipantId>>,
     refusal: Option<String>,
+    /// A probe is to be answered.
+    is_probed: bool,
     /// The time at which all that was asked so far has been paid for.
     paid_until: Option<Instant>,
 }
@@ -122,6 +124,11 @@ impl Control {
         self.refusal = Some(detail);
     }
 
+    /// The client waits to hear that it is heard.
+    pub(crate) fn probed(&mut self) {
+        self.is_probed = true;
+    }
+
     /// False when the client has not been told of its slots yet.
     pub(crate) fn knows_slots(&self) -> bool {
         self.slots.said.is_some() || self.slots.to_say.is_some()
@@ -129,7 +136,10 @@ impl Control {
 
     /// There is something to be said.
     pub(crate) fn has_news(&self) -> bool {
-        self.slots.to_say.is_some() || self.speakers.to_say.is_some() || self.refusal.is_some()
+        self.slots.to_say.is_some()
+            || self.speakers.to_say.is_some()
+            || self.refusal.is_some()
+            || self.is_probed
     }
 
     pub(crate) fn set_slots(&mut self, slots: Vec<SlotFilling>) {
@@ -160,6 +170,9 @@ impl Control {
             return;
         };
         let mut say = |notice: ControlNotice| write(rtc, id, &notice);
+        if self.is_probed {
+            self.is_probed = !say(ControlNotice::Here {});
+        }
         let _ = self.slots.flush(|slots| {
             say(ControlNotice::Slots {
                 slots: slots.clone(),

@@ -68,6 +68,7 @@ impl Shard {
             return Err(DropReason::UnknownSource);
         };
         let is_check = protocol.is_check(contents);
+        let mut was_broken = false;
         let (seen_as, moves) = if is_check {
             let elsewhere = peer.path.may_move(now, source);
             match elsewhere.filter(|_| peer.connected && nominates(contents)) {
@@ -75,6 +76,7 @@ impl Shard {
                 None => (peer.path.disguise(source), false),
             }
         } else {
+            was_broken = peer.path.was_broken(now);
             (peer.path.hear(now, source), false)
         };
         let receive = Receive::new(
@@ -101,6 +103,9 @@ impl Shard {
         self.answering = None;
         if self.counters.path_changes > path_changes {
             self.ask_anew(now, key);
+        }
+        if was_broken {
+            self.begin_anew(now, key);
         }
         match accepted {
             Ok(true) => {}

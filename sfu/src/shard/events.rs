@@ -161,6 +161,10 @@ impl Shard {
                     self.update_published(now, key);
                 }
             }
+            Some(ControlRequest::Probe {}) => {
+                peer.control.probed();
+                self.begin_anew(now, key);
+            }
             None => self.counters.drop_one(DropReason::BadRequest),
         }
         self.mark_peer(key);

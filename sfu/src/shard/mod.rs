@@ -18,6 +18,7 @@ mod departure;
 mod elsewhere;
 mod events;
 mod forward;
+mod inspection;
 mod outlet;
 mod path;
 mod peer;
@@ -49,6 +50,7 @@ use self::{
     track::{Layer, Origin, Track, TrackKey},
 };
 
+pub use inspection::{Inspection, ReceivedTrack, SentSize, SentTrack};
 pub use relay::{Relay, ShardId};
 
 use crate::{Counters, LostReason, Population, SfuEvent, Transport, negotiation::Negotiated};

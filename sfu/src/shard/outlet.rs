@@ -194,7 +194,7 @@ impl Filling {
     }
 
     /// The size that is being sent.
-    fn size(&self) -> Option<u8> {
+    pub(super) fn size(&self) -> Option<u8> {
         let current = self.current.as_ref()?;
         Some(if self.is_simulcast {
             current.layer as u8

@@ -17,6 +17,9 @@ use crate::transport::TransportAddress;
 /// and sends again leads nowhere.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// No client that watches something is silent for so long while packets get through.
+const BROKEN: Duration = Duration::from_secs(2);
+
 /// Where a client is.
 #[derive(Debug, Default)]
 pub(crate) struct Path {
@@ -46,6 +49,13 @@ impl Path {
         });
         transmit.proto = end.transport.into();
         transmit.destination = end.address;
+    }
+
+    /// Whether nothing but checks came for so long that packets must have been lost: browsers
+    /// report on the video that they receive about once a second (RFC 3550 §6.2 lets them).
+    pub(crate) fn was_broken(&self, now: Instant) -> bool {
+        self.heard
+            .is_some_and(|heard| now.saturating_duration_since(heard) >= BROKEN)
     }
 
     /// Something other than a check came. Returns from where the agent is to think it came.

@@ -124,7 +124,7 @@ pub(crate) struct Peer {
     pub(crate) slots_untold: bool,
     streams: Vec<(Ssrc, TrackKey, usize)>,
     /// How many reports of losses were counted so far.
-    nacked: Vec<(NackedStream, u64)>,
+    pub(super) nacked: Vec<(NackedStream, u64)>,
     #[cfg(test)]
     pub(crate) panics_at: Option<Entry>,
 }

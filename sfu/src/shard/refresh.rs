@@ -89,6 +89,24 @@ impl Shard {
         }
     }
 
+    /// Packets to and from a participant were lost, nobody knows how many: it gets key frames of
+    /// what it is shown, and is asked anew for those that others wait for. Receivers ask by
+    /// themselves only after seconds.
+    pub(super) fn begin_anew(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get(key.0) else {
+            return;
+        };
+        let fillings = peer.outlets.iter().filter_map(|it| it.filling.as_ref());
+        let pictures = fillings.filter(|filling| filling.source.is_video());
+        let shown: Vec<_> = pictures
+            .filter_map(|filling| Some((filling.track, filling.stream()?)))
+            .collect();
+        for (track, layer) in shown {
+            self.want_key_frame(now, track, layer);
+        }
+        self.ask_anew(now, key);
+    }
+
     fn schedule_key_frames(&mut self, key: TrackKey) {
         if let Some(track) = self.tracks.get_mut(key.0) {
             let due = track.poll_timeout();

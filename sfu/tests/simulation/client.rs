@@ -101,6 +101,16 @@ fn extensions() -> ExtensionMap {
     extensions
 }
 
+/// With H.264 under other payload types than the SFU's.
+fn with_h264(mut config: RtcConfig, knows: bool) -> RtcConfig {
+    if knows {
+        let (own, resent) = (41.into(), Some(42.into()));
+        let codecs = config.codec_config();
+        codecs.add_h264(own, resent, true, 0x0042_e01f);
+    }
+    config
+}
+
 /// One packet as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -110,6 +120,8 @@ pub(crate) struct Received {
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
+    pub(crate) is_video: bool,
+    /// None in H.264, whose frames are not numbered.
     pub(crate) picture: Option<u16>,
     pub(crate) stamp: Stamp,
     pub(crate) level: Option<i8>,
@@ -139,6 +151,7 @@ pub(crate) struct Client {
     pub(crate) publications: Vec<Publication>,
     pub(crate) speakers: Vec<ParticipantId>,
     pub(crate) refusals: Vec<String>,
+    pub(crate) answered_probes: usize,
     /// When the SFU asked for a key frame of which layer.
     pub(crate) key_frame_requests: Vec<(Instant, usize)>,
     pub(crate) camera_on: bool,
@@ -192,6 +205,7 @@ impl Client {
             .enable_vp9(config.codec == Codec::Vp9)
             .enable_av1(config.codec == Codec::Av1)
             .set_extension(12, scalable::extension());
+        let rtc_config = with_h264(rtc_config, config.codec == Codec::H264);
         let mut rtc = rtc_config.build(now);
         let candidate = match config.transport {
             Protocol::Udp => Candidate::host(address, "udp"),
@@ -292,6 +306,7 @@ impl Client {
             publications: vec![],
             speakers: vec![],
             refusals: vec![],
+            answered_probes: 0,
             key_frame_requests: vec![],
             camera_on: config.publishes,
             microphone_on: config.publishes,
@@ -442,17 +457,11 @@ impl Client {
     }
 
     pub(crate) fn video(&self) -> impl Iterator<Item = &Received> {
-        self.received
-            .values()
-            .flatten()
-            .filter(|r| r.picture.is_some())
+        self.received.values().flatten().filter(|r| r.is_video)
     }
 
     pub(crate) fn sounds(&self) -> impl Iterator<Item = &Received> {
-        self.received
-            .values()
-            .flatten()
-            .filter(|r| r.picture.is_none())
+        self.received.values().flatten().filter(|r| !r.is_video)
     }
 
     pub(crate) fn forget(&mut self) {
@@ -502,6 +511,7 @@ impl Client {
                     }
                 }
                 ControlNotice::Speakers { participants } => self.speakers = participants,
+                ControlNotice::Here {} => self.answered_probes += 1,
                 ControlNotice::Refused { detail } => self.refusals.push(detail),
             },
             Event::KeyframeRequest(request) => {
@@ -528,14 +538,18 @@ impl Client {
                     self.fillers.push((mid.to_string(), *packet.seq_no));
                     return;
                 }
-                let (picture, stamp) = if kind == MediaKind::Video && self.codec != Codec::Vp8 {
-                    let (picture, stamp) = scalable::read(self.codec, &packet.payload);
-                    (Some(picture), stamp)
-                } else if kind == MediaKind::Video {
-                    let (picture, _, stamp) = media::read_vp8(&packet.payload);
-                    (Some(picture), stamp)
-                } else {
-                    (None, media::read_audio(&packet.payload))
+                let is_video = kind == MediaKind::Video;
+                let (picture, stamp) = match self.codec {
+                    _ if !is_video => (None, media::read_audio(&packet.payload)),
+                    Codec::Vp8 => {
+                        let (picture, _, stamp) = media::read_vp8(&packet.payload);
+                        (Some(picture), stamp)
+                    }
+                    Codec::H264 => (None, media::read_h264(&packet.payload)),
+                    codec => {
+                        let (picture, stamp) = scalable::read(codec, &packet.payload);
+                        (Some(picture), stamp)
+                    }
                 };
                 let received = Received {
                     at: now,
@@ -543,6 +557,7 @@ impl Client {
                     sequence: *packet.seq_no,
                     timestamp: packet.header.timestamp,
                     marker: packet.header.marker,
+                    is_video,
                     picture,
                     stamp,
                     level: packet.header.ext_vals.audio_level,

@@ -61,7 +61,7 @@ impl Oracle {
                         together && sender != viewer,
                         "{viewer} got what {sender} sent: {packet:?}"
                     );
-                    if packet.picture.is_some() {
+                    if packet.is_video {
                         self.frames
                             .entry((viewer, sender))
                             .or_default()
@@ -223,7 +223,7 @@ pub(crate) fn assert_orderly(received: &[Received]) {
             // The sender came again and counts from the beginning.
             assert!(b.stamp.frame < a.stamp.frame / 2 + 40, "{a:?} then {b:?}");
         }
-        if !same_stream && b.picture.is_some() && b.sequence == a.sequence + 1 {
+        if !same_stream && b.is_video && b.sequence == a.sequence + 1 {
             assert!(b.stamp.is_key && b.stamp.part == 0, "{a:?} then {b:?}");
         }
     }

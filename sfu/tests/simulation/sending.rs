@@ -63,7 +63,8 @@ impl Client {
             self.send_picture(now);
             return;
         }
-        let payload_type = self.payload_type(self.codec);
+        let codec = self.codec;
+        let payload_type = self.payload_type(codec);
         for sender in &mut self.video {
             if !self.layers_on[sender.layer] {
                 continue;
@@ -84,7 +85,11 @@ impl Client {
                     part,
                     parts,
                 };
-                let payload = media::vp8(stamp, sender.picture, sender.tl0, bytes);
+                let payload = if codec == Codec::H264 {
+                    media::h264(stamp, bytes)
+                } else {
+                    media::vp8(stamp, sender.picture, sender.tl0, bytes)
+                };
                 sender.sequence += 1;
                 let mut direct = self.rtc.direct_api();
                 let stream = direct.stream_tx_by_mid(sender.mid, sender.rid).unwrap();

@@ -6,10 +6,11 @@ use conclave_protocol::{
     Opaque, ParticipantId, RoomAuth, RoomLock,
     signal::{ErrorCode, Knock, RuleChange, ServerMessage},
 };
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::{Audience, Output, Room};
-use crate::group::Group;
+use crate::{admission::Admissions, group::Group, showing::Showings};
 
 /// As many may wait before a guarded door: everyone in the group keeps them in mind.
 const MOST_WAITING: usize = 64;
@@ -21,7 +22,7 @@ const LONGEST_NOTE: usize = 4 << 10;
 pub(super) const LONGEST_KEY_PACKAGE: usize = 16 << 10;
 
 /// What hosts decide about a room, as far as the server has to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct House {
     lock: RoomLock,
     /// Newcomers need a host to come in.
@@ -29,7 +30,7 @@ pub(super) struct House {
 }
 
 /// What follows from a commit once it cannot be annulled any more.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Verdict {
     /// Who is shown out.
     removed: Option<ParticipantId>,
@@ -69,6 +70,12 @@ impl Room {
             let members = self.group.as_ref().map(Group::members);
             self.show_who_waits(members.cloned().unwrap_or_default());
         }
+    }
+
+    /// False for those who wait before a guarded door. They could open nothing, and nobody is to
+    /// hear how loud it is inside.
+    pub fn may_exchange_media(&self, participant: ParticipantId) -> bool {
+        !self.house.guarded || self.is_member(participant)
     }
 
     /// Tells these members who waits before the guarded door.
@@ -125,6 +132,35 @@ impl Room {
             });
             self.leave(participant);
         }
+    }
+
+    /// Who runs the server removes somebody. False if they are not here.
+    pub fn remove(&mut self, participant: ParticipantId) -> bool {
+        let is_here = self.contains(participant);
+        let detail = "who runs this server has removed you from the call";
+        self.show_out(participant, ErrorCode::Removed, detail);
+        self.carry_out();
+        is_here
+    }
+
+    /// Who runs the server closes the room: everyone is shown out, and nobody is told how the
+    /// others leave.
+    pub fn close(&mut self) {
+        for participant in std::mem::take(&mut self.present) {
+            self.outputs.push_back(Output::Remove {
+                participant,
+                code: ErrorCode::RoomClosed,
+                detail: "who runs this server has closed the call",
+            });
+        }
+        self.away.clear();
+        self.bereft.clear();
+        self.group = None;
+        self.house_before = None;
+        self.verdict = None;
+        self.admissions = Admissions::default();
+        self.showings = Showings::default();
+        self.is_changed = true;
     }
 
     pub(super) fn turn_away(

@@ -51,7 +51,8 @@ impl Room {
             return;
         }
         let epoch = group.epoch();
-        if let Some(member) = self.showings.ask(now, &group.able()) {
+        let able = self.able();
+        if let Some(member) = self.showings.ask(now, &able) {
             self.tell(Audience::One(member), ServerMessage::ShowGroup { epoch });
         }
     }

@@ -41,6 +41,7 @@ fn value(arg: &Arg) -> String {
         "COUNT" => "2".to_owned(),
         "IP" => "203.0.113.7".to_owned(),
         "ADDRESS:PORT" => "0.0.0.0:80".to_owned(),
+        "s3://BUCKET/PREFIX" => "s3://calls/files".to_owned(),
         "FOLDER" => "/var/lib/conclave".to_owned(),
         _ => "/etc/conclave/file.pem".to_owned(),
     });

@@ -151,7 +151,7 @@ pub fn verify(
     let mut findings = Findings::default();
 
     // In the order of a visit: the page first, as for anyone who follows a link.
-    let room = format!("/r/{}", visit::room()?);
+    let room = format!("/r/{}", crate::draw::room()?);
     let pages = ["/", &room, "/index.html"].map(|path| (path.to_owned(), browsers.ask(path)));
     if let Some(Err(why)) = pages[0].1.first().map(|(_, answer)| answer) {
         return Err(VerifyError::Unreachable {

@@ -20,9 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// No file of a client is larger, once decoded.
 const LARGEST: u64 = 64 << 20;
 
-/// Letters and digits of the names that the client gives to rooms.
-const ROOM_ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-
 /// A browser that takes one content coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Visitor {
@@ -209,29 +206,4 @@ fn certificates(file: &Path) -> Result<RootCerts, VerifyError> {
         return Err(wrong("it holds none in PEM".to_owned()));
     }
     Ok(RootCerts::from(roots))
-}
-
-/// A fresh room's name, as the client makes them.
-pub(super) fn room() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 12];
-    getrandom::fill(&mut bytes)?;
-    let letters = bytes.map(|byte| char::from(ROOM_ALPHABET[usize::from(byte % 32)]));
-    let parts: Vec<String> = letters
-        .chunks(4)
-        .map(|part| part.iter().collect())
-        .collect();
-    Ok(parts.join("-"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rooms_name_looks_like_the_clients() {
-        let room = room().expect("random bytes");
-        assert_eq!(room.len(), 14);
-        assert!(room.parse::<conclave_protocol::RoomId>().is_ok(), "{room}");
-        assert_eq!(room.as_bytes()[4], b'-');
-    }
 }

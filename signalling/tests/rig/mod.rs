@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
+    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -12,10 +13,13 @@ use conclave_protocol::{
     Epoch, Opaque, PROTOCOL_VERSION, ParticipantId, RoomAuth, RoomId, Sequence,
     signal::{ClientMessage, ErrorCode, GroupDoor, GroupState, ServerMessage},
 };
-use conclave_signalling::{FrontDoor, Limits, Server, ServerConfig};
+use conclave_signalling::{FrontDoor, Limits, Server, ServerConfig, files::FilesConfig};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
-use hyper::{Request, Response, body::Bytes};
+use hyper::{
+    Request, Response,
+    body::{Body, Bytes},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
@@ -28,6 +32,11 @@ use tokio_tungstenite::{
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
+
+pub mod daemon;
+pub mod line;
+pub mod operator;
+pub mod running;
 
 /// Longer than anything here should take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,6 +55,7 @@ pub fn loopback_config() -> ServerConfig {
         public_addresses: vec![Ipv4Addr::LOCALHOST.into()],
         media_threads: None,
         data_dir: None,
+        files: FilesConfig::default(),
     }
 }
 
@@ -66,6 +76,7 @@ pub fn join_as(version: u16, room: &str, link: RoomAuth) -> ClientMessage {
         version,
         room: room.parse::<RoomId>().expect("a room name"),
         room_auth: link,
+        invite: None,
     }
 }
 
@@ -261,9 +272,16 @@ pub async fn second_member(
     (client, id)
 }
 
-/// A plain request over a connection of its own.
 pub async fn request(server: &Server, request: Request<Empty<Bytes>>) -> Response<Bytes> {
-    let stream = TcpStream::connect(server.http_address())
+    request_at(&server.http_address().to_string(), request).await
+}
+
+/// A plain request over a connection of its own.
+pub async fn request_at<B>(address: &str, request: Request<B>) -> Response<Bytes>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let stream = TcpStream::connect(address)
         .await
         .expect("the server listens");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

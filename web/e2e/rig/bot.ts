@@ -7,6 +7,15 @@ export interface Report {
   encryption: { frames_opened: number; failures: number };
 }
 
+interface Crowd {
+  publishers: number;
+  seconds: number;
+  name: string;
+}
+
+/** Bots as a load test usually has them, or as a file beside this one describes them. */
+type Wanted = Crowd & ({ subscribers: number } | { scenario: "cameras.toml" });
+
 /** Bots of the load test in a call. */
 export class Bots {
   private readonly process: ChildProcess;
@@ -14,21 +23,19 @@ export class Bots {
   readonly report: Promise<Report>;
 
   /** Lets them into an existing call. They publish the recording that scripts/media.sh makes. */
-  constructor(
-    server: Server,
-    link: string,
-    wanted: { publishers: number; subscribers: number; seconds: number; name: string },
-  ) {
+  constructor(server: Server, link: string, wanted: Wanted) {
     this.process = spawn(
       `${root}/target/debug/conclave-loadtest`,
       [
         "run",
         ...["--server", server.url],
         ...["--publishers", String(wanted.publishers)],
-        ...["--subscribers", String(wanted.subscribers)],
         ...["--duration", `${wanted.seconds}s`],
         ...["--video", `${root}/target/media/camera.ivf`],
         ...["--audio", `${root}/target/media/voice.ogg`],
+        ...("scenario" in wanted
+          ? ["--scenario", `${import.meta.dirname}/${wanted.scenario}`]
+          : ["--subscribers", String(wanted.subscribers)]),
         ...["--name", wanted.name],
         // Two browsers share the machine, so bots are late; these runs measure no latency.
         ...["--lateness-bound", "10s"],

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
-import puppeteer, { type Browser } from "puppeteer-core";
+import puppeteer, { type Browser, type LaunchOptions } from "puppeteer-core";
+import { load } from "./load.ts";
 import { mediaAddress } from "./server.ts";
 
 /** Which browser a person uses. */
@@ -15,8 +16,12 @@ function program(variable: string, candidates: string[]): string {
 }
 
 /** Starts a Chromium with a camera, a microphone and a screen that need no person. */
-export function launchChromium(more: string[] = []): Promise<Browser> {
+export function launchChromium(
+  more: string[] = [],
+  options: Pick<LaunchOptions, "networkEnabled"> = {},
+): Promise<Browser> {
   return puppeteer.launch({
+    ...options,
     executablePath: program("CONCLAVE_CHROMIUM", [
       "/usr/bin/chromium",
       "/usr/bin/google-chrome",
@@ -46,7 +51,7 @@ export function launchChromium(more: string[] = []): Promise<Browser> {
       `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1, EXCLUDE ${mediaAddress}`,
       "--disable-features=WebRtcHideLocalIpsWithMdns,MediaRouter,OptimizationHints,Translate,DialMediaRouteProvider",
       // Devices.
-      "--use-fake-device-for-media-stream",
+      `--use-fake-device-for-media-stream=fps=${load.cameraFps}`,
       "--use-fake-ui-for-media-stream",
       "--autoplay-policy=no-user-gesture-required",
       "--auto-select-desktop-capture-source=Entire screen",
@@ -67,6 +72,7 @@ export function launchFirefox(): Promise<Browser> {
     extraPrefsFirefox: {
       "media.navigator.streams.fake": true,
       "media.navigator.permission.disabled": true,
+      "media.navigator.video.default_fps": load.cameraFps,
       "media.peerconnection.ice.obfuscate_host_addresses": false,
       "media.autoplay.default": 0,
       "media.autoplay.blocking_policy": 0,

@@ -231,6 +231,28 @@ export class Person {
       .toBe(true);
   }
 
+  /** How often a line of chat with this text in it is shown. */
+  async timesRead(text: string): Promise<number> {
+    await this.openChat();
+    const lines = await this.page.$$eval("[data-chat-message]", (all) =>
+      all.map((line) => line.textContent ?? ""),
+    );
+    return lines.filter((line) => line.includes(text)).length;
+  }
+
+  /** Waits until the banner of the call says this. */
+  async bannerSays(pattern: RegExp): Promise<void> {
+    await this.findsText(".banner", pattern);
+  }
+
+  /** What somebody's tile tells those who cannot see it. */
+  labelOf(name: string): Promise<string> {
+    return this.page.$eval(
+      `[data-tile][data-name="${name}"]`,
+      (tile) => tile.getAttribute("aria-label") ?? "",
+    );
+  }
+
   private async openChat(): Promise<void> {
     if (!(await this.page.$('[role="log"]'))) await this.press("Chat");
     await this.page.waitForSelector('[role="log"]');

@@ -4,6 +4,7 @@ import { test as base } from "vitest";
 import { type Kind, launchChromium, launchFirefox } from "./browsers.ts";
 import { type Conditions, instrument } from "./instrument.ts";
 import { layKeyway } from "./keyway.ts";
+import { load } from "./load.ts";
 import { Person } from "./person.ts";
 import { root, Server } from "./server.ts";
 
@@ -57,7 +58,7 @@ export const test = base.extend<Fixtures>({
   enter: async ({ server, chromium, firefox, task }, use) => {
     const people: Person[] = [];
     await use(async (name, kind, { browser, keyway = false, ...conditions } = {}) => {
-      const { quality = "saver", tiles = 25, codec, cores, devices = true } = conditions;
+      const { quality = "saver", tiles = load.tiles, codec, cores, devices = true } = conditions;
       const shared = kind === "chromium" ? chromium : firefox;
       const context = await (browser ?? shared).createBrowserContext();
       const page = await context.newPage();

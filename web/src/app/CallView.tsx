@@ -1,11 +1,12 @@
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useCallback, useEffect } from "preact/hooks";
 import type { Call } from "../call/call";
 import { hotkeyOf, takesText } from "../call/hotkeys";
 import type { Member } from "../protocol/Member";
 import { Alarms } from "./Alarms";
 import { AudioOutputs } from "./AudioOutputs";
 import { Controls } from "./Controls";
+import { DropZone } from "./DropZone";
 import { LeaveSheet } from "./LeaveSheet";
 import { NoticeList } from "./NoticeList";
 import { PersonSheet } from "./PersonSheet";
@@ -33,6 +34,9 @@ export function CallView({ call }: { call: Call }) {
   const toggle = (name: PanelName) => {
     panel.value = panel.value === name ? undefined : name;
   };
+  const showChat = useCallback(() => {
+    panel.value = "chat";
+  }, [panel]);
   useEffect(() => call.chat.setOpen(panel.value === "chat"), [call, panel.value]);
   useHotkeys(call, toggle);
   useWakeLock();
@@ -80,6 +84,7 @@ export function CallView({ call }: { call: Call }) {
           }}
         />
       )}
+      <DropZone call={call} onDrop={showChat} />
       <AudioOutputs call={call} />
     </div>
   );
@@ -87,15 +92,16 @@ export function CallView({ call }: { call: Call }) {
 
 function Banner({ call }: { call: Call }) {
   const { value } = call.phase;
+  const broken = useLasting(call.lineBroken.value);
   const text = {
     joining: "Joining… agreeing on keys with the others",
     waiting: ofHosting.letYouIn,
     reconnecting: "Connection lost. Trying to come back…",
-    live: "",
+    live: broken ? "Reconnecting…" : "",
     ended: "",
   }[value];
   return (
-    <div class={`banner ${value}`} role="status">
+    <div class={`banner ${value} ${text && broken ? "broken" : ""}`} role="status">
       {text && (
         <>
           <i class="spinner" />
@@ -104,6 +110,22 @@ function Banner({ call }: { call: Call }) {
       )}
     </div>
   );
+}
+
+/** True once something has been so for a second: what passes at once is nobody's concern. */
+function useLasting(now: boolean): boolean {
+  const lasting = useSignal(false);
+  useEffect(() => {
+    if (!now) {
+      lasting.value = false;
+      return;
+    }
+    const timer = setTimeout(() => {
+      lasting.value = true;
+    }, 1_000);
+    return () => clearTimeout(timer);
+  }, [now]);
+  return lasting.value;
 }
 
 /** A call is watched more than it is touched: the screen stays on. */

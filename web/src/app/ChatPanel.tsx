@@ -1,8 +1,11 @@
 import { useSignal } from "@preact/signals";
-import { Lock, SendHorizontal } from "lucide";
+import { Lock, Paperclip, SendHorizontal } from "lucide";
 import { useEffect, useRef } from "preact/hooks";
 import type { Call } from "../call/call";
+import { FileCard } from "./FileCard";
+import { FileTray } from "./FileTray";
 import { Icon } from "./Icon";
+import { ofFiles } from "./words";
 
 /** What one message may hold. */
 const LONGEST = 4_000;
@@ -45,12 +48,22 @@ export function ChatPanel({ call }: { call: Call }) {
                 <strong>{line.name}</strong>
                 <time dateTime={new Date(line.at).toISOString()}>{clock.format(line.at)}</time>
               </header>
-              <p>{line.text}</p>
+              {line.file ? (
+                <FileCard
+                  files={call.files}
+                  file={line.file}
+                  transfer={call.files.of(line.file.id)}
+                />
+              ) : (
+                <p>{line.text}</p>
+              )}
             </div>
           );
         })}
       </div>
+      <FileTray files={call.files} />
       <form class="chat-form" onSubmit={send}>
+        <Attach call={call} />
         <textarea
           rows={1}
           aria-label="Message"
@@ -68,6 +81,38 @@ export function ChatPanel({ call }: { call: Call }) {
           <Icon of={SendHorizontal} size={20} />
         </button>
       </form>
+    </>
+  );
+}
+
+/** Lets somebody choose files to send. */
+function Attach({ call }: { call: Call }) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <input
+        ref={input}
+        class="unseen"
+        type="file"
+        multiple
+        tabIndex={-1}
+        aria-hidden="true"
+        data-attach=""
+        onChange={({ currentTarget }) => {
+          call.files.send([...(currentTarget.files ?? [])]);
+          // So that the same one can be chosen again.
+          currentTarget.value = "";
+        }}
+      />
+      <button
+        type="button"
+        class="quiet attach"
+        aria-label={ofFiles.attach}
+        title={ofFiles.attach}
+        onClick={() => input.current?.click()}
+      >
+        <Icon of={Paperclip} size={20} />
+      </button>
     </>
   );
 }

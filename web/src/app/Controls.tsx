@@ -76,7 +76,11 @@ export function Controls({ call, panel, onPanel, onLeave }: Props) {
           </span>
         )}
       </Control>
-      <Control label="Copy link" hint="Copy link" onClick={() => void copyLink(call.notices)}>
+      <Control
+        label="Copy link"
+        hint="Copy link"
+        onClick={() => void copyLink(call.address.value, call.notices)}
+      >
         <Icon of={Link} size={22} />
       </Control>
       <Control label="Leave" hint="Leave" look="leave" onClick={onLeave}>

@@ -16,7 +16,7 @@ export function Invitation({ link, notices }: { link: string; notices: Notices }
           type="button"
           class="button small primary"
           aria-label="Copy invitation link"
-          onClick={() => void copyLink(notices)}
+          onClick={() => void copyLink(link, notices)}
         >
           <Icon of={Copy} size={16} />
           Copy

@@ -15,6 +15,7 @@ interface Props {
   size?: Area;
 }
 
+const AWAY = "Reconnecting…";
 const PAUSED = "Paused";
 const WHY_PAUSED = "your connection is too slow for this picture";
 
@@ -32,6 +33,7 @@ export function TileView({ call, tile, size }: Props) {
   const track = paused || unreadable ? null : trackOf(call, tile);
   const muted = !screen && isMuted(call, tile, member?.participant);
   const speaks = !screen && !muted && call.media.speakers.value.has(tile.leaf);
+  const away = !tile.self && member !== undefined && call.away.value.has(member.participant);
   const pinned = call.media.pinned.value === tile.key;
   const standing = call.people.judged.value.get(tile.leaf)?.standing;
   const doubtful = standing === "changed" || standing === "differs";
@@ -40,6 +42,7 @@ export function TileView({ call, tile, size }: Props) {
     doubtful && ofStanding[standing],
     screen && "shared screen",
     muted && "muted",
+    away && AWAY,
     paused && `${PAUSED}: ${WHY_PAUSED}`,
     keys === "waiting" && ofKeyTrouble.waiting,
     unreadable && `${ofKeyTrouble.unreadable.title}: ${ofKeyTrouble.unreadable.text(name)}`,
@@ -76,7 +79,8 @@ export function TileView({ call, tile, size }: Props) {
           text={ofKeyTrouble.unreadable.text(name)}
         />
       )}
-      {keys === "waiting" && <p class="waiting">{ofKeyTrouble.waiting}</p>}
+      {away && <p class="waiting">{AWAY}</p>}
+      {keys === "waiting" && !away && <p class="waiting">{ofKeyTrouble.waiting}</p>}
       {screen && tile.self && (
         <div class="sharing">
           <Icon of={ScreenShare} size={34} />

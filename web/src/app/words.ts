@@ -3,6 +3,7 @@ import type { DeviceKind, DeviceProblem } from "../call/devices";
 import type { OwnTrouble } from "../call/ending";
 import type { LinkProblem } from "../call/link";
 import type { KeyState } from "../crypto/keystate";
+import type { Trouble } from "../files/trouble";
 import type { Alarm } from "../people/alarms";
 import type { Standing } from "../people/known";
 import type { Door } from "../protocol/Door";
@@ -44,6 +45,36 @@ export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = 
     text: "It cannot take any more people right now. Try again in a few minutes.",
     retry: true,
   },
+  room_busy: {
+    title: "Many people are joining",
+    text: "More people come into this call at this moment than it can take at once. Try again in a few seconds.",
+    retry: true,
+  },
+  draining: {
+    title: "The server takes no new calls",
+    text: "It is about to stop, and only lets the calls that are held come to their end. Try again in a few minutes.",
+    retry: true,
+  },
+  no_such_room: {
+    title: "There is no such call",
+    text: "On this server, calls are made by those who run it. This one is over, or was never made. Ask the person who invited you for a new link.",
+    retry: false,
+  },
+  not_invited: {
+    title: "You need an invitation",
+    text: "This call takes people who were invited. Your invitation is missing, used up or expired. Ask the person who invited you for a new one.",
+    retry: false,
+  },
+  room_closed: {
+    title: "This call was closed",
+    text: "Those who run this server have closed it for everyone.",
+    retry: false,
+  },
+  removed: {
+    title: "You were removed from this call",
+    text: "Those who run this server did so, not a host of the call.",
+    retry: false,
+  },
   unsupported_version: {
     title: "This page is out of date",
     text: "The server speaks a newer version. Reload the page to get it.",
@@ -72,6 +103,16 @@ export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = 
   shutting_down: {
     title: "The server is restarting",
     text: "It will be back in a moment.",
+    retry: true,
+  },
+  session_lost: {
+    title: "You were away for too long",
+    text: "Your place in the call was not kept. Join again.",
+    retry: true,
+  },
+  replaced: {
+    title: "This call goes on elsewhere",
+    text: "Another connection has taken your place. If that was not you, join again.",
     retry: true,
   },
   too_slow: {
@@ -256,6 +297,48 @@ export const ofHosting = {
   leaveAnyway: "Leave anyway",
   stay: "Stay",
 } as const;
+
+/** Files that people send each other. */
+export const ofFiles = {
+  attach: "Send files",
+  drop: "Drop files here to send them to everyone in the call",
+  folder: "Folders can’t be sent. Pack it into one file first, such as a zip.",
+  download: (name: string) => `Download ${name}`,
+  save: (name: string) => `Save ${name} again`,
+  pause: (name: string) => `Pause ${name}`,
+  resume: (name: string) => `Resume ${name}`,
+  cancel: (name: string) => `Cancel ${name}`,
+  chooseAgain: (name: string) => `Choose ${name} again`,
+  progress: (name: string) => `Progress of ${name}`,
+  picture: (name: string) => `Picture: ${name}`,
+  running: (direction: "up" | "down", through: string, size: string) =>
+    `${direction === "up" ? "Sending" : "Receiving"}: ${through} of ${size}`,
+  waiting: "Connection lost. It goes on by itself.",
+  paused: (through: string, size: string) => `Paused at ${through} of ${size}`,
+  announcing: "Sent. Telling the others…",
+  failed: "It could not be done",
+  sent: "sent",
+  lost: "The page was closed while this was being sent. Choose the same file again to go on.",
+  another: "This is another file, or it was changed since. Choose the one that you were sending.",
+} as const;
+
+export const ofFileTrouble: Readonly<Record<Trouble, string>> = {
+  "switched-off": "Files can’t be sent on this server: whoever runs it has switched that off.",
+  "file-too-large": "The file is larger than this server takes.",
+  "participant-quota": "You have sent as much as one person can. Files expire after a while.",
+  "room-quota":
+    "The files of this call take up all the room that a call has. Files expire after a while.",
+  "server-quota": "The server has no room for more files. Try again later.",
+  "disk-full": "The server’s disk is full. Try again later. The call is not affected.",
+  "no-such-file": "The file is no longer there. Ask for it to be sent again.",
+  tampered:
+    "What the server gave is not what was sent: it was changed or cut short. Nothing of it was kept.",
+  unreadable: "The file can’t be read any more: it was moved, changed or deleted.",
+  "no-space": "This device has no room for the file. Make some, then resume.",
+  "too-large-here":
+    "This browser keeps nothing for this page, as in a private window, and the file is too large without.",
+  broken: "Something went wrong. Try again.",
+};
 
 /** The sheet on which two people compare their digits. */
 export const ofCheck = {

@@ -4,6 +4,7 @@
  */
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type { FramesEvent, PageMessage, PageOutput, SessionEvent } from "../crypto/messages";
+import { Files } from "../files/files";
 import { People } from "../people/people";
 import { browserStore } from "../people/store";
 import type { ErrorCode } from "../protocol/ErrorCode";
@@ -13,7 +14,7 @@ import { Chat } from "./chat";
 import type { Devices } from "./devices";
 import { type Ending, type OwnTrouble, reactionTo } from "./ending";
 import { Hosting } from "./hosting";
-import { type Link, pathOf } from "./link";
+import { type Link, pathOf, toShare } from "./link";
 import { Media } from "./media";
 import { Notices } from "./notices";
 import { rosterChange } from "./roster";
@@ -34,6 +35,10 @@ export class Call {
   readonly callCode = signal<string | undefined>(undefined);
   /** False when this browser cannot keep its key: the next call will see another device. */
   readonly deviceLasts = signal(true);
+  /** The line to the server is broken, and comes back by itself. */
+  readonly lineBroken = signal(false);
+  /** Those whose lines are broken, by the server's word. */
+  readonly away = signal<ReadonlySet<string>>(new Set());
   /** The epoch that our frames are sealed with; none while nothing of ours may leave. */
   readonly epoch = signal<number | undefined>(undefined);
   readonly chat = new Chat();
@@ -45,6 +50,7 @@ export class Call {
   );
   readonly people = new People(this.roster, browserStore());
   readonly media: Media;
+  readonly files: Files;
 
   readonly #workers: Workers;
   #attempt = 0;
@@ -66,27 +72,40 @@ export class Call {
     readonly devices: Devices,
   ) {
     this.link = signal(link);
-    this.address = computed(() => location.origin + pathOf(this.link.value));
+    this.address = computed(() => location.origin + pathOf(toShare(this.link.value)));
     this.#workers = new Workers({
       session: (event) => this.#onSession(event),
       frames: (event) => this.#onFrames(event),
     });
+    this.files = new Files(link.room, (file) =>
+      this.#workers.tellSession({ type: "share_file", file }),
+    );
     this.media = new Media(this, devices, this.#workers, {
       offer: (offer) => this.#workers.tellSession({ type: "offer", offer }),
       unanswered: () => this.#redial(),
+      faltered: () => this.#checkLine(),
       trouble: (text) => this.notices.say("warning", text),
       broken: (detail) => this.#fail("broken", detail),
     });
     const watch = setInterval(() => void this.#watch(), WATCH_INTERVAL_MS);
-    const online = () => this.#redialTimer !== undefined && this.#dial();
+    const online = () => {
+      if (this.#redialTimer !== undefined) this.#dial();
+      else this.#checkLine();
+    };
+    const seen = () => document.visibilityState === "visible" && this.#checkLine();
     const hidden = () => this.#workers.tellSession({ type: "leave" });
     addEventListener("online", online);
     addEventListener("pagehide", hidden);
+    addEventListener("offline", online);
+    document.addEventListener("visibilitychange", seen);
     this.#stop.push(() => {
       clearInterval(watch);
       removeEventListener("online", online);
       removeEventListener("pagehide", hidden);
+      removeEventListener("offline", online);
+      document.removeEventListener("visibilitychange", seen);
       this.people.close();
+      this.files.end();
     });
     void this.#begin();
   }
@@ -147,6 +166,7 @@ export class Call {
       url: `${scheme}//${location.host}/ws`,
       room: this.link.value.room,
       secret: this.link.value.secret,
+      invite: this.link.value.invite,
       name: this.name,
     });
   }
@@ -163,11 +183,19 @@ export class Call {
     this.#attempt += 1;
   }
 
+  #checkLine(): void {
+    this.#workers.tellSession({ type: "check" });
+  }
+
   /** Nothing of the last membership is true any more. */
   #hangUp(): void {
     this.#workers.tellSession({ type: "leave" });
     this.media.drop();
+    this.files.setLive(false);
+    this.files.setToken(undefined);
     batch(() => {
+      this.lineBroken.value = false;
+      this.away.value = new Set();
       this.epoch.value = undefined;
       this.roster.value = [];
       this.callCode.value = undefined;
@@ -187,6 +215,17 @@ export class Call {
         break;
       case "device":
         this.deviceLasts.value = event.lasting;
+        break;
+      case "session":
+        this.files.setToken(event.token);
+        break;
+      case "broke":
+        this.lineBroken.value = true;
+        this.media.lineBroke();
+        break;
+      case "back":
+        this.lineBroken.value = false;
+        this.media.lineIsBack(event.hasMedia);
         break;
       case "closed":
         this.#redial();
@@ -214,6 +253,14 @@ export class Call {
       case "answer":
         this.media.accept(message.sdp);
         break;
+      case "participant_away":
+      case "participant_back": {
+        const away = new Set(this.away.value);
+        if (message.type === "participant_away") away.add(message.participant);
+        else away.delete(message.participant);
+        this.away.value = away;
+        break;
+      }
       case "stranger_refused":
         this.notices.say(
           "warning",
@@ -261,10 +308,20 @@ export class Call {
         this.phase.value = "live";
         this.#everLive = true;
         this.#attempt = 0;
+        this.files.setLive(true);
         break;
       case "chat": {
         const self = this.self.value?.leaf === output.leaf;
         this.chat.add({ name: output.name, text: output.text, self, at: Date.now() });
+        break;
+      }
+      case "file": {
+        const self = this.self.value?.leaf === output.leaf;
+        const { name, file } = output;
+        // It is announced again when that is slow to come back.
+        if (this.chat.lines.value.some((line) => line.file?.id === file.id)) break;
+        this.chat.add({ name, text: "", file, self, at: Date.now() });
+        this.files.announced(file, self);
         break;
       }
       case "outsiders":

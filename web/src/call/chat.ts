@@ -1,9 +1,12 @@
 /** The lines of text in a call. They are gone when the call is over. */
 import { computed, signal } from "@preact/signals";
+import type { SharedFile } from "../protocol/SharedFile";
 
 export interface ChatLine {
   readonly name: string;
   readonly text: string;
+  /** A file that was sent, instead of a text. */
+  readonly file?: SharedFile;
   readonly self: boolean;
   /** When it arrived here. */
   readonly at: number;

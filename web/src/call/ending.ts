@@ -30,6 +30,11 @@ export function reactionTo(code: ErrorCode): Reaction {
     case "room_full":
     case "server_full":
     case "unacceptable_offer":
+    case "draining":
+    case "no_such_room":
+    case "not_invited":
+    case "room_closed":
+    case "removed":
     case "commit_refused":
     case "link_changed":
       return "end";
@@ -39,6 +44,9 @@ export function reactionTo(code: ErrorCode): Reaction {
     // If a host did so, the group has said it before, and the call is over already.
     case "shown_out":
     case "shutting_down":
+    case "room_busy":
+    case "session_lost":
+    case "replaced":
       return "rejoin";
     case "media_lost":
       return "renew_media";

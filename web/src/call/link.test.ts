@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { newLink, pathOf, readLink, readPastedLink } from "./link";
+import { newLink, pathOf, readLink, readPastedLink, toShare } from "./link";
 
 const secret = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -25,12 +25,24 @@ describe("a link", () => {
     ["/r/room", `#${secret}A`, "bad_secret"],
     ["/r/room", `#${secret.slice(1)}+`, "bad_secret"],
     ["/r/room", `#${secret.slice(1)}B`, "bad_secret"],
+    ["/r/room", `#${secret}.`, "bad_secret"],
+    ["/r/room", `#${secret}.${secret.slice(1)}`, "bad_secret"],
+    ["/r/room", `#${secret}.${secret}.`, "bad_secret"],
+    ["/r/room", `#.${secret}`, "no_secret"],
     ["/r/", `#${secret}`, "no_room"],
     ["/", `#${secret}`, "no_room"],
     ["/r/a%20b", `#${secret}`, "no_room"],
     [`/r/${"a".repeat(65)}`, `#${secret}`, "no_room"],
   ])("says what is wrong with %s%s", (path, fragment, problem) => {
     expect(readLink(path, fragment)).toEqual({ ok: false, problem });
+  });
+
+  it("keeps an invite, which is not for others", () => {
+    const link = { room: "room", secret, invite: secret.replace("A", "B") };
+    const path = pathOf(link);
+    expect(path).toBe(`/r/room#${secret}.${link.invite}`);
+    expect(readPastedLink(path)).toEqual({ ok: true, link });
+    expect(pathOf(toShare(link))).toBe(`/r/room#${secret}`);
   });
 
   it("is found in what people paste", () => {

@@ -1,6 +1,7 @@
 /**
  * A call's link: `/r/{room}#{secret}`. The room is public; the secret stands in the fragment,
- * which browsers never send to a server.
+ * which browsers never send to a server. So does an invite, where the server wants one: behind the
+ * secret and a dot.
  */
 
 /** How many random bytes the secret has. */
@@ -13,6 +14,8 @@ const ROOM_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
 export interface Link {
   readonly room: string;
   readonly secret: string;
+  /** For the server's door; it opens nothing of what is behind. */
+  readonly invite?: string;
 }
 
 /** Why an address is no link to a call. */
@@ -24,10 +27,12 @@ export type LinkResult = { ok: true; link: Link } | { ok: false; problem: LinkPr
 export function readLink(path: string, fragment: string): LinkResult {
   const room = /^\/r\/([^/]+)\/?$/.exec(path)?.[1];
   if (room === undefined || !ROOM.test(room)) return { ok: false, problem: "no_room" };
-  const secret = fragment.replace(/^#/, "");
+  const [secret = "", invite, ...more] = fragment.replace(/^#/, "").split(".");
   if (secret === "") return { ok: false, problem: "no_secret" };
-  if (!isSecret(secret)) return { ok: false, problem: "bad_secret" };
-  return { ok: true, link: { room, secret } };
+  if (![secret, ...(invite === undefined ? [] : [invite])].every(is32Bytes) || more.length > 0) {
+    return { ok: false, problem: "bad_secret" };
+  }
+  return { ok: true, link: invite === undefined ? { room, secret } : { room, secret, invite } };
 }
 
 /** Reads a link that somebody pasted: a whole address, or its part after the server's name. */
@@ -42,8 +47,13 @@ export function readPastedLink(text: string): LinkResult {
 }
 
 /** Where a link leads on this server. */
-export function pathOf(link: Link): string {
-  return `/r/${link.room}#${link.secret}`;
+export function pathOf({ room, secret, invite }: Link): string {
+  return `/r/${room}#${secret}${invite === undefined ? "" : `.${invite}`}`;
+}
+
+/** The link to give to others: an invite is for one person, and may be used up. */
+export function toShare({ room, secret }: Link): Link {
+  return { room, secret };
 }
 
 /** A fresh room with a fresh secret. */
@@ -56,7 +66,7 @@ function newRoom(): string {
   return `${letters.slice(0, 4)}-${letters.slice(4, 8)}-${letters.slice(8)}`;
 }
 
-function isSecret(text: string): boolean {
+function is32Bytes(text: string): boolean {
   // 43 characters hold 258 bits: the last one must not carry any of the 2 that are left over.
   return SECRET.test(text) && "AEIMQUYcgkosw048".includes(text.charAt(42));
 }

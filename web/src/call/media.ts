@@ -33,6 +33,8 @@ const ANSWER_TIMEOUT_MS = 10_000;
 /** After so many connections that did not come about the person is told. */
 const PATIENCE = 2;
 const WISH_INTERVAL_MS = 250;
+/** A connection that answers nothing for so long, after the line broke, is not believed in. */
+const DOUBT_MS = 800;
 /** Sound that opened this recently is being heard. */
 const HEARD_MS = 1_200;
 /**
@@ -48,6 +50,8 @@ export interface MediaEvents {
   offer(offer: Extract<ClientMessage, { type: "offer" }>): void;
   /** The server did not answer. */
   unanswered(): void;
+  /** Media has stopped flowing, perhaps for a moment. */
+  faltered(): void;
   /** Something the person should know. */
   trouble(text: string): void;
   broken(detail: string): void;
@@ -145,6 +149,10 @@ export class Media {
   #answerTimer: ReturnType<typeof setTimeout> | undefined;
   #wishTimer: ReturnType<typeof setTimeout> | undefined;
   #lastWishes = "";
+  /** Called when the server answers a probe: one answer is for all that came before. */
+  #probes: (() => void)[] = [];
+  /** No offer can be posted. */
+  #lineBroken = false;
 
   constructor(group: Group, devices: Devices, workers: Workers, events: MediaEvents) {
     this.#group = group;
@@ -173,6 +181,7 @@ export class Media {
         this.#controlReady.value = true;
         this.#attempt = 0;
       },
+      faltered: () => this.peer.value === peer && this.#events.faltered(),
       lost: () => {
         if (this.peer.value === peer) this.renew();
       },
@@ -196,9 +205,37 @@ export class Media {
     this.peer.value?.accept(sdp).catch(() => this.#events.unanswered());
   }
 
+  /** Nothing can be agreed with the server for now. What flows goes on flowing. */
+  lineBroke(): void {
+    this.#lineBroken = true;
+    clearTimeout(this.#answerTimer);
+    clearTimeout(this.#renewTimer);
+    this.#renewTimer = undefined;
+  }
+
+  /** Whatever broke the line may have broken the connection too: then another one, at once. */
+  lineIsBack(hasMedia: boolean): void {
+    this.#lineBroken = false;
+    this.#attempt = 0;
+    const peer = this.peer.value;
+    if (!peer) return;
+    if (hasMedia && peer.state === "connected") void this.#doubt(peer);
+    else void this.connect();
+  }
+
+  /** Browsers take seconds to notice that what they send gets nowhere any more. */
+  async #doubt(peer: Peer): Promise<void> {
+    const answered = new Promise<boolean>((resolve) => {
+      this.#probes.push(() => resolve(true));
+      setTimeout(() => resolve(false), DOUBT_MS);
+    });
+    peer.ask({ type: "probe" });
+    if (!(await answered) && this.peer.value === peer) void this.connect();
+  }
+
   /** Another connection for media, on the same line: soon, but not over and over at once. */
   renew(): void {
-    if (this.#renewTimer !== undefined) return;
+    if (this.#renewTimer !== undefined || this.#lineBroken) return;
     if (this.#attempt === PATIENCE) {
       this.#events.trouble("Sound and pictures do not get through. A firewall may block them.");
     }
@@ -212,6 +249,7 @@ export class Media {
 
   /** Nothing of the connection is true any more. */
   drop(): void {
+    this.#lineBroken = false;
     clearTimeout(this.#answerTimer);
     clearTimeout(this.#renewTimer);
     clearTimeout(this.#wishTimer);
@@ -334,6 +372,9 @@ export class Media {
         break;
       case "speakers":
         this.#namedSpeakers = notice.participants;
+        break;
+      case "here":
+        for (const answered of this.#probes.splice(0)) answered();
         break;
       case "refused":
         console.warn("the media server refused a request:", notice.detail);

@@ -17,15 +17,21 @@ import type { Workers } from "./workers";
 /** The label that the server expects. */
 const CHANNEL_LABEL = "control";
 
-/** A connection that has been silent for this long is given up. */
-const DISCONNECTED_MS = 3_000;
+/**
+ * For so long, after a browser has noticed that nothing comes, the connection may heal by itself.
+ * Another one is up in less.
+ */
+const DISCONNECTED_MS = 1_000;
 
 /** How many slots there are for each kind of media but cameras, of which the screen decides. */
 const SLOTS = { microphone: 4, screen: 1 } as const;
 
 /** Preferred first. Codecs that are not named are not offered. */
-const VIDEO_CODECS = ["video/VP8", "video/VP9", "video/AV1", "video/rtx"];
+const VIDEO_CODECS = ["video/VP8", "video/VP9", "video/AV1", "video/H264", "video/rtx"];
 const AUDIO_CODECS = ["audio/opus"];
+
+/** Browsers name H.264 once for each profile and packetization mode; the server takes this one. */
+const H264_FORMAT = ["packetization-mode=1", "profile-level-id=42e01f"];
 
 /** As for the largest picture; the camera's real one sets the encodings anew. */
 const USUAL_HEIGHT = 720;
@@ -45,6 +51,8 @@ export interface PeerEvents {
   notice(notice: ControlNotice): void;
   /** The control channel can be used. */
   ready(): void;
+  /** Nothing flows at the moment. */
+  faltered(): void;
   /** Media cannot flow over this connection any more. */
   lost(): void;
 }
@@ -178,6 +186,7 @@ export class Peer {
     const state = this.#connection.connectionState;
     if (state === "failed") events.lost();
     if (state === "disconnected") {
+      events.faltered();
       this.#lostTimer = setTimeout(() => events.lost(), DISCONNECTED_MS);
     }
   }
@@ -259,6 +268,14 @@ function preferred(
 ): RTCRtpCodec[] {
   const wanted = (kind === "audio" ? AUDIO_CODECS : VIDEO_CODECS).map((mime) => mime.toLowerCase());
   const rank = (codec: RTCRtpCodec) => wanted.indexOf(codec.mimeType.toLowerCase());
-  const codecs = (capabilities?.codecs ?? []).filter((codec) => rank(codec) >= 0);
+  const codecs = (capabilities?.codecs ?? []).filter(
+    (codec) => rank(codec) >= 0 && isOurFormat(codec),
+  );
   return codecs.sort((a, b) => rank(a) - rank(b));
+}
+
+function isOurFormat({ mimeType, sdpFmtpLine = "" }: RTCRtpCodec): boolean {
+  if (codecOfMime(mimeType) !== "h264") return true;
+  const format = sdpFmtpLine.toLowerCase().split(/[; ]+/);
+  return H264_FORMAT.every((parameter) => format.includes(parameter));
 }

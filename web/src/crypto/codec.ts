@@ -1,6 +1,6 @@
 /** Codecs whose frames we can seal. The clear bytes of a sealed frame depend on them. */
 
-export type Codec = "opus" | "vp8" | "vp9" | "av1";
+export type Codec = "opus" | "vp8" | "vp9" | "av1" | "h264";
 
 /** RTP payload types of one negotiated connection (RFC 8866 §6.6, `a=rtpmap`). */
 export type PayloadTypes = Readonly<Record<number, Codec>>;
@@ -16,6 +16,8 @@ export function codecOfMime(mime: string): Codec | undefined {
       return "vp9";
     case "video/av1":
       return "av1";
+    case "video/h264":
+      return "h264";
     default:
       return undefined;
   }

@@ -2,6 +2,7 @@
 import type { ClientMessage } from "../protocol/ClientMessage";
 import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
+import type { SharedFile } from "../protocol/SharedFile";
 import type { Source } from "../protocol/Source";
 import type { PayloadTypes } from "./codec";
 import type { Tally } from "./frames";
@@ -50,17 +51,31 @@ export type SessionCommand =
       readonly url: string;
       readonly room: string;
       readonly secret: string;
+      /** For the server's door. */
+      readonly invite: string | undefined;
       readonly name: string;
     }
   | { readonly type: "offer"; readonly offer: Extract<ClientMessage, { type: "offer" }> }
   | { readonly type: "chat"; readonly text: string }
+  /** Tell the others of a file that is stored. It comes back as a line of the chat, or is lost. */
+  | { readonly type: "share_file"; readonly file: SharedFile }
   | { readonly type: "host"; readonly request: HostRequest }
-  | { readonly type: "leave" };
+  | { readonly type: "leave" }
+  /** The network may have changed: see whether the line still stands. */
+  | { readonly type: "check" };
 
 /** The server's messages that concern the page; the others end in the session worker. */
 export type PageMessage = Extract<
   ServerMessage,
-  { type: "joined" | "answer" | "stranger_refused" | "error" }
+  {
+    type:
+      | "joined"
+      | "answer"
+      | "participant_away"
+      | "participant_back"
+      | "stranger_refused"
+      | "error";
+  }
 >;
 
 export type SessionEvent =
@@ -68,6 +83,12 @@ export type SessionEvent =
   | { readonly type: "membership"; readonly output: PageOutput }
   /** We take part with this browser's lasting key, or with one that is gone after the call. */
   | { readonly type: "device"; readonly lasting: boolean }
+  /** The server knows us by this. It opens the files of the call, which it cannot read. */
+  | { readonly type: "session"; readonly token: string }
+  /** The line to the server broke. It comes back, or is closed. */
+  | { readonly type: "broke" }
+  /** The line is back, and our place with it. */
+  | { readonly type: "back"; readonly hasMedia: boolean }
   /** The line to the server is gone, or never came about. */
   | { readonly type: "closed" }
   /** A line of chat could not be sealed: we are not in the group, or it is too long. */

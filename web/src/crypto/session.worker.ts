@@ -3,10 +3,14 @@
  * secrets; media keys leave it for the workers that seal and open frames only, over channels of
  * their own.
  */
+
+import type { ClientMessage } from "../protocol/ClientMessage";
 import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
+import type { SharedFile } from "../protocol/SharedFile";
 import { type Device, loadDevice } from "./device";
 import { blankLedger } from "./ledger";
+import { Line, withInvite } from "./line";
 import type {
   KeyMessage,
   OpeningKeyMessage,
@@ -19,10 +23,10 @@ import { Membership, type MembershipOutput, start } from "./wasm";
 /** To the one worker that seals. */
 let sealing: MessagePort | undefined;
 let opening: readonly MessagePort[] = [];
-let line: Line | undefined;
+let stay: Stay | undefined;
 /** The same in all of a call, even where it cannot be kept for the next one. */
 let device: Promise<Device> | undefined;
-/** Counts what was asked of the line, since the device's signature takes a moment. */
+/** Counts what was asked for, since the device's signature takes a moment. */
 let wanted = 0;
 
 const tell = (event: SessionEvent): void => self.postMessage(event);
@@ -45,27 +49,40 @@ function install(epoch: number, leaf: number, key: Uint8Array): void {
   key.fill(0);
 }
 
-/** One WebSocket with one membership. Both end together; coming back takes a new line. */
-class Line {
+/** One membership and the line to it. Both end together. */
+class Stay {
   readonly #membership: Membership;
-  readonly #socket: WebSocket;
+  readonly #line: Line;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
 
-  constructor(url: string, membership: Membership) {
+  constructor(url: string, membership: Membership, invite: string | undefined) {
     this.#membership = membership;
-    this.#socket = new WebSocket(url);
-    this.#socket.onopen = () => this.#socket.send(this.#membership.joinMessage());
-    this.#socket.onmessage = ({ data }) => this.#hear(data);
-    this.#socket.onclose = () => {
-      if (this.#over) return;
-      this.end();
-      tell({ type: "closed" });
-    };
+    this.#line = new Line(url, withInvite(membership.joinMessage(), invite), {
+      heard: (message, text) => this.#hear(message, text),
+      session: (token) => tell({ type: "session", token }),
+      broke: () => {
+        // What is due is due again when the line is back.
+        clearTimeout(this.#timer);
+        tell({ type: "broke" });
+      },
+      back: (hasMedia) => {
+        tell({ type: "back", hasMedia });
+        this.#wind();
+      },
+      lost: () => {
+        this.end();
+        tell({ type: "closed" });
+      },
+    });
   }
 
-  say(message: unknown): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  post(message: ClientMessage): void {
+    this.#line.post(message);
+  }
+
+  check(): void {
+    this.#line.check();
   }
 
   chat(text: string): void {
@@ -74,6 +91,16 @@ class Line {
         this.#membership.sendChat(text);
       } catch {
         tell({ type: "chat_refused", text });
+      }
+    });
+  }
+
+  shareFile(file: SharedFile): void {
+    this.#step(() => {
+      try {
+        this.#membership.shareFile(file);
+      } catch {
+        // The page says it again until it comes back.
       }
     });
   }
@@ -92,17 +119,18 @@ class Line {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);
-    this.#socket.close();
+    this.#line.end();
     this.#membership.free();
     giveAll({ type: "reset" });
   }
 
-  #hear(data: unknown): void {
-    if (this.#over || typeof data !== "string") return;
-    const message = JSON.parse(data) as ServerMessage;
+  #hear(message: ServerMessage, text: string): void {
+    if (this.#over) return;
     switch (message.type) {
       case "joined":
       case "answer":
+      case "participant_away":
+      case "participant_back":
       case "stranger_refused":
       case "error":
         tell({ type: "server", message });
@@ -110,7 +138,7 @@ class Line {
       default:
     }
     if (message.type !== "answer") {
-      this.#step(() => this.#membership.handle(performance.now(), data));
+      this.#step(() => this.#membership.handle(performance.now(), text));
     }
   }
 
@@ -130,7 +158,7 @@ class Line {
   #put(output: MembershipOutput): void {
     switch (output.type) {
       case "send":
-        this.say(output.message);
+        this.#line.say(output.message);
         return;
       case "keys_ready":
         install(output.epoch, output.own_leaf, this.#membership.baseKey(output.epoch));
@@ -153,7 +181,7 @@ class Line {
 
   #wind(): void {
     clearTimeout(this.#timer);
-    if (this.#over) return;
+    if (this.#over || this.#line.isBroken) return;
     const due = this.#membership.nextTimeout();
     if (due === undefined) return;
     const wait = Math.max(0, due - performance.now());
@@ -174,13 +202,13 @@ async function join(command: Extract<SessionCommand, { type: "join" }>): Promise
     return;
   }
   tell({ type: "device", lasting });
-  line = new Line(command.url, membership);
+  stay = new Stay(command.url, membership, command.invite);
 }
 
-/** Ends the line, and any that is about to be. */
+/** Ends the stay, and any that is about to be. */
 function hangUp(): number {
-  line?.end();
-  line = undefined;
+  stay?.end();
+  stay = undefined;
   wanted += 1;
   return wanted;
 }
@@ -198,17 +226,23 @@ self.onmessage = ({ data: command }: MessageEvent<SessionCommand>) => {
         join(command).catch(broken);
         break;
       case "offer":
-        line?.say(command.offer);
+        stay?.post(command.offer);
         break;
       case "chat":
-        line?.chat(command.text);
+        stay?.chat(command.text);
+        break;
+      case "share_file":
+        stay?.shareFile(command.file);
         break;
       case "host":
-        line?.host(command.request);
+        stay?.host(command.request);
         break;
       case "leave":
-        line?.say({ type: "leave" });
+        stay?.post({ type: "leave" });
         hangUp();
+        break;
+      case "check":
+        stay?.check();
         break;
     }
   } catch (error) {

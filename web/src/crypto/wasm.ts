@@ -2,6 +2,7 @@
 import type { HostRequest } from "../protocol/HostRequest";
 import type { Member } from "../protocol/Member";
 import type { MembershipOutput } from "../protocol/MembershipOutput";
+import type { SharedFile } from "../protocol/SharedFile";
 import {
   initSync,
   Membership as WasmMembership,
@@ -72,6 +73,11 @@ export class Membership {
 
   sendChat(text: string): void {
     this.#inner.send_chat(text);
+  }
+
+  /** Tells the others of a file that is stored. */
+  shareFile(file: SharedFile): void {
+    this.#inner.share_file(JSON.stringify(file));
   }
 
   /** Throws why it cannot be done. */

@@ -126,20 +126,26 @@ export class People {
     });
   }
 
-  /** At once for the eye; then for later, upon what stands in the store by then. */
+  /**
+   * In the store first, upon what stands there by then: who has seen it done may close the window.
+   * Where nothing can be kept, for this window.
+   */
   #mark(met: readonly Met[], mark: Mark, done = () => {}): void {
     const now = this.#now();
     const byDevice = new Map(met.map((one) => [one.device, one]));
     const change = (before: Acquaintance | undefined, device: string): Acquaintance =>
       mark(before, byDevice.get(device) ?? { device, name: "" }, now);
     const devices = [...byDevice.keys()];
-    const known = this.#known.peek();
-    this.#take(devices.map((device) => change(known?.get(device), device)));
     this.#store
       .change(devices, change)
-      .finally(done)
+      .catch(() => {
+        this.lasting.value = false;
+        const known = this.#known.peek();
+        return devices.map((device) => change(known?.get(device), device));
+      })
       .then((changed) => {
         this.#take(changed);
+        done();
         return this.#forgetSurplus();
       })
       .catch(() => {

@@ -2,14 +2,17 @@
 import type { Admission } from "./Admission";
 import type { Epoch } from "./Epoch";
 import type { GroupState } from "./GroupState";
+import type { InviteToken } from "./InviteToken";
 import type { OfferedSlot } from "./OfferedSlot";
 import type { OfferedTrack } from "./OfferedTrack";
 import type { Opaque } from "./Opaque";
 import type { ParticipantId } from "./ParticipantId";
+import type { Position } from "./Position";
 import type { RoomAuth } from "./RoomAuth";
 import type { RoomId } from "./RoomId";
 import type { RuleChange } from "./RuleChange";
 import type { Sequence } from "./Sequence";
+import type { SessionToken } from "./SessionToken";
 import type { StateName } from "./StateName";
 
 /**
@@ -27,7 +30,23 @@ room: RoomId,
 /**
  * Shows that the client holds the room's link.
  */
-room_auth: RoomAuth, } | { "type": "create_group", 
+room_auth: RoomAuth, 
+/**
+ * For rooms that the server lets only those into who were invited.
+ */
+invite?: InviteToken, } | { "type": "resume", 
+/**
+ * [`crate::PROTOCOL_VERSION`] as the client knows it.
+ */
+version: number, 
+/**
+ * Of the [`ServerMessage::Session`] that was told.
+ */
+token: SessionToken, 
+/**
+ * The last that was heard.
+ */
+seen: Position, } | { "type": "keep_session", } | { "type": "probe", } | { "type": "create_group", 
 /**
  * The new group at [`Epoch::FIRST`].
  */

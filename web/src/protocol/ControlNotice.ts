@@ -22,7 +22,7 @@ participants: Array<Publication>, } | { "type": "speakers",
 /**
  * The participants.
  */
-participants: Array<ParticipantId>, } | { "type": "refused", 
+participants: Array<ParticipantId>, } | { "type": "here", } | { "type": "refused", 
 /**
  * What was wrong with it.
  */

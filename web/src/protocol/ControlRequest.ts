@@ -13,4 +13,4 @@ videos: Array<VideoWish>, } | { "type": "publishing",
 /**
  * The sources that are on.
  */
-sources: Array<Source>, };
+sources: Array<Source>, } | { "type": "probe", };

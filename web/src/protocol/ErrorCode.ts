@@ -3,4 +3,4 @@
 /**
  * Why the server did not accept something.
  */
-export type ErrorCode = "malformed" | "too_large" | "too_fast" | "out_of_order" | "unsupported_version" | "wrong_secret" | "room_full" | "server_full" | "too_slow" | "unacceptable_offer" | "commit_refused" | "shown_out" | "link_changed" | "media_lost" | "shutting_down";
+export type ErrorCode = "malformed" | "too_large" | "too_fast" | "out_of_order" | "unsupported_version" | "wrong_secret" | "room_full" | "server_full" | "room_busy" | "too_slow" | "unacceptable_offer" | "draining" | "no_such_room" | "not_invited" | "room_closed" | "removed" | "commit_refused" | "shown_out" | "link_changed" | "media_lost" | "session_lost" | "replaced" | "shutting_down";

@@ -6,6 +6,7 @@ import type { LeafIndex } from "./LeafIndex";
 import type { Member } from "./Member";
 import type { ParticipantId } from "./ParticipantId";
 import type { Sequence } from "./Sequence";
+import type { SharedFile } from "./SharedFile";
 import type { Visitor } from "./Visitor";
 
 /**
@@ -69,6 +70,26 @@ name: string,
  * What they wrote.
  */
 text: string, 
+/**
+ * Its place in the room's log.
+ */
+sequence: Sequence, } | { "type": "file", 
+/**
+ * Who sent it.
+ */
+leaf: LeafIndex, 
+/**
+ * Their stay in the room.
+ */
+participant: ParticipantId, 
+/**
+ * Their name, as their credential gives it.
+ */
+name: string, 
+/**
+ * The file.
+ */
+file: SharedFile, 
 /**
  * Its place in the room's log.
  */

@@ -4,10 +4,12 @@ import type { ErrorCode } from "./ErrorCode";
 import type { GroupDoor } from "./GroupDoor";
 import type { GroupState } from "./GroupState";
 import type { Knock } from "./Knock";
+import type { MessageNumber } from "./MessageNumber";
 import type { Opaque } from "./Opaque";
 import type { ParticipantId } from "./ParticipantId";
 import type { RuleChange } from "./RuleChange";
 import type { Sequence } from "./Sequence";
+import type { SessionToken } from "./SessionToken";
 
 /**
  * What the server says.
@@ -24,7 +26,35 @@ others: Array<ParticipantId>,
 /**
  * How to come into the group; none when you are to found it.
  */
-group: GroupDoor | null, } | { "type": "group_created", } | { "type": "committed", 
+group: GroupDoor | null, } | { "type": "session", 
+/**
+ * What opens the way back.
+ */
+token: SessionToken, 
+/**
+ * For how long after the line has broken, in seconds.
+ */
+kept_for: number, } | { "type": "resumed", 
+/**
+ * The last that was heard of you: say again what came after it.
+ */
+heard: MessageNumber, 
+/**
+ * Your media connection is still there, as far as the server knows.
+ */
+has_media: boolean, } | { "type": "heard", 
+/**
+ * The last that was heard of you.
+ */
+number: MessageNumber, } | { "type": "here", } | { "type": "participant_away", 
+/**
+ * Who.
+ */
+participant: ParticipantId, } | { "type": "participant_back", 
+/**
+ * Who.
+ */
+participant: ParticipantId, } | { "type": "group_created", } | { "type": "committed", 
 /**
  * Its place in the log.
  */

@@ -1,18 +1,23 @@
 /** What this browser keeps between calls, in IndexedDB. Page and worker open it alike. */
 
-export type Shelf = "device" | "people";
+export type Shelf = "device" | "people" | "transfers";
 
 const NAME = "conclave";
-const VERSION = 1;
+const VERSION = 2;
 
 let opened: Promise<IDBDatabase> | undefined;
 
 function open(): Promise<IDBDatabase> {
   opened ??= new Promise<IDBDatabase>((resolve, reject) => {
     const request = indexedDB.open(NAME, VERSION);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore("device" satisfies Shelf);
-      request.result.createObjectStore("people" satisfies Shelf, { keyPath: "device" });
+    request.onupgradeneeded = ({ oldVersion }) => {
+      const { result: database } = request;
+      if (oldVersion < 1) {
+        database.createObjectStore("device" satisfies Shelf);
+        database.createObjectStore("people" satisfies Shelf, { keyPath: "device" });
+      }
+      if (oldVersion < 2)
+        database.createObjectStore("transfers" satisfies Shelf, { keyPath: "id" });
     };
     request.onsuccess = () => {
       const database = request.result;

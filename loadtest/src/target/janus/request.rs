@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::subscription::{Change, Stream, description};
-use crate::{media::codec::Codec, target::Sections};
+use crate::{media::Codec, target::Sections};
 
 /// Makes a room for as many as come and as much as they send.
 pub(super) fn create(room: u64) -> Value {

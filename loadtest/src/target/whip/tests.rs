@@ -3,7 +3,7 @@
 use conclave_protocol::control::PixelSize;
 
 use super::*;
-use crate::{bot::peer::TrackLayout, media::codec::Codec, target::Sections};
+use crate::{bot::peer::TrackLayout, media::Codec, target::Sections};
 
 const SECOND: Duration = Duration::from_secs(1);
 

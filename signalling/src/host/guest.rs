@@ -1,0 +1,198 @@
+//! Someone in a room, as the room's task knows them: present or away.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use conclave_protocol::{
+    ParticipantId,
+    session::{MessageNumber, Position, SessionToken, TokenHash},
+    signal::{ErrorCode, ServerMessage},
+};
+
+use super::whole_seconds;
+use crate::{
+    outbound::{Ending, Outbound, Parcel},
+    store::rooms::KeptSession,
+};
+
+/// Tells the connections that one participant has had apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LineId(pub(crate) u64);
+
+/// Whether somebody can be spoken to.
+pub(super) enum Line {
+    Open(LineId, Outbound),
+    /// They may come back until then.
+    Away(Instant),
+}
+
+/// What lets somebody come back.
+pub(super) struct Session {
+    pub(super) token: TokenHash,
+    /// To be told, once it is kept.
+    untold: Option<SessionToken>,
+    heard: MessageNumber,
+    /// What they know to have been heard.
+    acknowledged: MessageNumber,
+    /// What is kept to have been heard.
+    kept: Option<MessageNumber>,
+}
+
+impl Session {
+    pub(super) const fn new(hash: TokenHash, token: SessionToken) -> Self {
+        Self {
+            token: hash,
+            untold: Some(token),
+            heard: MessageNumber::START,
+            acknowledged: MessageNumber::START,
+            kept: None,
+        }
+    }
+
+    /// False for what was heard before.
+    pub(super) fn hears(&mut self, number: MessageNumber) -> bool {
+        let is_new = number > self.heard;
+        self.heard = self.heard.max(number);
+        is_new
+    }
+
+    pub(super) const fn heard(&self) -> MessageNumber {
+        self.heard
+    }
+
+    /// What is to be kept of it, if that has changed or nothing is.
+    pub(super) fn take_change(
+        &mut self,
+        participant: ParticipantId,
+        anew: bool,
+    ) -> Option<KeptSession> {
+        let changed = anew || self.kept != Some(self.heard);
+        self.kept = Some(self.heard);
+        changed.then_some(KeptSession {
+            token: self.token,
+            participant,
+            heard: self.heard,
+        })
+    }
+}
+
+/// Someone in a room.
+pub(super) struct Guest {
+    pub(super) line: Line,
+    /// They are told what comes after this.
+    pub(super) since: Position,
+    pub(super) entered: Instant,
+    pub(super) in_group: bool,
+    /// Whether they may exchange media and files.
+    permit: Arc<AtomicBool>,
+    pub(super) session: Option<Session>,
+}
+
+impl Guest {
+    pub(super) const fn new(
+        line: Line,
+        permit: Arc<AtomicBool>,
+        since: Position,
+        entered: Instant,
+    ) -> Self {
+        Self {
+            line,
+            since,
+            entered,
+            in_group: false,
+            permit,
+            session: None,
+        }
+    }
+
+    /// Someone who was here before a restart.
+    pub(super) fn recall(kept: KeptSession, until: Instant, now: Instant) -> Self {
+        Self {
+            line: Line::Away(until),
+            since: Position::START,
+            entered: now,
+            // How long they took has been counted.
+            in_group: true,
+            permit: Arc::default(),
+            session: Some(Session {
+                token: kept.token,
+                untold: None,
+                heard: kept.heard,
+                acknowledged: MessageNumber::START,
+                kept: Some(kept.heard),
+            }),
+        }
+    }
+
+    /// Until when they may come back, if they are away.
+    pub(super) const fn away_until(&self) -> Option<Instant> {
+        match self.line {
+            Line::Open(..) => None,
+            Line::Away(until) => Some(until),
+        }
+    }
+
+    pub(super) fn is_on(&self, line: LineId) -> bool {
+        matches!(self.line, Line::Open(current, _) if current == line)
+    }
+
+    /// They have come back over another line.
+    pub(super) fn move_to(&mut self, line: Line) {
+        if let Line::Open(_, former) = std::mem::replace(&mut self.line, line) {
+            former.end(Ending::shown_out(
+                ErrorCode::Replaced,
+                "the session goes on over another connection",
+            ));
+        }
+    }
+
+    /// Whether they may exchange media and files, now and later.
+    pub(super) fn permit(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.permit)
+    }
+
+    /// Lets them exchange media and files or not. True when they were let before.
+    pub(super) fn set_permit(&self, may: bool) -> bool {
+        self.permit.swap(may, Ordering::AcqRel) && !may
+    }
+
+    /// Tells them, if they are there. Gives the line if it no longer takes anything.
+    pub(super) fn tell(&self, parcel: &Parcel) -> Result<(), LineId> {
+        match &self.line {
+            Line::Open(line, outbound) if !outbound.tell(parcel.clone()) => Err(*line),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn end(&self, ending: Ending) {
+        if let Line::Open(_, outbound) = &self.line {
+            outbound.end(ending);
+        }
+    }
+
+    /// Tells them how to come back, and what they need not say again, once that is so.
+    pub(super) fn tell_of_session(&mut self, is_kept: bool, kept_for: Duration) {
+        let (Line::Open(_, outbound), Some(session)) = (&self.line, &mut self.session) else {
+            return;
+        };
+        if !is_kept {
+            return;
+        }
+        if let Some(token) = session.untold.take() {
+            outbound.say(&ServerMessage::Session {
+                token,
+                kept_for: whole_seconds(kept_for),
+            });
+        }
+        if session.acknowledged < session.heard {
+            session.acknowledged = session.heard;
+            let number = session.heard;
+            outbound.say(&ServerMessage::Heard { number });
+        }
+    }
+}

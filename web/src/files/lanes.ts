@@ -1,0 +1,78 @@
+/** Doing many small things, several at a time, until all are done. */
+import { backoff } from "../call/backoff";
+import { Passing, Stuck } from "./trouble";
+
+/** So often a server may fail at one thing before it is not asked for it any more. */
+const FAILS = 4;
+
+export interface Conditions {
+  readonly signal: AbortSignal;
+  /** Called when something has to be tried again, and when it then goes on. */
+  waits(waiting: boolean): void;
+  /** For tests. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** Tries until it is done, is told to stop, or fails for good. */
+export async function insist<T>(conditions: Conditions, attempt: () => Promise<T>): Promise<T> {
+  const { signal, waits, pause = sleep } = conditions;
+  for (let failures = 0; ; failures += 1) {
+    signal.throwIfAborted();
+    try {
+      const result = await attempt();
+      if (failures > 0) waits(false);
+      return result;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof Passing)) throw error;
+      if (error.why === "failing" && failures + 1 >= FAILS) throw new Stuck("broken");
+      // A server that has enough for the moment is no broken line.
+      if (error.why !== "busy") waits(true);
+      await pause(backoff(failures, Math.random()), signal);
+    }
+  }
+}
+
+/** Works off the numbers in so many lanes. What fails in one for good ends all. */
+export async function inLanes(
+  numbers: Iterable<number>,
+  lanes: number,
+  conditions: Conditions,
+  work: (number: number, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const rest = numbers[Symbol.iterator]();
+  const failed = new AbortController();
+  const signal = AbortSignal.any([conditions.signal, failed.signal]);
+  const own = { ...conditions, signal };
+  const lane = async () => {
+    for (let next = rest.next(); !next.done; next = rest.next()) {
+      const { value } = next;
+      await insist(own, () => work(value, signal));
+    }
+  };
+  const all = Array.from({ length: lanes }, () =>
+    lane().catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    }),
+  );
+  const ends = await Promise.allSettled(all);
+  conditions.signal.throwIfAborted();
+  // The first that failed says why; the others were only stopped.
+  if (failed.signal.aborted) throw failed.signal.reason;
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}

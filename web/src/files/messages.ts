@@ -1,0 +1,49 @@
+/** What the page and the worker that seals and opens files say to each other. */
+import type { SharedFile } from "../protocol/SharedFile";
+import type { Ranges } from "./layout";
+import type { Trouble } from "./trouble";
+
+export type FilesCommand =
+  /** The token of our session, whenever it is another one. */
+  | { readonly type: "token"; readonly token: string | undefined }
+  | {
+      readonly type: "upload";
+      /** Numbers the transfers of a page. */
+      readonly transfer: number;
+      readonly file: Blob;
+      readonly key: string;
+      /** What it is called on the server, when it was begun before. */
+      readonly id: string | undefined;
+    }
+  | {
+      readonly type: "download";
+      readonly transfer: number;
+      readonly file: SharedFile;
+      /** Chunks that were written before. */
+      readonly done: Ranges;
+      /** Where the person wants it, if they were asked. */
+      readonly place: FileSystemFileHandle | undefined;
+    }
+  /** Stops, so that it can go on later. */
+  | { readonly type: "pause"; readonly transfer: number }
+  /** Stops for good, and leaves nothing behind. */
+  | {
+      readonly type: "cancel";
+      readonly transfer: number;
+      readonly direction: "up" | "down";
+      readonly id: string | undefined;
+    }
+  | { readonly type: "tidy"; readonly wanted: ReadonlySet<string> };
+
+export type FilesEvent = { readonly transfer: number } & (
+  | { readonly type: "declared"; readonly id: string }
+  /** Bytes of content that are through. */
+  | { readonly type: "progress"; readonly bytes: number }
+  /** What is written for good. */
+  | { readonly type: "settled"; readonly done: Ranges }
+  /** The line is down, or up again. */
+  | { readonly type: "waiting"; readonly waiting: boolean }
+  /** All is through; what was received, unless it lies where the person wanted it. */
+  | { readonly type: "done"; readonly content: Blob | undefined }
+  | { readonly type: "failed"; readonly trouble: Trouble }
+);

@@ -1,0 +1,46 @@
+/** One file on its way, as the page shows it. */
+import { type Signal, signal } from "@preact/signals";
+import type { SharedFile } from "../protocol/SharedFile";
+import type { Ranges } from "./layout";
+import type { Trouble } from "./trouble";
+
+export type Stage =
+  | "running"
+  /** The line is down. It goes on by itself. */
+  | "waiting"
+  | "paused"
+  /** It was on its way when the page ended, and its content has to be chosen again. */
+  | "lost"
+  /** It is stored; the others are about to hear of it. */
+  | "announcing"
+  | "done"
+  | "failed";
+
+export class Transfer {
+  readonly stage: Signal<Stage>;
+  readonly trouble = signal<Trouble | undefined>(undefined);
+  /** Bytes of content that are through. */
+  readonly bytes = signal(0);
+  /** What there is to look at. */
+  readonly picture = signal<string | undefined>(undefined);
+  /** Its content, when it is here. */
+  readonly content = signal<Blob | undefined>(undefined);
+  /** Of a file on its way up: when it was last changed. */
+  modified: number | undefined;
+  /** Chunks that are here for good. */
+  done: Ranges = [];
+  /** The person asked for it, and wants it saved when it is here. */
+  isWanted = true;
+
+  constructor(
+    readonly number: number,
+    readonly direction: "up" | "down",
+    /** Its `id` is empty until the server has given one. */
+    public file: SharedFile,
+    stage: Stage,
+    /** From before the page was loaded anew: no line of the chat tells of it. */
+    readonly isOld = false,
+  ) {
+    this.stage = signal(stage);
+  }
+}
