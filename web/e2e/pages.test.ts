@@ -27,7 +27,7 @@ test("the pages of a large room show everyone, and only what shows is received",
     name: "Robo",
     scenario: "cameras.toml",
   });
-  await Promise.all([ada, bob].map((viewer) => turnsPages(viewer)));
+  await bots.during(Promise.all([ada, bob].map((viewer) => turnsPages(viewer))));
   bots.stop();
   await bots.report;
 });

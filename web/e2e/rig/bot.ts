@@ -60,6 +60,14 @@ export class Bots {
     this.report.catch(() => undefined);
   }
 
+  /** Something that needs them there: when they fail, so does it, and says why. */
+  async during<T>(story: Promise<T>): Promise<T> {
+    const left = this.report.then(() => {
+      throw new Error("The bots left before their time.");
+    });
+    return await Promise.race([story, left]);
+  }
+
   /** Calls them out before their time. */
   stop(): void {
     this.process.kill("SIGINT");
