@@ -70,7 +70,7 @@ function stateOf(file: SharedFile, transfer: Transfer | undefined): string {
     case "running":
       return ofFiles.running(transfer.direction, ofSize(transfer.bytes.value), size);
     case "waiting":
-      return ofFiles.waiting;
+      return ofFiles.waiting[transfer.awaited.value ?? "server"];
     case "paused":
     case "lost":
       return ofFiles.paused(ofSize(transfer.bytes.value), size);

@@ -313,7 +313,10 @@ export const ofFiles = {
   picture: (name: string) => `Picture: ${name}`,
   running: (direction: "up" | "down", through: string, size: string) =>
     `${direction === "up" ? "Sending" : "Receiving"}: ${through} of ${size}`,
-  waiting: "Connection lost. It goes on by itself.",
+  waiting: {
+    server: "Connection lost. It goes on by itself.",
+    storage: "The server can’t reach its file storage just now. It goes on by itself.",
+  },
   paused: (through: string, size: string) => `Paused at ${through} of ${size}`,
   announcing: "Sent. Telling the others…",
   failed: "It could not be done",

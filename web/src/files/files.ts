@@ -187,7 +187,8 @@ export class Files {
         break;
       case "waiting":
         if (["running", "waiting"].includes(stage.value)) {
-          stage.value = event.waiting ? "waiting" : "running";
+          stage.value = event.awaited ? "waiting" : "running";
+          transfer.awaited.value = event.awaited;
         }
         break;
       case "done":

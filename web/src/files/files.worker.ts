@@ -4,7 +4,7 @@ import { forget } from "./server";
 import { discard, tidy } from "./sinks";
 import { Tampered } from "./stream";
 import { download, type Report, upload } from "./transfers";
-import { Stuck, type Trouble } from "./trouble";
+import { type Awaited, Stuck, type Trouble } from "./trouble";
 
 type Cancel = Extract<FilesCommand, { type: "cancel" }>;
 
@@ -32,6 +32,9 @@ function seldom(tellProgress: (bytes: number) => void): (bytes: number) => void 
     tellProgress(bytes);
   };
 }
+
+const waitingOf = (transfer: number) => (awaited: Awaited | undefined) =>
+  tell({ type: "waiting", transfer, awaited });
 
 type Work = (signal: AbortSignal, report: Report) => Promise<Blob | undefined>;
 
@@ -79,7 +82,7 @@ self.onmessage = ({ data: command }: MessageEvent<FilesCommand>) => {
     case "upload": {
       const { transfer, file, key, id } = command;
       begin(transfer, async (signal, report) => {
-        const waits = (waiting: boolean) => tell({ type: "waiting", transfer, waiting });
+        const waits = waitingOf(transfer);
         await upload(() => token, file, key, id, { signal, waits }, report);
         return undefined;
       });
@@ -88,7 +91,7 @@ self.onmessage = ({ data: command }: MessageEvent<FilesCommand>) => {
     case "download": {
       const { transfer, file, done, place } = command;
       begin(transfer, (signal, report) => {
-        const waits = (waiting: boolean) => tell({ type: "waiting", transfer, waiting });
+        const waits = waitingOf(transfer);
         return download(() => token, file, done, place, { signal, waits }, report);
       });
       break;

@@ -2,6 +2,10 @@ import { expect, test, vi } from "vitest";
 import { inLanes, insist } from "./lanes";
 import { Passing, reasonOf, Stuck } from "./trouble";
 
+/** What comes of a problem that the server tells. */
+const answer = (status: number, kind: string) =>
+  reasonOf(Response.json({ type: `urn:conclave:problem:${kind}` }, { status }));
+
 const conditions = (signal = new AbortController().signal) => ({
   signal,
   waits: vi.fn(),
@@ -32,7 +36,21 @@ test("what passes is tried again, and whoever waits is told", async () => {
     return "done";
   });
   expect(result).toBe("done");
-  expect(told.waits.mock.calls).toEqual([[true], [true], [false]]);
+  expect(told.waits.mock.calls).toEqual([["server"], ["server"], [undefined]]);
+});
+
+test("whoever waits is told for what: a server that is busy is there", async () => {
+  const told = conditions();
+  const answers = [
+    new Passing("busy"),
+    await answer(503, "store-away"),
+    await reasonOf(new Response("", { status: 502 })),
+  ];
+  await insist(told, async () => {
+    const next = answers.shift();
+    if (next) throw next;
+  });
+  expect(told.waits.mock.calls).toEqual([["storage"], ["server"], [undefined]]);
 });
 
 test("what fails again and again is given up", async () => {
@@ -63,15 +81,13 @@ test("who pauses stops all lanes", async () => {
 });
 
 test("answers are told apart by the kind of problem", async () => {
-  const of = (status: number, kind: string) =>
-    reasonOf(Response.json({ type: `urn:conclave:problem:${kind}` }, { status }));
-  expect(await of(507, "disk-full")).toMatchObject({ trouble: "disk-full" });
-  expect(await of(413, "file-too-large")).toMatchObject({ trouble: "file-too-large" });
-  expect(await of(401, "stranger")).toMatchObject({ why: "stranger" });
-  expect(await of(409, "under-way")).toMatchObject({ why: "busy" });
-  expect(await of(409, "incomplete")).toMatchObject({ trouble: "no-such-file" });
-  expect(await of(500, "broken")).toMatchObject({ why: "failing" });
-  expect(await of(409, "other-bytes")).toMatchObject({ trouble: "broken" });
+  expect(await answer(507, "disk-full")).toMatchObject({ trouble: "disk-full" });
+  expect(await answer(413, "file-too-large")).toMatchObject({ trouble: "file-too-large" });
+  expect(await answer(401, "stranger")).toMatchObject({ why: "stranger" });
+  expect(await answer(409, "under-way")).toMatchObject({ why: "busy" });
+  expect(await answer(409, "incomplete")).toMatchObject({ trouble: "no-such-file" });
+  expect(await answer(500, "broken")).toMatchObject({ why: "failing" });
+  expect(await answer(409, "other-bytes")).toMatchObject({ trouble: "broken" });
   expect(await reasonOf(new Response("no JSON", { status: 502 }))).toMatchObject({
     why: "unreachable",
   });

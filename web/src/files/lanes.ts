@@ -1,14 +1,14 @@
 /** Doing many small things, several at a time, until all are done. */
 import { backoff } from "../call/backoff";
-import { Passing, Stuck } from "./trouble";
+import { type Awaited, Passing, Stuck } from "./trouble";
 
 /** So often a server may fail at one thing before it is not asked for it any more. */
 const FAILS = 4;
 
 export interface Conditions {
   readonly signal: AbortSignal;
-  /** Called when something has to be tried again, and when it then goes on. */
-  waits(waiting: boolean): void;
+  /** Called when something has to be tried again, with what is gone, and when it then goes on. */
+  waits(awaited: Awaited | undefined): void;
   /** For tests. */
   readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
@@ -34,14 +34,13 @@ export async function insist<T>(conditions: Conditions, attempt: () => Promise<T
     signal.throwIfAborted();
     try {
       const result = await attempt();
-      if (failures > 0) waits(false);
+      if (failures > 0) waits(undefined);
       return result;
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof Passing)) throw error;
       if (error.why === "failing" && failures + 1 >= FAILS) throw new Stuck("broken");
-      // A server that has enough for the moment is no broken line.
-      if (error.why !== "busy") waits(true);
+      if (error.awaited) waits(error.awaited);
       await pause(backoff(failures, Math.random()), signal);
     }
   }

@@ -1,7 +1,7 @@
 /** What the page and the worker that seals and opens files say to each other. */
 import type { SharedFile } from "../protocol/SharedFile";
 import type { Ranges } from "./layout";
-import type { Trouble } from "./trouble";
+import type { Awaited, Trouble } from "./trouble";
 
 export type FilesCommand =
   /** The token of our session, whenever it is another one. */
@@ -41,8 +41,8 @@ export type FilesEvent = { readonly transfer: number } & (
   | { readonly type: "progress"; readonly bytes: number }
   /** What is written for good. */
   | { readonly type: "settled"; readonly done: Ranges }
-  /** The line is down, or up again. */
-  | { readonly type: "waiting"; readonly waiting: boolean }
+  /** What is waited for now, if anything. */
+  | { readonly type: "waiting"; readonly awaited: Awaited | undefined }
   /** All is through; what was received, unless it lies where the person wanted it. */
   | { readonly type: "done"; readonly content: Blob | undefined }
   | { readonly type: "failed"; readonly trouble: Trouble }

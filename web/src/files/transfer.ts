@@ -2,11 +2,11 @@
 import { type Signal, signal } from "@preact/signals";
 import type { SharedFile } from "../protocol/SharedFile";
 import type { Ranges } from "./layout";
-import type { Trouble } from "./trouble";
+import type { Awaited, Trouble } from "./trouble";
 
 export type Stage =
   | "running"
-  /** The line is down. It goes on by itself. */
+  /** Something is gone for now. It goes on by itself. */
   | "waiting"
   | "paused"
   /** It was on its way when the page ended, and its content has to be chosen again. */
@@ -19,6 +19,8 @@ export type Stage =
 export class Transfer {
   readonly stage: Signal<Stage>;
   readonly trouble = signal<Trouble | undefined>(undefined);
+  /** What it waits for, while it does. */
+  readonly awaited = signal<Awaited | undefined>(undefined);
   /** Bytes of content that are through. */
   readonly bytes = signal(0);
   /** What there is to look at. */

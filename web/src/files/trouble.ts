@@ -32,16 +32,28 @@ export class Stuck extends Error {
   }
 }
 
+/** What is gone for now, and waited for: the server, or where the server keeps files. */
+export type Awaited = "server" | "storage";
+
 /** Something that may go well the next time. */
 export class Passing extends Error {
   override readonly name = "Passing";
 
   constructor(
-    /** The server cannot be reached, knows us no more, has enough for now, or fails at it. */
-    readonly why: "unreachable" | "stranger" | "busy" | "failing",
+    /**
+     * The server cannot be reached, knows us no more, has enough for now, cannot reach what it
+     * stores files in, or fails at it.
+     */
+    readonly why: "unreachable" | "stranger" | "busy" | "store-away" | "failing",
     options?: ErrorOptions,
   ) {
     super(why, options);
+  }
+
+  /** Nothing, when the server only has enough for the moment. */
+  get awaited(): Awaited | undefined {
+    if (this.why === "busy") return undefined;
+    return this.why === "store-away" ? "storage" : "server";
   }
 }
 
@@ -62,6 +74,7 @@ export async function reasonOf(response: Response): Promise<Stuck | Passing> {
   // A host may let us in, and may have to do so once more after we were away.
   if (kind === "not-let-in") return new Passing("busy");
   if (kind === "broken") return new Passing("failing");
+  if (kind === "store-away") return new Passing("store-away");
   if (response.status >= 500) return new Passing("unreachable");
   return new Stuck("broken");
 }
