@@ -224,7 +224,7 @@ impl AddressLimiter {
 }
 
 /// What one subscriber is assumed to have: an IPv4 address or an IPv6 /64.
-fn origin_of(address: IpAddr) -> IpAddr {
+pub(crate) fn origin_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let network = v6.to_bits() & !u128::from(u64::MAX);

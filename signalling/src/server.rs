@@ -481,14 +481,20 @@ async fn serve<S, F>(
     tracing::trace!(%peer, old, "a connection is asked to end");
     connection.as_mut().graceful_shutdown();
     // An answer may be on its way; who does not take it in this time does not get it.
-    let farewell = Instant::now() + door.limits.farewell;
-    let busy = *busy_until.lock().unwrap_or_else(PoisonError::into_inner);
-    let patience = if old {
-        busy.max(Some(farewell)).unwrap_or(farewell)
-    } else {
-        farewell
-    };
-    timeout_at(patience.into(), connection).await.ok();
+    let mut patience = Instant::now() + door.limits.farewell;
+    while timeout_at(patience.into(), connection.as_mut())
+        .await
+        .is_err()
+    {
+        // As long as a transfer goes on, it is given more.
+        let busy = *busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+        match busy {
+            Some(until) if old && until > patience && !door.stopping.is_cancelled() => {
+                patience = until;
+            }
+            _ => return,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ async fn act(
     path: &str,
 ) -> Result<Reply, Refusal> {
     // Whoever is in no call costs no more than this.
-    let asker = asker(door, request.headers())?;
+    let asker = asker(door, caller, request.headers())?;
     let subject = Subject::of(path).ok_or(Refusal::NoSuchFile)?;
     match (request.method(), subject) {
         (&Method::POST, Subject::All) => declare(files, asker, request.into_body()).await,
@@ -122,10 +122,7 @@ async fn act(
         }
         (&Method::GET | &Method::HEAD, Subject::File(id)) => {
             let body = request.method() == Method::GET;
-            let (reply, bytes) = send(files, &asker, id, request.headers(), body).await?;
-            let patience = Duration::from_secs(30 + bytes / SLOWEST);
-            caller.is_busy_until(Instant::now() + patience);
-            Ok(reply)
+            send(files, &asker, caller, id, request.headers(), body).await
         }
         (&Method::GET | &Method::HEAD, Subject::Progress(id)) => {
             let file = files.find(&asker, id).await?;
@@ -140,7 +137,7 @@ async fn act(
 }
 
 /// Who asks, by the token of their session (RFC 6750 §2.1).
-fn asker(door: &Door, headers: &HeaderMap) -> Result<Asker, Refusal> {
+fn asker(door: &Door, caller: &Caller, headers: &HeaderMap) -> Result<Asker, Refusal> {
     let place = place(door, headers).ok_or(Refusal::Stranger)?;
     // Who waits at a guarded door is not in the call, and takes none of its room.
     if !place.permit.load(Ordering::Acquire) {
@@ -149,6 +146,7 @@ fn asker(door: &Door, headers: &HeaderMap) -> Result<Asker, Refusal> {
     Ok(Asker {
         room: place.room,
         participant: place.participant,
+        address: caller.address,
     })
 }
 
@@ -165,7 +163,8 @@ fn place(door: &Door, headers: &HeaderMap) -> Option<Place> {
 /// Takes what is left of a chunk that is refused: a connection with unread bytes in it would be
 /// reset, and the reason might never be read.
 async fn drain(body: Incoming) {
-    let rest = Limited::new(body, SEALED_CHUNK_BYTES as usize).collect();
+    let mut rest = Limited::new(body, SEALED_CHUNK_BYTES as usize);
+    let rest = async { while let Some(Ok(_)) = rest.frame().await {} };
     // Whether it came in time makes no difference to the answer.
     timeout(DRAINED_WITHIN, rest).await.ok();
 }
@@ -189,14 +188,15 @@ async fn declare(files: &Files, asker: Asker, body: Incoming) -> Result<Reply, R
     Ok(reply)
 }
 
-/// A file or a part of it, and how many bytes that are.
+/// A file or a part of it.
 async fn send(
     files: &Files,
     asker: &Asker,
+    caller: &Caller,
     id: FileId,
     headers: &HeaderMap,
     with_body: bool,
-) -> Result<(Reply, u64), Refusal> {
+) -> Result<Reply, Refusal> {
     let file = files.find(asker, id).await?;
     if !file.is_complete {
         return Err(Refusal::Incomplete);
@@ -214,10 +214,9 @@ async fn send(
         Part::Whole => (StatusCode::OK, 0..bytes),
         Part::Of(part) => (StatusCode::PARTIAL_CONTENT, part),
     };
-    let length = part.end - part.start;
     let mut fields = vec![
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (CONTENT_LENGTH, length.to_string()),
+        (CONTENT_LENGTH, (part.end - part.start).to_string()),
         (ACCEPT_RANGES, "bytes".to_owned()),
         (ETAG, tag),
         (CACHE_CONTROL, "no-store".to_owned()),
@@ -227,7 +226,12 @@ async fn send(
         fields.push((CONTENT_RANGE, range));
     }
     let body = if with_body {
-        Either::Right(files.read(asker, &file, part).await?)
+        let caller = caller.clone();
+        let taken = move |bytes: u64| {
+            let patience = Duration::from_secs(30 + bytes / SLOWEST);
+            caller.is_busy_until(Instant::now() + patience);
+        };
+        Either::Right(files.read(asker, &file, part, taken).await?)
     } else {
         Either::Left(Full::default())
     };
@@ -238,7 +242,7 @@ async fn send(
             reply.headers_mut().insert(name, value);
         }
     }
-    Ok((reply, length))
+    Ok(reply)
 }
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Result<Reply, Refusal> {

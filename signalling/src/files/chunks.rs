@@ -117,14 +117,6 @@ impl ChunkStore {
         got.map_err(|error| self.failed(error))
     }
 
-    /// Deletes one chunk. It is no fault if it is not there.
-    pub(super) async fn delete_chunk(&self, id: FileId, number: u32) -> Result<(), ChunkError> {
-        match self.objects.delete(&Self::chunk(id, number)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed(error)),
-        }
-    }
-
     /// Deletes all of a file.
     pub(super) async fn delete(&self, id: FileId) -> Result<(), ChunkError> {
         let prefix = Path::from(id.to_string());

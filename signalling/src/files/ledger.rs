@@ -32,6 +32,8 @@ pub(super) struct Entry {
 pub(super) struct Terms {
     /// Uploads that stood still since are given up.
     pub(super) unfinished_since: Time,
+    /// Files of which nothing has come since are given up.
+    pub(super) unbegun_since: Time,
     /// Rooms that have been empty since have lost their files.
     pub(super) empty_since: Time,
 }
@@ -204,10 +206,12 @@ pub(super) fn overdue(db: &Connection, terms: Terms, now: Time) -> Result<Vec<Fi
         "UPDATE file SET expires_at = 0
          WHERE expires_at <= :now
             OR (present < chunks AND changed_at <= :unfinished)
+            OR (present = 0 AND changed_at <= :unbegun)
             OR room IN (SELECT room FROM file_room_empty WHERE since <= :empty)",
         named_params! {
             ":now": now,
             ":unfinished": terms.unfinished_since,
+            ":unbegun": terms.unbegun_since,
             ":empty": terms.empty_since,
         },
     )?;
@@ -260,6 +264,7 @@ mod tests {
 
     const TERMS: Terms = Terms {
         unfinished_since: 0,
+        unbegun_since: -1,
         empty_since: 0,
     };
     const WHOLE: u64 = (1 << 20) + 16;
@@ -365,6 +370,22 @@ mod tests {
         );
         note_room(&db, "roof", true, 300).expect("written");
         assert_eq!(overdue(&db, terms(300), 400).expect("read"), [abandoned.id]);
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_comes_is_given_up_sooner() {
+        let db = ledger();
+        let (begun, unbegun) = (file(1, "garden"), file(2, "garden"));
+        for file in [&begun, &unbegun] {
+            declare(&db, file, 10, 1000).expect("written");
+        }
+        assert!(store(&db, begun.id, 0, WHOLE, &[1; 32], 10).expect("written"));
+        let terms = |unbegun_since| Terms {
+            unbegun_since,
+            ..TERMS
+        };
+        assert!(overdue(&db, terms(9), 20).expect("read").is_empty());
+        assert_eq!(overdue(&db, terms(10), 20).expect("read"), [unbegun.id]);
     }
 
     #[test]

@@ -19,18 +19,19 @@ mod transfers;
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use bytes::{Bytes, BytesMut};
 use conclave_protocol::{
     ParticipantId, RoomId,
     file::{FileId, FileProgress, SEALED_CHUNK_BYTES, SealedLength},
 };
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Body, Bytes, Frame};
-use object_store::PutPayloadMut;
+use hyper::body::{Body, Frame};
 use prometheus::Registry;
 use rusqlite::{Connection, ErrorCode};
 use sha2::{Digest as _, Sha256};
@@ -82,11 +83,12 @@ pub enum FilesError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Who asks: a participant and the room that they are in.
+/// Who asks: a participant, the room that they are in, and where they ask from.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     pub(crate) room: RoomId,
     pub(crate) participant: ParticipantId,
+    pub(crate) address: IpAddr,
 }
 
 /// The bytes of a file on their way out.
@@ -148,10 +150,7 @@ impl Files {
             store,
             figures: Figures::register(registry)?,
             chunks: Arc::new(chunks),
-            transfers: Transfers::new(
-                config.limits.transfers_per_participant,
-                config.limits.transfers,
-            ),
+            transfers: Transfers::new(&config.limits),
             limits: config.limits,
             _scratch: scratch,
         })
@@ -192,14 +191,21 @@ impl Files {
     }
 
     /// Takes a chunk. Who sends the same one again is answered as the first time.
-    async fn take<B>(&self, asker: &Asker, id: FileId, number: u32, body: B) -> Result<(), Refusal>
+    async fn take<B>(
+        self: &Arc<Self>,
+        asker: &Asker,
+        id: FileId,
+        number: u32,
+        body: B,
+    ) -> Result<(), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        // Before it is looked up: from now on its record stays, see [`Self::discard`].
+        let transfer = self.transfers.arriving(asker, id, number)?;
         let file = self.find(asker, id).await?;
         let place = file.length.chunk(number).ok_or(Refusal::NoSuchChunk)?;
         let expected = place.end - place.start;
-        let _transfer = self.transfers.arriving(asker.participant, id, number)?;
         let known = self
             .with_ledger(move |ledger| ledger::digest(ledger, id, number))
             .await?;
@@ -213,40 +219,59 @@ impl Files {
             Some(_) => return Err(Refusal::OtherBytes),
             None => {}
         }
+        let files = Arc::clone(self);
+        // To its end, even if whoever sends it hangs up: nothing is to lie in the store that
+        // stands nowhere.
+        let stored = tokio::spawn(async move {
+            let _arriving = transfer;
+            files.keep(id, number, bytes, digest).await
+        });
+        stored.await.map_err(|error| broken(&error))?
+    }
+
+    /// Stores a chunk, and writes down that it is.
+    async fn keep(
+        &self,
+        id: FileId,
+        number: u32,
+        bytes: Bytes,
+        digest: ledger::Digest,
+    ) -> Result<(), Refusal> {
+        let length = bytes.len() as u64;
         let chunks = Arc::clone(&self.chunks);
         let free = spawn_blocking(move || chunks.free()).await;
-        let needed = self.limits.disk_reserve.saturating_add(expected);
+        let needed = self.limits.disk_reserve.saturating_add(length);
         if free
             .map_err(|error| broken(&error))?
             .is_some_and(|free| free < needed)
         {
             return Err(Refusal::DiskFull);
         }
-        let put = self.chunks.put(id, number, bytes.freeze()).await;
+        let put = self.chunks.put(id, number, bytes.into()).await;
         put.map_err(refused)?;
         let stored = self
-            .with_ledger(move |ledger| ledger::store(ledger, id, number, expected, &digest, now()))
+            .with_ledger(move |ledger| ledger::store(ledger, id, number, length, &digest, now()))
             .await?;
         if !stored {
-            // Its file was deleted meanwhile, and nobody else would delete this.
-            let deleted = self.chunks.delete_chunk(id, number).await;
-            deleted.map_err(refused)?;
+            // Its file was deleted meanwhile, and is swept once more.
             return Err(Refusal::NoSuchFile);
         }
-        self.figures.stored.add(expected.cast_signed());
+        self.figures.stored.add(length.cast_signed());
         self.figures.took_chunk("stored");
         Ok(())
     }
 
     /// The bytes of a complete file, from here to there. The first of them are there when this
-    /// returns, so that what cannot be read is answered as such.
+    /// returns, so that what cannot be read is answered as such. Calls `taken` with the length of
+    /// each piece that is about to be sent.
     async fn read(
         &self,
         asker: &Asker,
         file: &Entry,
         part: std::ops::Range<u64>,
+        taken: impl Fn(u64) + Send + 'static,
     ) -> Result<Outgoing, Refusal> {
-        let transfer = self.transfers.leaving(asker.participant)?;
+        let transfer = self.transfers.leaving(asker)?;
         let (id, served) = (file.id, self.figures.served.clone());
         let mut pieces = pieces(file.length, part);
         let first = match pieces.next() {
@@ -267,6 +292,7 @@ impl Files {
             .chain(rest)
             .map_ok(move |bytes| {
                 let _held = &transfer;
+                taken(bytes.len() as u64);
                 served.inc_by(bytes.len() as u64);
                 Frame::data(bytes)
             });
@@ -298,8 +324,12 @@ impl Files {
     }
 
     /// Deletes the bytes of a file that is not to be had any more. What fails is tried again
-    /// when the store is next swept.
+    /// when the store is next swept, and so is a file of which a chunk is still on its way: once
+    /// the record is gone nobody would look for it.
     async fn discard(&self, id: FileId) {
+        if self.transfers.is_arriving(id) {
+            return;
+        }
         if let Err(error) = self.chunks.delete(id).await {
             tracing::warn!(%error, "a file could not be deleted yet");
             return;
@@ -350,28 +380,32 @@ fn refused(error: ChunkError) -> Refusal {
 }
 
 /// A chunk as it comes in, and its digest. Not a byte more than expected is taken.
-async fn collect<B>(mut body: B, expected: u64) -> Result<(PutPayloadMut, ledger::Digest), Refusal>
+///
+/// It is copied together: a piece of a body keeps the whole buffer that it was read into, and
+/// somebody may send a byte at a time.
+async fn collect<B>(mut body: B, expected: u64) -> Result<(Bytes, ledger::Digest), Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let wrong = Refusal::WrongLength { expected };
-    let mut bytes = PutPayloadMut::new();
+    let length = usize::try_from(expected).map_err(|_| wrong)?;
+    let mut bytes = BytesMut::with_capacity(length);
     let mut digest = Sha256::new();
     while let Some(frame) = body.frame().await {
         // The line broke: there is nobody to answer.
         let frame = frame.map_err(|_| wrong)?;
         if let Ok(data) = frame.into_data() {
-            if (bytes.content_length() + data.len()) as u64 > expected {
+            if data.len() > length - bytes.len() {
                 return Err(wrong);
             }
             digest.update(&data);
-            bytes.push(data);
+            bytes.extend_from_slice(&data);
         }
     }
-    if bytes.content_length() as u64 != expected {
+    if bytes.len() != length {
         return Err(wrong);
     }
-    Ok((bytes, digest.finalize().into()))
+    Ok((bytes.freeze(), digest.finalize().into()))
 }
 
 /// The parts of chunks that make up a part of a file.
@@ -400,7 +434,67 @@ fn seconds(time: std::time::Duration) -> Time {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
+    use crate::metrics::Metrics;
+
+    /// What a socket was read into.
+    struct Buffer(Arc<[u8; 4096]>);
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &*self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_comes_a_byte_at_a_time_holds_no_more_than_its_bytes() {
+        let read = Arc::new([7; 4096]);
+        let body = |bytes| {
+            let read = Arc::clone(&read);
+            let piece = move |_| Bytes::from_owner(Buffer(Arc::clone(&read))).slice(..1);
+            let pieces = (0..bytes).map(piece);
+            StreamBody::new(stream::iter(
+                pieces.map(|piece| Ok::<_, Infallible>(Frame::data(piece))),
+            ))
+        };
+        let (bytes, digest) = collect(body(16), 16).await.expect("a chunk");
+        assert_eq!(Arc::strong_count(&read), 1, "the buffers are free");
+        assert_eq!(bytes, [7; 16].as_slice());
+        assert_eq!(digest, ledger::Digest::from(Sha256::digest([7; 16])));
+        let wrong = Refusal::WrongLength { expected: 16 };
+        for length in [0, 15, 17] {
+            assert_eq!(collect(body(length), 16).await.err(), Some(wrong));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_deleted_stands_there_until_no_chunk_of_it_is_on_its_way() {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::register(&registry).expect("metrics"));
+        let (store, _) = Store::open(None, metrics).expect("a store");
+        let files = Files::open(&FilesConfig::default(), None, store, &registry).expect("files");
+        let asker = Asker {
+            room: "garden".parse().expect("a room"),
+            participant: ParticipantId::new(1),
+            address: [192, 0, 2, 1].into(),
+        };
+        let length = SealedLength::of_content(5).expect("a length");
+        let id = files.declare(asker.clone(), length).await.expect("a file");
+        let arriving = files.transfers.arriving(&asker, id, 0).expect("a place");
+        files.delete(&asker, id).await.expect("deleted");
+        let is_known = || files.with_ledger(move |ledger| ledger::is_known(ledger, id));
+        assert_eq!(is_known().await, Ok(true));
+        // It comes too late, and is found by whoever sweeps next.
+        let late = files.keep(id, 0, Bytes::from_static(&[7; 21]), [7; 32]);
+        assert_eq!(late.await, Err(Refusal::NoSuchFile));
+        assert!(files.chunks.get(id, 0, 0..21).await.is_ok());
+        drop(arriving);
+        files.sweep(|_| true).await.expect("swept");
+        assert_eq!(is_known().await, Ok(false));
+        assert!(files.chunks.get(id, 0, 0..21).await.is_err());
+    }
 
     #[test]
     fn a_part_of_a_file_is_put_together_from_parts_of_chunks() {

@@ -33,8 +33,12 @@ pub struct FileLimits {
     pub swept_every: Duration,
     /// How long one chunk may take to come in.
     pub chunk_within: Duration,
-    /// Chunks of one participant that may be on their way at once, and as many answers.
+    /// How long a file may be declared of which nothing comes.
+    pub unbegun: Duration,
+    /// Chunks and answers of one participant that may be on their way at once.
     pub transfers_per_participant: usize,
+    /// The same of one room, and of one address (IPv6: one /64): they leave room for others.
+    pub transfers_together: usize,
     /// The same of the whole server: each holds a chunk in memory.
     pub transfers: usize,
 }
@@ -55,7 +59,9 @@ impl FileLimits {
         unfinished: Duration::from_secs(2 * 3600),
         swept_every: Duration::from_secs(30),
         chunk_within: Duration::from_secs(180),
+        unbegun: Duration::from_secs(600),
         transfers_per_participant: 16,
+        transfers_together: 64,
         transfers: 256,
     };
 }

@@ -63,6 +63,7 @@ impl Files {
                 }
                 let terms = ledger::Terms {
                     unfinished_since: now.saturating_sub(seconds(limits.unfinished)),
+                    unbegun_since: now.saturating_sub(seconds(limits.unbegun)),
                     empty_since: now.saturating_sub(seconds(limits.kept_after_call)),
                 };
                 Ok((
