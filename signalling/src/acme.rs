@@ -1,8 +1,10 @@
 //! Certificates that come by themselves (ACME, RFC 8555), by the challenge over http (§8.3): the
 //! authority asks the port from which people are sent to https.
 //!
-//! What is got is written to files, which [`crate::tls`] reads like any others. Until the first
-//! has come, a certificate of our own making stands there: browsers warn of it, and nobody waits.
+//! What is got is written to a file, which [`crate::tls`] reads like any other: the certificate and
+//! its key in one, which is replaced whole. Until the first has come, a certificate of our own making
+//! stands there: browsers warn of it, and nobody waits. Each authority has a folder of its own, so
+//! that nothing of one that was only tried is kept for another.
 
 use std::{
     collections::HashMap,
@@ -20,6 +22,8 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use crate::tls::TlsFiles;
@@ -29,6 +33,9 @@ const PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// How often it is looked whether another certificate is due.
 const CHECK: Duration = Duration::from_secs(3600);
+
+/// An authority that answers nothing for so long is tried again later.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// After a failure; authorities limit how often one may fail.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
@@ -70,6 +77,9 @@ pub enum AcmeError {
          lead to --redirect-http, at port 80 from outside"
     )]
     Unproven,
+    /// The authority was reached and then said nothing.
+    #[error("the certificate authority has not given a certificate within {} minutes", PATIENCE.as_secs() / 60)]
+    Silent,
     /// What was kept of the account cannot be read.
     #[error("{path} is not an account: move it away to make another ({source})")]
     Account {
@@ -106,31 +116,37 @@ pub(crate) struct Acme {
 impl Acme {
     /// Makes sure that there are files to serve with.
     pub(crate) fn prepare(config: AcmeConfig, data: &Path) -> Result<Self, AcmeError> {
+        let name = Sha256::digest(&config.directory);
+        let name = hex::encode(&name[..8]);
         let acme = Self {
             config,
-            folder: data.join("acme"),
+            folder: data.join("acme").join(name),
             challenges: Challenges::default(),
         };
         fs::create_dir_all(&acme.folder).map_err(|source| AcmeError::File {
             path: acme.folder.clone(),
             source,
         })?;
-        let TlsFiles { certificate, key } = acme.files();
-        if !(certificate.exists() && key.exists()) {
+        if acme.files().read().is_err() {
             let own = KeyPair::generate()?;
             let made = CertificateParams::new(acme.config.domains.clone())?.self_signed(&own)?;
-            write_secretly(&key, &own.serialize_pem())?;
-            write_secretly(&certificate, &made.pem())?;
+            acme.keep(&made.pem(), &own.serialize_pem())?;
         }
         Ok(acme)
     }
 
     /// Where the certificate and its key are.
     pub(crate) fn files(&self) -> TlsFiles {
+        let both = self.folder.join("certificate.pem");
         TlsFiles {
-            certificate: self.folder.join("certificate.pem"),
-            key: self.folder.join("key.pem"),
+            certificate: both.clone(),
+            key: both,
         }
+    }
+
+    fn keep(&self, certificate: &str, key: &str) -> Result<(), AcmeError> {
+        let both = format!("{}\n{key}", certificate.trim_end());
+        write_secretly(&self.files().certificate, &both)
     }
 
     /// Gets a certificate if one is due. True if there is another.
@@ -140,9 +156,9 @@ impl Acme {
         if fs::read(&files.certificate).is_ok_and(|pem| !is_due(&pem, &self.config.domains, now)) {
             return Ok(false);
         }
-        let (key, certificate) = self.order().await?;
-        write_secretly(&files.key, &key)?;
-        write_secretly(&files.certificate, &certificate)?;
+        let ordered = timeout(PATIENCE, self.order()).await;
+        let (key, certificate) = ordered.map_err(|_| AcmeError::Silent)??;
+        self.keep(&certificate, &key)?;
         Ok(true)
     }
 
@@ -323,8 +339,32 @@ mod tests {
             std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
             0o600
         );
-        Acme::prepare(config, data.path()).unwrap();
+        Acme::prepare(config.clone(), data.path()).unwrap();
         assert_eq!(fs::read(&files.certificate).unwrap(), pem, "it stays");
+        fs::write(&files.certificate, "cut off").unwrap();
+        Acme::prepare(config, data.path()).unwrap();
+        files.read().expect("another one, as that is of no use");
+    }
+
+    #[test]
+    fn what_one_authority_gave_is_not_taken_for_anothers() {
+        let data = tempfile::tempdir().unwrap();
+        let of = |directory: &str| {
+            let config = AcmeConfig {
+                domains: vec!["call.example".into()],
+                contact: None,
+                directory: directory.into(),
+                trusted: None,
+            };
+            Acme::prepare(config, data.path()).unwrap()
+        };
+        let tried = of("https://tried.example/directory");
+        fs::write(tried.folder.join("account.json"), "an account").unwrap();
+        let used = of("https://used.example/directory");
+        assert_ne!(tried.files().certificate, used.files().certificate);
+        assert!(!used.folder.join("account.json").exists());
+        let again = of("https://tried.example/directory");
+        assert!(again.folder.join("account.json").exists());
     }
 
     #[test]

@@ -84,15 +84,19 @@ impl Certificates {
 
     /// Reads the files again if they have changed. True if there is another certificate. What
     /// cannot be used leaves the one before in place, and is looked at again when the files
-    /// change once more.
+    /// change once more. What cannot be read is tried again each time: that another user may read
+    /// them now, or that there are file descriptors again, does not show in them.
     pub(crate) fn refresh(&self) -> Result<bool, TlsError> {
         let now = self.files.stamp();
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         if *stamp == now {
             return Ok(false);
         }
-        *stamp = now;
-        let fresh = self.files.read()?;
+        let fresh = self.files.read();
+        if !matches!(fresh, Err(TlsError::Unreadable { .. })) {
+            *stamp = now;
+        }
+        let fresh = fresh?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(true)
     }
@@ -212,6 +216,22 @@ mod tests {
         assert!(said.contains("--tls-key"), "{said}");
         assert_eq!(chain(&certificates), second, "the one before goes on");
         assert!(!certificates.refresh().expect("said once"));
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_yet_is_tried_again() {
+        let authority = Authority::new();
+        authority.issue("one.test");
+        let certificates = Certificates::load(authority.files()).expect("usable");
+        authority.issue("another.test");
+        let (key, aside) = (authority.files().key, authority.folder.path().join("aside"));
+        fs::rename(&key, &aside).expect("moved");
+        for _ in 0..2 {
+            let said = certificates.refresh().expect_err("unreadable").to_string();
+            assert!(said.contains("cannot read"), "{said}");
+        }
+        fs::rename(&aside, &key).expect("moved");
+        assert!(certificates.refresh().expect("usable"));
     }
 
     #[test]

@@ -57,15 +57,25 @@ async fn end_what_is_over(door: &Door) {
 /// Reads the certificate again when its files change.
 pub(crate) async fn refresh(door: Arc<Door>, certificates: Arc<Certificates>) {
     let mut due = interval(CERTIFICATE_CHECK);
+    let mut said = None;
     loop {
         tokio::select! {
             () = door.stopping.cancelled() => return,
-            _ = due.tick() => match certificates.refresh() {
-                Ok(false) => {}
-                Ok(true) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
-            },
+            _ = due.tick() => {}
         }
+        let trouble = match certificates.refresh() {
+            Ok(false) => None,
+            Ok(true) => {
+                tracing::info!("the certificate was read again");
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        // Once: what cannot be read is tried again and again.
+        if let Some(error) = trouble.as_ref().filter(|_| trouble != said) {
+            tracing::error!(error, "the certificate stays as it was");
+        }
+        said = trouble;
     }
 }
 
