@@ -19,7 +19,10 @@ use conclave_signalling::{
     verify::{ClientHash, Expected, verify},
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -271,21 +274,28 @@ fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// Libraries that write at their most talkative whatever passes through them, proofs and tokens
-/// included. Nobody can ask them to.
-const DISCREET: [&str; 2] = ["tungstenite=info", "tokio_tungstenite=info"];
+/// included.
+const TALKATIVE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
+
+/// Nobody can ask those to.
+fn is_discreet(event: &tracing::Metadata<'_>) -> bool {
+    let target = event.target().split("::").next();
+    *event.level() <= tracing::Level::INFO || !target.is_some_and(|it| TALKATIVE.contains(&it))
+}
 
 fn start_log(format: LogFormat) {
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let discreet = DISCREET.iter().filter_map(|it| it.parse().ok());
-    let filter = discreet.fold(asked, EnvFilter::add_directive);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(asked)
+        .with(lines.with_filter(filter_fn(is_discreet)))
+        .init();
 }
 
 fn verify_client(options: VerifyOptions) -> anyhow::Result<ExitCode> {
