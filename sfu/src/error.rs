@@ -131,6 +131,9 @@ pub enum ConnectError {
     /// A track or slot names a section of the other kind or direction.
     #[error("media section {0} does not fit its track or slot: check its kind and direction")]
     Mismatch(Mid),
+    /// The participant was taken out of the room while the offer was looked at.
+    #[error("the participant left before the offer was answered")]
+    Left,
     /// The SFU has no place left.
     #[error("the server has no place left for media")]
     Full,

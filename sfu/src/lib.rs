@@ -194,6 +194,11 @@ impl Sfu {
             (placement.place(participant, &room), before)
         };
         let answered = self.connect_at(shard, room, participant, offer).await;
+        // Whoever left meanwhile was taken out before they were let in.
+        if answered.is_ok() && self.whereabouts.lock().find(participant) != Some(shard) {
+            self.tell(shard, Command::Remove(participant));
+            return Err(ConnectError::Left);
+        }
         match before {
             // It went to another room: the old one is not where it is replaced.
             Some(before) if before != shard => self.tell(before, Command::Remove(participant)),

@@ -119,6 +119,39 @@ async fn after_the_shutdown_nobody_gets_in() {
 }
 
 #[tokio::test]
+async fn who_leaves_while_an_offer_is_looked_at_is_not_let_in() {
+    let registry = prometheus::Registry::new();
+    let (sfu, mut events) = Sfu::start(&config(Some(LOCALHOST)), &registry).unwrap();
+    let (_, offer) = Client::new(
+        0,
+        &ClientConfig::viewer(),
+        &str0m::crypto::from_feature_flags(),
+        Instant::now(),
+    );
+    let connecting = sfu.connect("r".parse().unwrap(), participant(0), offer);
+    let mut connecting = std::pin::pin!(connecting);
+    // It is looked at from the first time that its outcome is asked for.
+    tokio::select! {
+        biased;
+        answered = connecting.as_mut() => panic!("{answered:?}"),
+        () = std::future::ready(()) => {}
+    }
+    sfu.disconnect(participant(0));
+    assert_eq!(connecting.await, Err(ConnectError::Left));
+
+    // By then the place is free again: somebody who comes now is the only one.
+    let mut peers = vec![join(&sfu, &"r".parse().unwrap(), 1, ClientConfig::default()).await];
+    run(&mut peers, Duration::from_secs(1)).await;
+    let connected = events.try_recv().unwrap();
+    let expected = participant(1);
+    assert!(
+        matches!(connected, SfuEvent::Connected { participant } if participant == expected),
+        "{connected:?}"
+    );
+    assert_eq!(metric(&registry, "conclave_participants"), 1.0);
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let registry = prometheus::Registry::new();
     let udp = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();

@@ -70,11 +70,13 @@ impl Media {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Answers an offer, or says what is wrong with it.
+    /// Answers an offer, or says what is wrong with it. `permit` tells whether the participant may
+    /// exchange media: who may not any more by the time of the answer gets none.
     pub(crate) async fn connect(
         &self,
         room: RoomId,
         participant: ParticipantId,
+        permit: &AtomicBool,
         outbound: &Outbound,
         offer: Offer,
         within: Duration,
@@ -89,6 +91,9 @@ impl Media {
         self.calls().insert(participant, call);
         let connect = self.sfu.connect(room, participant, offer);
         match timeout(within, connect).await {
+            Ok(Ok(_)) if !permit.load(Ordering::Acquire) => self.disconnect(participant),
+            // Whoever took them out has told them why.
+            Ok(Err(ConnectError::Left)) => {}
             Ok(Ok(answer)) => {
                 self.metrics.took(Phase::Answer, offered.elapsed());
                 outbound.say(&ServerMessage::Answer { sdp: answer.sdp });

@@ -182,6 +182,7 @@ impl Seat {
             .connect(
                 room,
                 self.participant,
+                &self.permit,
                 outbound,
                 offer,
                 limits.answer_within,
@@ -489,8 +490,18 @@ impl Registry {
     }
 
     /// Closes a room for good: everyone is shown out, and what made it a room is forgotten.
-    /// False if there is none.
-    pub(crate) async fn shut(&self, room: &RoomId) -> Result<bool, StoreError> {
+    /// False if there is none. It is done to its end, even if nobody waits for it any more: a
+    /// room that is made no longer would stand open to everyone.
+    pub(crate) async fn shut(self: &Arc<Self>, room: &RoomId) -> Result<bool, StoreError> {
+        let (rooms, room) = (Arc::clone(self), room.clone());
+        let shut = self.tasks.spawn(async move { rooms.shut_now(&room).await });
+        match shut.await {
+            Ok(shut) => shut,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    async fn shut_now(&self, room: &RoomId) -> Result<bool, StoreError> {
         let is_open = self.rooms().contains_key(room);
         let is_there = self.store.close_room(room, is_open).await?;
         self.outbox.fresh.notify_waiters();
@@ -523,58 +534,4 @@ fn count(number: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU8;
-
-    use conclave_sfu::{Sfu, SfuConfig};
-
-    use super::*;
-
-    fn registry() -> Arc<Registry> {
-        let published = prometheus::Registry::new();
-        let metrics = Arc::new(Metrics::register(&published).unwrap());
-        let (store, _) = Store::open(None, Arc::clone(&metrics)).unwrap();
-        let config = SfuConfig {
-            listen: Some([127, 0, 0, 1].into()),
-            media_port: 0,
-            public_addresses: Vec::new(),
-            media_threads: NonZeroU8::new(1),
-        };
-        let (sfu, _) = Sfu::start(&config, &published).unwrap();
-        let media = Arc::new(Media::new(sfu, Arc::clone(&metrics)));
-        let limits = Arc::new(Limits::default());
-        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Arc::new(Registry::new(
-            limits, metrics, media, store, stopping, tasks,
-        ))
-    }
-
-    /// The door had let them through at `came`; they come into the room only now.
-    async fn come_in(rooms: &Arc<Registry>, room: &RoomId, came: Instant) -> Option<Refused> {
-        let (outbound, _inbox) = crate::outbound::channel(&rooms.limits);
-        let newcomer = Newcomer {
-            key: RoomAuth::new([7; 32]),
-            participant: ParticipantId::new(1),
-            outbound,
-            came,
-        };
-        let (answer, answered) = oneshot::channel();
-        match rooms.knock(room, RoomSize::DEFAULT, newcomer, answer) {
-            Ok(()) => answered.await.unwrap().err(),
-            Err(refused) => Some(refused),
-        }
-    }
-
-    #[tokio::test]
-    async fn who_was_on_the_way_into_a_room_that_is_closed_does_not_open_it_again() {
-        let rooms = registry();
-        let (room, other) = ("garden".parse().unwrap(), "roof".parse().unwrap());
-        let came = Instant::now();
-        rooms.shut(&room).await.unwrap();
-        assert_eq!(come_in(&rooms, &room, came).await, Some(Refused::Closed));
-        assert!(rooms.is_empty(), "it is open again");
-        // Neither other rooms nor those who come later are meant.
-        assert_eq!(come_in(&rooms, &other, came).await, None);
-        assert_eq!(come_in(&rooms, &room, Instant::now()).await, None);
-    }
-}
+mod tests;
