@@ -21,6 +21,7 @@ import type { Measured } from "./group.worker";
 
 const EPOCH = 3;
 const LEAF = 5;
+const HOLDERS = [{ leaf: LEAF, participant: "0000000000000005", device: "5", since: EPOCH }];
 const PEER = 1;
 const VP8 = 96;
 const payloadTypes = { [VP8]: "vp8" } as const;
@@ -104,7 +105,7 @@ async function set(openers: number): Promise<{ sealing: Bench; opening: Bench[] 
   await ready;
   for (const [number, bench] of opening.entries()) {
     await bench.start(number);
-    bench.install({ type: "install", epoch: EPOCH, key, ledger });
+    bench.install({ type: "install", epoch: EPOCH, key, ledger, holders: HOLDERS });
     while ((await bench.report()).newest !== EPOCH);
   }
   return { sealing, opening };

@@ -20,10 +20,12 @@ const member = (leaf: number, name: string, is_self = false): Member => ({
   pair_code: null,
 });
 const roster = [member(0, "Me", true), member(1, "Ada"), member(2, "Grace")];
+/** Who is at a leaf in the roster above, or would be. */
+const at = (leaf: number) => roster[leaf] ?? member(leaf, "Somebody");
 const camera = (index: number, leaf: number): BoundSlot => ({
   key: `camera-${index}`,
   accepts: "camera",
-  leaf,
+  holder: at(leaf),
 });
 
 describe("a picture", () => {
@@ -44,13 +46,28 @@ describe("a picture", () => {
     expect(pictures([camera(0, 0)], new Set(["camera-0"]), roster)).toEqual([]);
   });
 
+  it("is not shown under the name of who has the sender's leaf by now", () => {
+    const slots = new Set(["camera-0"]);
+    // Another stay, and the server's number for the old one on another device.
+    const next = { ...member(1, "Mallory"), participant: "00000000000000ff" };
+    const posing = { ...at(1), name: "Mallory", device: "Mallory" };
+    for (const successor of [next, posing]) {
+      const later = [at(0), successor, at(2)];
+      expect(pictures([camera(0, 1)], slots, later)).toEqual([]);
+      const own: BoundSlot = { ...camera(0, 1), holder: successor };
+      expect(pictures([own], slots, later)).toHaveLength(1);
+      // The worker may know of the successor before the roster does.
+      expect(pictures([own], slots, roster)).toEqual([]);
+    }
+  });
+
   it("has one place, the newest", () => {
     const shown = pictures([camera(0, 1), camera(3, 1)], new Set(["camera-0", "camera-3"]), roster);
     expect(shown).toEqual([{ leaf: 1, source: "camera", slot: "camera-3" }]);
   });
 
   it("is never made of sound", () => {
-    const sound: BoundSlot = { key: "microphone-0", accepts: "microphone", leaf: 1 };
+    const sound: BoundSlot = { key: "microphone-0", accepts: "microphone", holder: at(1) };
     expect(pictures([sound], new Set(["microphone-0"]), roster)).toEqual([]);
   });
 });
@@ -70,8 +87,11 @@ it("a slot is refilled when the server puts someone or something else there", ()
 
 it("only those speak whom the server names and whose sound opens", () => {
   const named = ["0000000000000001", "0000000000000002", "000000000000000f"];
-  expect(speaking(named, new Set([1, 9]), roster)).toEqual(new Set([1]));
-  expect(speaking([], new Set([1, 2]), roster)).toEqual(new Set());
+  expect(speaking(named, [at(1), at(9)], roster)).toEqual(new Set([1]));
+  expect(speaking([], [at(1), at(2)], roster)).toEqual(new Set());
+  // What is heard was sealed by who had the leaf before.
+  const former = { ...at(2), device: "Countess" };
+  expect(speaking(named, [former], roster)).toEqual(new Set());
 });
 
 it("what is paused is known before a frame of it ever opened", () => {

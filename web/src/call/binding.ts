@@ -2,6 +2,7 @@
  * Whose picture is in which slot. The server says what it put where; who it really is shows
  * from the key that opened the frames. A picture is only ever shown under the latter.
  */
+import { isSamePlace, type Place } from "../crypto/holders";
 import type { Member } from "../protocol/Member";
 import type { Publication } from "../protocol/Publication";
 import type { SlotFilling } from "../protocol/SlotFilling";
@@ -12,7 +13,7 @@ export interface BoundSlot {
   readonly key: string;
   readonly accepts: Source;
   /** The member whose key opened the last frame. */
-  readonly leaf: number;
+  readonly holder: Place;
 }
 
 /** A picture that may be shown, under the name of the member at `leaf`. */
@@ -23,19 +24,23 @@ export interface Picture {
 }
 
 /**
- * The pictures to show: of slots that are filled, by members who are in the group. When two
- * slots carry the same picture, the one that was bound last has it.
+ * The pictures to show: of slots that are filled, by members who are in the group. Workers and
+ * roster come different ways, so a leaf is not enough: it may be somebody else's in either. When
+ * two slots carry the same picture, the one that was bound last has it.
  */
 export function pictures(
   bound: readonly BoundSlot[],
   filled: { has(slot: string): boolean },
   roster: readonly Member[],
 ): Picture[] {
-  const members = new Set(roster.filter((member) => !member.is_self).map(({ leaf }) => leaf));
+  const others = roster.filter((member) => !member.is_self);
+  const members = new Map(others.map((member) => [member.leaf, member]));
   const found = new Map<string, Picture>();
-  for (const { key, accepts, leaf } of bound) {
+  for (const { key, accepts, holder } of bound) {
     if (accepts !== "camera" && accepts !== "screen") continue;
-    if (!filled.has(key) || !members.has(leaf)) continue;
+    const { leaf } = holder;
+    const member = members.get(leaf);
+    if (!filled.has(key) || !member || !isSamePlace(member, holder)) continue;
     found.set(`${accepts} ${leaf}`, { leaf, source: accepts, slot: key });
   }
   return [...found.values()];
@@ -85,13 +90,14 @@ export function refilled(
  */
 export function speaking(
   named: readonly string[],
-  heard: ReadonlySet<number>,
+  heard: readonly Place[],
   roster: readonly Member[],
 ): Set<number> {
   const speakers = new Set(named);
   return new Set(
     roster
-      .filter(({ leaf, participant }) => speakers.has(participant) && heard.has(leaf))
+      .filter(({ participant }) => speakers.has(participant))
+      .filter((member) => heard.some((holder) => isSamePlace(holder, member)))
       .map(({ leaf }) => leaf),
   );
 }

@@ -3,6 +3,7 @@
  * in the group, and what the page shows of that. Sound and pictures are in `media.ts`.
  */
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { vacated } from "../crypto/holders";
 import type { FramesEvent, PageMessage, PageOutput, SessionEvent } from "../crypto/messages";
 import { Files } from "../files/files";
 import { People } from "../people/people";
@@ -358,13 +359,11 @@ export class Call {
 
   #onRoster(members: readonly Member[]): void {
     const before = this.roster.value;
-    this.roster.value = members;
-    const stayed = new Set(members.map(({ participant }) => participant));
-    const departed = before.filter(({ participant }) => !stayed.has(participant));
-    if (departed.length > 0) {
-      const leaves = departed.map(({ leaf }) => leaf);
-      this.#workers.tellOpening({ type: "departed", leaves });
-    }
+    const leaves = vacated(before, members);
+    batch(() => {
+      this.roster.value = members;
+      if (leaves.length > 0) this.media.vacate(leaves);
+    });
     // Those who were there before us did not just join.
     if (!before.some((member) => member.is_self) || this.phase.value !== "live") return;
     const { joined, left } = rosterChange(before, members);

@@ -274,7 +274,21 @@ export class Media {
     if (!slot || this.peer.value?.number !== event.peer) return;
     const { key, accepts } = slot;
     const others = this.#bound.value.filter((bound) => bound.key !== key);
-    this.#bound.value = [...others, { key, accepts, leaf: event.leaf }];
+    this.#bound.value = [...others, { key, accepts, holder: event.holder }];
+  }
+
+  /**
+   * Whoever comes to these leaves next takes over nothing of those who had them. Not their pictures
+   * either, but those know whose they are.
+   */
+  vacate(leaves: readonly number[]): void {
+    const gone = new Set(leaves);
+    const stays = (leaf: number) => !gone.has(leaf);
+    batch(() => {
+      this.#lastSpoke.value = new Map([...this.#lastSpoke.value].filter(([leaf]) => stays(leaf)));
+      this.speakers.value = new Set([...this.speakers.value].filter(stays));
+      this.keys.value = this.keys.value.filter(({ leaf }) => stays(leaf));
+    });
   }
 
   /** Shows the next page of the others, or the one before. */
@@ -306,8 +320,8 @@ export class Media {
     const heard = report.incoming
       .filter(({ accepts }) => accepts === "microphone")
       .filter(recent(HEARD_MS))
-      .map(({ leaf }) => leaf)
-      .filter((leaf) => leaf !== null);
+      .map(({ holder }) => holder)
+      .filter((holder) => holder !== null);
     const now = performance.now();
     const still = report.incoming.filter(({ slot, accepts, idleMs }) => {
       if ((accepts !== "camera" && accepts !== "screen") || idleMs === null) return false;
@@ -317,7 +331,7 @@ export class Media {
     });
     const { incoming, newest } = report;
     const keys = slotKeys(incoming, newest, this.#filled.value, this.#group.roster.value);
-    const speakers = speaking(this.#namedSpeakers, new Set(heard), this.#group.roster.value);
+    const speakers = speaking(this.#namedSpeakers, heard, this.#group.roster.value);
     batch(() => {
       if (!sameSet(speakers, this.speakers.value)) this.#spoke(speakers);
       const stalled = new Set(still.map(({ slot }) => slot));

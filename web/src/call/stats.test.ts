@@ -6,7 +6,7 @@ const slot = (key: string, opened: number, dropped: Record<string, number>): Inc
   slot: key,
   worker: 0,
   accepts: key.startsWith("camera") ? "camera" : "microphone",
-  leaf: 1,
+  holder: { leaf: 1, participant: "0000000000000001", device: "", since: 0 },
   opened,
   late: 0,
   dropped,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { EncodedFrame, Opener, Sealer } from "./frames";
+import type { Attributor, EncodedFrame, Sealer } from "./frames";
 import { FrameError, IncomingSlot, OutgoingTrack } from "./frames";
 
 const payloadTypes = { 96: "vp8", 111: "opus" } as const;
@@ -60,10 +60,23 @@ describe("an outgoing frame", () => {
 });
 
 describe("an incoming frame", () => {
-  const opener = (leaf: number, context: number, epoch = 0): Opener => ({
-    open: (_codec, data) => ({ leaf, epoch, context, counter: 0n, frame: data.subarray(1) }),
+  const holder = (leaf: number, name = "Ada") => ({
+    leaf,
+    participant: name,
+    device: name,
+    since: 0,
   });
-  const failing = (code: string): Opener => ({
+  const opener = (leaf: number, context: number, epoch = 0, whose = holder(leaf)): Attributor => ({
+    open: (_codec, data) => ({
+      leaf,
+      epoch,
+      context,
+      counter: 0n,
+      frame: data.subarray(1),
+      holder: whose,
+    }),
+  });
+  const failing = (code: string): Attributor => ({
     open: () => {
       throw new FrameError(code);
     },
@@ -72,13 +85,38 @@ describe("an incoming frame", () => {
   it("tells whose it is, once for each change", () => {
     const slot = new IncomingSlot("camera");
     const first = frame([0, 5, 6]);
-    expect(slot.open(first, payloadTypes, opener(3, 1), 0)).toMatchObject({ newLeaf: 3 });
+    expect(slot.open(first, payloadTypes, opener(3, 1), 0)).toMatchObject({ newHolder: holder(3) });
     expect(bytesOf(first)).toEqual([5, 6]);
-    expect(slot.open(frame([0]), payloadTypes, opener(3, 2), 10)).not.toHaveProperty("newLeaf");
-    expect(slot.open(frame([0]), payloadTypes, opener(4, 1), 20)).toMatchObject({ newLeaf: 4 });
+    expect(slot.open(frame([0]), payloadTypes, opener(3, 2), 10)).not.toHaveProperty("newHolder");
+    expect(slot.open(frame([0]), payloadTypes, opener(4, 1), 20)).toMatchObject({
+      newHolder: holder(4),
+    });
     slot.unbind();
-    expect(slot.open(frame([0]), payloadTypes, opener(4, 1), 30)).toMatchObject({ newLeaf: 4 });
+    expect(slot.open(frame([0]), payloadTypes, opener(4, 1), 30)).toMatchObject({
+      newHolder: holder(4),
+    });
     expect(slot.opened).toBe(4);
+  });
+
+  it("tells whose it is anew when its leaf has changed hands", () => {
+    const slot = new IncomingSlot("camera");
+    slot.open(frame([0]), payloadTypes, opener(3, 1, 1), 0);
+    const next = holder(3, "Grace");
+    const verdict = slot.open(frame([0]), payloadTypes, opener(3, 1, 2, next), 10);
+    expect(verdict).toMatchObject({ deliver: true, newHolder: next });
+    expect(slot.holder).toEqual(next);
+  });
+
+  it("is set aside, and neither missed nor called unreadable, when its sender's leaf is another's", () => {
+    const slot = new IncomingSlot("camera");
+    for (let now = 0; now < 5_000; now += 100) {
+      const verdict = slot.open(frame([1]), payloadTypes, failing("former_holder"), now);
+      expect(verdict).toEqual({ deliver: false, askForKeyFrame: false });
+    }
+    expect(slot.dropped).toEqual({ former_holder: 50 });
+    expect(slot.arrivals(5_000)).toMatchObject({ waiting: null, failing: null });
+    // Who is there now is not asked for a key frame for it.
+    expect(slot.open(frame([0]), payloadTypes, opener(3, 1), 5_000).askForKeyFrame).toBe(false);
   });
 
   it("is dropped when it belongs to another kind of slot", () => {
@@ -87,7 +125,7 @@ describe("an incoming frame", () => {
       expect(slot.open(frame([0]), payloadTypes, opener(3, context), 0).deliver).toBe(false);
     }
     expect(slot.dropped).toEqual({ misplaced: 4 });
-    expect(slot.leaf).toBeUndefined();
+    expect(slot.holder).toBeUndefined();
   });
 
   it("is dropped when it does not open", () => {
@@ -111,7 +149,7 @@ describe("an incoming frame", () => {
   describe("that comes before its key", () => {
     const early = failing("unknown_epoch");
     /** What is delivered when the key comes. */
-    const retry = (slot: IncomingSlot, opener: Opener, now: number): number[][] => {
+    const retry = (slot: IncomingSlot, opener: Attributor, now: number): number[][] => {
       const delivered: number[][] = [];
       slot.retry(payloadTypes, opener, now, (opened, verdict) => {
         if (verdict.deliver) delivered.push(bytesOf(opened));

@@ -6,6 +6,7 @@ import type { Source } from "../protocol/Source";
 import type { Codec, PayloadTypes } from "./codec";
 import { codecOf } from "./codec";
 import { ContextsBySsrc, fits, sourceOfContext } from "./context";
+import { type Holder, isSamePlace } from "./holders";
 import type { Arrivals, Spell } from "./keystate";
 
 /** The part of RTCEncodedVideoFrame and RTCEncodedAudioFrame that we use. */
@@ -31,6 +32,17 @@ export interface Opened {
 export interface Opener {
   /** Throws a {@link FrameError}. */
   open(codec: Codec, frame: Uint8Array): Opened;
+}
+
+/** A frame with the member whose leaf it came from, and still is. */
+export interface Attributed extends Opened {
+  readonly holder: Holder;
+}
+
+/** Opens what comes from those who are here, and knows who they are. */
+export interface Attributor {
+  /** Throws a {@link FrameError}: `former_holder` for the frames of who held a leaf before. */
+  open(codec: Codec, frame: Uint8Array): Attributed;
 }
 
 /** A frame that could not be sealed or opened, with the reason as a short code. */
@@ -108,8 +120,11 @@ class Spelling {
   }
 }
 
-/** Not failures: probe padding and retransmissions that the browser hands us as frames. */
-const QUIET = new Set(["duplicate", "empty"]);
+/**
+ * What a slot lacks nothing without: probe padding and retransmissions that the browser hands us as
+ * frames, what is not for this slot, and what somebody has sealed whose leaf is another's by now.
+ */
+const NOT_MISSED = new Set(["duplicate", "empty", "misplaced", "former_holder"]);
 /**
  * How long a frame whose key has not come yet waits for it. Media and keys go different ways,
  * and after a removal others seal with the next key at once.
@@ -126,7 +141,7 @@ export interface Verdict {
   /** The decoder cannot go on without a key frame: ask the sender for one. */
   readonly askForKeyFrame: boolean;
   /** Set when this frame shows that someone else is in the slot than before. */
-  readonly newLeaf?: number;
+  readonly newHolder?: Holder;
 }
 
 /** A frame whose key has not come yet, and since when it waits. */
@@ -143,7 +158,7 @@ export class IncomingSlot {
   /** Frames dropped, by reason; `duplicate` and `empty` are no failures. */
   readonly dropped: Tally = {};
   #early: EarlyFrame[] = [];
-  #leaf: number | undefined;
+  #holder: Holder | undefined;
   #epoch: number | undefined;
   #lastOpened = Number.NEGATIVE_INFINITY;
   readonly #waiting = new Spelling();
@@ -154,13 +169,13 @@ export class IncomingSlot {
   constructor(readonly accepts: Source) {}
 
   /** Whose frames come in, as shown by the key that opened the last one. */
-  get leaf(): number | undefined {
-    return this.#leaf;
+  get holder(): Holder | undefined {
+    return this.#holder;
   }
 
   /** Forgets who was in the slot, so that the next frame tells it anew. */
   unbind(): void {
-    this.#leaf = undefined;
+    this.#holder = undefined;
     this.#epoch = undefined;
     this.#waiting.end();
     this.#failing.end();
@@ -177,14 +192,14 @@ export class IncomingSlot {
   }
 
   /** Opens the frame in place. One that comes before its key is kept: see {@link retry}. */
-  open(frame: EncodedFrame, payloadTypes: PayloadTypes, opener: Opener, now: number): Verdict {
+  open(frame: EncodedFrame, payloadTypes: PayloadTypes, opener: Attributor, now: number): Verdict {
     return this.#open({ frame, since: now }, payloadTypes, opener, now);
   }
 
   /** A key has come: opens the frames that waited for it, and gives the verdict on each. */
   retry(
     payloadTypes: PayloadTypes,
-    opener: Opener,
+    opener: Attributor,
     now: number,
     then: (frame: EncodedFrame, verdict: Verdict) => void,
   ): void {
@@ -197,12 +212,12 @@ export class IncomingSlot {
     }
   }
 
-  #open(arrival: EarlyFrame, payloadTypes: PayloadTypes, opener: Opener, now: number): Verdict {
+  #open(arrival: EarlyFrame, payloadTypes: PayloadTypes, opener: Attributor, now: number): Verdict {
     const { frame } = arrival;
     if (frame.data.byteLength === 0) return this.#drop("empty", now);
     const codec = codecOf(frame.getMetadata(), payloadTypes);
     if (!codec) return this.#drop("unknown_codec", now);
-    let opened: Opened;
+    let opened: Attributed;
     try {
       opened = opener.open(codec, new Uint8Array(frame.data));
     } catch (error) {
@@ -222,9 +237,11 @@ export class IncomingSlot {
     this.#failing.end();
     if (frame.type === "key") this.#missing = false;
     const askForKeyFrame = this.#missing && this.#mayAsk(now);
-    if (opened.leaf === this.#leaf) return { deliver: true, askForKeyFrame };
-    this.#leaf = opened.leaf;
-    return { deliver: true, askForKeyFrame, newLeaf: opened.leaf };
+    const { holder } = opened;
+    const isSame = this.#holder !== undefined && isSamePlace(holder, this.#holder);
+    this.#holder = holder;
+    if (isSame) return { deliver: true, askForKeyFrame };
+    return { deliver: true, askForKeyFrame, newHolder: holder };
   }
 
   #wait(arrival: EarlyFrame, now: number): Verdict {
@@ -247,8 +264,7 @@ export class IncomingSlot {
   #drop(reason: string, now: number): Verdict {
     count(this.dropped, reason);
     if (UNREADABLE.has(reason)) this.#failing.mark(now);
-    if (QUIET.has(reason) || reason === "misplaced")
-      return { deliver: false, askForKeyFrame: false };
+    if (NOT_MISSED.has(reason)) return { deliver: false, askForKeyFrame: false };
     this.#missing = this.accepts !== "microphone";
     return { deliver: false, askForKeyFrame: this.#missing && this.#mayAsk(now) };
   }

@@ -62,26 +62,32 @@ describe("the state of a slot", () => {
       { mid: "4", participant: "bob", source: "camera" as const, paused: false },
     ]),
   );
-  const slot = (key: string, leaf: number | null, change: Partial<Arrivals>) => ({
+  const slot = (key: string, holder: Member | null, change: Partial<Arrivals>) => ({
     slot: key,
     accepts: "camera" as const,
-    leaf,
+    holder,
     ...arrivals(change),
   });
+  const ada = member(1, "ada");
   const failing = { firstMs: 3_000, lastMs: 10 };
 
   it("is that of whoever's key opens the frames, whatever the server says", () => {
-    const states = slotKeys([slot("camera-0", 1, {})], 7, filled, roster);
+    const states = slotKeys([slot("camera-0", ada, {})], 7, filled, roster);
     expect(states).toEqual([{ slot: "camera-0", leaf: 1, accepts: "camera", state: "current" }]);
   });
 
   it("is, where nothing opens, that of whom the server names", () => {
-    const states = slotKeys([slot("camera-0", 1, { failing })], 7, filled, roster);
+    const states = slotKeys([slot("camera-0", ada, { failing })], 7, filled, roster);
     expect(states).toEqual([{ slot: "camera-0", leaf: 2, accepts: "camera", state: "unreadable" }]);
   });
 
+  it("is not that of who had the leaf before", () => {
+    const [state] = slotKeys([slot("camera-0", member(1, "mallory"), {})], 7, filled, roster);
+    expect(state?.leaf).toBe(2);
+  });
+
   it("is nobody's when the slot is empty, or its sender unknown", () => {
-    expect(slotKeys([slot("camera-7", 1, {})], 7, filled, roster)).toEqual([]);
+    expect(slotKeys([slot("camera-7", ada, {})], 7, filled, roster)).toEqual([]);
     expect(slotKeys([slot("camera-0", null, { failing })], 7, filled, [])).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@
 import type { Member } from "../protocol/Member";
 import type { SlotFilling } from "../protocol/SlotFilling";
 import type { Source } from "../protocol/Source";
+import { isSamePlace, type Place } from "./holders";
 
 /**
  * - `current`: frames open with the newest epoch's key that we have.
@@ -67,20 +68,25 @@ export function slotKeys(
   slots: readonly (Arrivals & {
     readonly slot: string;
     readonly accepts: Source;
-    readonly leaf: number | null;
+    readonly holder: Place | null;
   })[],
   newest: number | null,
   filled: ReadonlyMap<string, SlotFilling>,
   roster: readonly Member[],
 ): SlotKeys[] {
   const leaves = new Map(roster.map(({ leaf, participant }) => [participant, leaf]));
+  const members = new Map(roster.map((member) => [member.leaf, member]));
+  const leafOf = (holder: Place | null): number | undefined => {
+    const member = holder && members.get(holder.leaf);
+    return member && isSamePlace(member, holder) ? member.leaf : undefined;
+  };
   const found: SlotKeys[] = [];
-  for (const { slot, accepts, leaf: proven, ...arrivals } of slots) {
+  for (const { slot, accepts, holder, ...arrivals } of slots) {
     const filling = filled.get(slot);
     if (!filling) continue;
     const state = keyState(arrivals, newest);
     const named = leaves.get(filling.participant);
-    const leaf = blocked(state) ? named : (proven ?? named);
+    const leaf = blocked(state) ? named : (leafOf(holder) ?? named);
     if (leaf !== undefined) found.push({ slot, leaf, accepts, state });
   }
   return found;

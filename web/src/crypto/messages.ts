@@ -6,6 +6,7 @@ import type { SharedFile } from "../protocol/SharedFile";
 import type { Source } from "../protocol/Source";
 import type { PayloadTypes } from "./codec";
 import type { Tally } from "./frames";
+import type { Holder, Tenure } from "./holders";
 import type { Arrivals } from "./keystate";
 import type { MembershipOutput } from "./wasm";
 
@@ -36,7 +37,11 @@ export type OpeningKeyMessage =
       readonly key: Uint8Array;
       /** The same for all workers that get this key: what they open, they enter there. */
       readonly ledger: ArrayBufferLike;
-    };
+      /** Who is in the group from this epoch on. */
+      readonly holders: readonly Holder[];
+    }
+  /** What came after this epoch was annulled: its keys are of no use, and its holders count again. */
+  | ({ readonly type: "back" } & Tenure);
 
 export type SessionCommand =
   | {
@@ -138,9 +143,7 @@ export type OpeningCommand =
     })
   | FramesCommand
   /** The server says that someone else fills the slot: tell again who it is. */
-  | { readonly type: "unbind"; readonly slot: string }
-  /** Members that are gone: their leaves may become somebody else's. */
-  | { readonly type: "departed"; readonly leaves: readonly number[] };
+  | { readonly type: "unbind"; readonly slot: string };
 
 export type SealingEvent =
   /** There is a key to seal with from now on. */
@@ -150,7 +153,12 @@ export type SealingEvent =
 
 export type OpeningEvent =
   /** The first frame of someone new opened in this slot. */
-  | { readonly type: "bound"; readonly peer: number; readonly slot: string; readonly leaf: number }
+  | {
+      readonly type: "bound";
+      readonly peer: number;
+      readonly slot: string;
+      readonly holder: Holder;
+    }
   | { readonly type: "report"; readonly id: number; readonly report: OpeningReport }
   | { readonly type: "broken"; readonly detail: string };
 
@@ -168,7 +176,8 @@ export interface IncomingReport extends Arrivals {
   /** Which of the opening workers has it. */
   readonly worker: number;
   readonly accepts: Source;
-  readonly leaf: number | null;
+  /** Whose key opened the last frame. */
+  readonly holder: Holder | null;
   readonly opened: number;
   /** Of them those that had to wait for their key. */
   readonly late: number;

@@ -3,8 +3,8 @@
  * them, each with some of the slots; a ledger that they share keeps a frame that one has opened
  * from being opened by another. It gets its keys from the session worker, never from the page.
  */
-import { type EncodedFrame, FrameError, IncomingSlot, type Opener, type Verdict } from "./frames";
-import { Ledger } from "./ledger";
+import { type EncodedFrame, IncomingSlot, type Verdict } from "./frames";
+import { Keyring } from "./keyring";
 import type {
   OpeningCommand,
   OpeningEvent,
@@ -15,13 +15,7 @@ import type {
 import { CurrentPeer, type Gate, guarding, onTransform, run, type Transformer } from "./transform";
 import { FrameOpener, start } from "./wasm";
 
-/** Which of the opening workers this is. */
-let number = 0;
-let inner: FrameOpener | undefined;
-const ledgers = new Map<number, Ledger>();
-let newest: number | undefined;
-/** By leaf, the epoch whose key last opened a frame of that member. */
-const lastEpochs = new Map<number, number>();
+let keys = new Keyring(0, () => new FrameOpener());
 
 let slots = new Map<string, IncomingSlot>();
 /** Opens what waits for a key, by slot. */
@@ -34,46 +28,19 @@ const peer = new CurrentPeer(() => {
 const tell = (event: OpeningEvent): void => self.postMessage(event);
 
 function take(message: OpeningKeyMessage): void {
-  switch (message.type) {
-    case "reset":
-      inner?.free();
-      inner = new FrameOpener();
-      ledgers.clear();
-      newest = undefined;
-      lastEpochs.clear();
-      break;
-    case "install":
-      inner ??= new FrameOpener();
-      inner.install(message.epoch, message.key);
-      message.key.fill(0);
-      ledgers.set(message.epoch, new Ledger(message.ledger, number));
-      newest = Math.max(newest ?? 0, message.epoch);
-      for (const retry of retries.values()) retry();
-      break;
-    case "forget":
-      inner?.forget(message.epoch);
-      ledgers.delete(message.epoch);
-      break;
+  keys.take(message);
+  // What comes next shows whose the slot is; until then it is nobody's.
+  for (const slot of slots.values()) {
+    if (slot.holder && !keys.holds(slot.holder)) slot.unbind();
   }
+  if (message.type === "install") for (const retry of retries.values()) retry();
 }
-
-/** Opens what nobody has opened before, and keeps in mind which epoch's keys members use. */
-const opener: Opener = {
-  open(codec, frame) {
-    if (!inner) throw new FrameError("unknown_epoch");
-    const opened = inner.open(codec, frame);
-    const { epoch, context, leaf, counter } = opened;
-    if (!ledgers.get(epoch)?.enter(context, leaf, counter)) throw new FrameError("elsewhere");
-    lastEpochs.set(leaf, epoch);
-    return opened;
-  },
-};
 
 /** What is done with a frame of a slot once it is opened, or is known not to open. */
 function settle(slot: string, transformer: Transformer<ReceiveOptions>, gate: Gate) {
   return (frame: EncodedFrame, verdict: Verdict): void => {
-    if (verdict.newLeaf !== undefined) {
-      tell({ type: "bound", peer: peer.number, slot, leaf: verdict.newLeaf });
+    if (verdict.newHolder) {
+      tell({ type: "bound", peer: peer.number, slot, holder: verdict.newHolder });
     }
     if (verdict.askForKeyFrame) {
       // Refused while the receiver is not running; the next frame asks again.
@@ -90,19 +57,19 @@ onTransform<ReceiveOptions>((transformer) => {
   slots.set(options.slot, slot);
   run(transformer, peer, (gate) => {
     const then = settle(options.slot, transformer, gate);
-    retries.set(options.slot, () => slot.retry(peer.payloadTypes, opener, performance.now(), then));
-    return (frame) => then(frame, slot.open(frame, peer.payloadTypes, opener, performance.now()));
+    retries.set(options.slot, () => slot.retry(peer.payloadTypes, keys, performance.now(), then));
+    return (frame) => then(frame, slot.open(frame, peer.payloadTypes, keys, performance.now()));
   });
 });
 
 const report = (now: number): OpeningReport => ({
-  newest: newest ?? null,
-  lastEpochs,
+  newest: keys.newest ?? null,
+  lastEpochs: keys.lastEpochs,
   incoming: [...slots].map(([key, slot]) => ({
     slot: key,
-    worker: number,
+    worker: keys.worker,
     accepts: slot.accepts,
-    leaf: slot.leaf ?? null,
+    holder: slot.holder ?? null,
     opened: slot.opened,
     late: slot.late,
     dropped: slot.dropped,
@@ -116,7 +83,7 @@ self.onmessage = ({ data: command }: MessageEvent<OpeningCommand>) =>
   guard(() => {
     switch (command.type) {
       case "start":
-        number = command.number;
+        keys = new Keyring(command.number, () => new FrameOpener());
         start(command.module);
         command.keys.onmessage = ({ data }: MessageEvent<OpeningKeyMessage>) =>
           guard(() => take(data));
@@ -126,9 +93,6 @@ self.onmessage = ({ data: command }: MessageEvent<OpeningCommand>) =>
         break;
       case "unbind":
         slots.get(command.slot)?.unbind();
-        break;
-      case "departed":
-        for (const leaf of command.leaves) lastEpochs.delete(leaf);
         break;
       case "report":
         tell({ type: "report", id: command.id, report: report(performance.now()) });

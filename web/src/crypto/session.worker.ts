@@ -8,16 +8,10 @@ import type { ClientMessage } from "../protocol/ClientMessage";
 import type { HostRequest } from "../protocol/HostRequest";
 import type { ServerMessage } from "../protocol/ServerMessage";
 import type { SharedFile } from "../protocol/SharedFile";
+import { Courier } from "./courier";
 import { type Device, loadDevice } from "./device";
-import { blankLedger } from "./ledger";
 import { Line, withInvite } from "./line";
-import type {
-  KeyMessage,
-  OpeningKeyMessage,
-  SealingKeyMessage,
-  SessionCommand,
-  SessionEvent,
-} from "./messages";
+import type { SessionCommand, SessionEvent } from "./messages";
 import { Membership, type MembershipOutput, start } from "./wasm";
 
 /** To the one worker that seals. */
@@ -31,28 +25,11 @@ let wanted = 0;
 
 const tell = (event: SessionEvent): void => self.postMessage(event);
 
-function giveAll(message: KeyMessage): void {
-  for (const port of [sealing, ...opening]) port?.postMessage(message);
-}
-
-/** Gives each worker a copy of the key, which it wipes, and wipes ours. */
-function install(epoch: number, leaf: number, key: Uint8Array): void {
-  const toSeal = key.slice();
-  const message: SealingKeyMessage = { type: "install", epoch, leaf, key: toSeal };
-  sealing?.postMessage(message, [toSeal.buffer]);
-  const ledger = blankLedger(self.crossOriginIsolated);
-  for (const port of opening) {
-    const toOpen = key.slice();
-    const message: OpeningKeyMessage = { type: "install", epoch, key: toOpen, ledger };
-    port.postMessage(message, [toOpen.buffer]);
-  }
-  key.fill(0);
-}
-
 /** One membership and the line to it. Both end together. */
 class Stay {
   readonly #membership: Membership;
   readonly #line: Line;
+  readonly #courier = new Courier(sealing, opening, self.crossOriginIsolated);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
 
@@ -121,7 +98,7 @@ class Stay {
     clearTimeout(this.#timer);
     this.#line.end();
     this.#membership.free();
-    giveAll({ type: "reset" });
+    this.#courier.end();
   }
 
   #hear(message: ServerMessage, text: string): void {
@@ -156,21 +133,11 @@ class Stay {
   }
 
   #put(output: MembershipOutput): void {
+    this.#courier.put(output, (epoch) => this.#membership.baseKey(epoch));
     switch (output.type) {
       case "send":
         this.#line.say(output.message);
         return;
-      case "keys_ready":
-        install(output.epoch, output.own_leaf, this.#membership.baseKey(output.epoch));
-        break;
-      case "seal_with": {
-        const message: SealingKeyMessage = { type: "seal_with", epoch: output.epoch };
-        sealing?.postMessage(message);
-        break;
-      }
-      case "forget":
-        giveAll({ type: "forget", epoch: output.epoch });
-        break;
       case "link_changed":
         tell({ type: "link", secret: this.#membership.linkSecret() });
         break;
