@@ -178,3 +178,30 @@ it("compares names as people see them", () => {
   expect(nameKey("\u2121")).toBe(nameKey("tel"));
   expect(nameKey("Ada")).not.toBe(nameKey("Adam"));
 });
+
+it.each([
+  ["a Braille pattern without dots", "\u2800"],
+  ["an interlinear annotation", "\ufff9"],
+  ["its separator", "\ufffa"],
+  ["its end", "\ufffb"],
+  ["a note without a head", "\u{1d159}"],
+  ["the beginning of a beam", "\u{1d173}"],
+  ["a Khitan filler", "\u{16fe4}"],
+  ["a Hangul filler", "\u3164"],
+  ["a format character that is no ignorable one", "\u{13437}"],
+  ["a number sign that spans nothing", "\u0600"],
+  ["a tag", "\u{e0041}"],
+  ["a control character", "\u0007"],
+  ["a space where no letter breaks", "\u202f"],
+])("%s makes no other name", (_, blank) => {
+  const name = "Ada Lovelace";
+  for (const like of [
+    `${blank}${name}`,
+    `${name}${blank}`,
+    `${name}${blank} ${blank}`,
+    `Ada${blank}Lovelace`,
+    `A${blank}da Lovelace`,
+  ]) {
+    expect(nameKey(like)).toBe(nameKey(name));
+  }
+});

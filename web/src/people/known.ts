@@ -49,12 +49,17 @@ const MOST_NAMES = 8;
 /** So that a long call does not write all the time. */
 const NOTE_INTERVAL_MS = 60 * 60 * 1000;
 
+/**
+ * What leaves nothing to see in a name, or a gap: white space, format and control characters, and
+ * signs that are blank by design (Braille without dots, a note without a head, a Khitan filler).
+ */
+const BLANK = /[\s\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\u2800\u{1d159}\u{16fe4}]/gu;
+
 /** Two names that people would take for the same are equal in this form. */
 export function nameKey(name: string): string {
-  const visible = name.normalize("NFKC").replace(/\p{Default_Ignorable_Code_Point}/gu, "");
+  const visible = name.normalize("NFKC").replace(BLANK, "");
   // Both ways, since "ß" and "SS" differ in lower case.
-  const folded = visible.toUpperCase().toLowerCase().normalize("NFKC");
-  return folded.replace(/\s+/gu, " ").trim();
+  return visible.toUpperCase().toLowerCase().normalize("NFKC");
 }
 
 const isNewName = (acquaintance: Acquaintance, key: string) =>
