@@ -1,8 +1,8 @@
-import { UserRoundPlus } from "lucide";
+import { ShieldAlert, UserRoundPlus } from "lucide";
 import type { Call } from "../call/call";
 import type { Visitor } from "../protocol/Visitor";
 import { Icon } from "./Icon";
-import { ofHosting } from "./words";
+import { ofHosting, ofVisitor } from "./words";
 
 /** Who waits before the door, for a host to let in or not. */
 export function Visitors({ call }: { call: Call }) {
@@ -17,25 +17,29 @@ export function Visitors({ call }: { call: Call }) {
 }
 
 function Knocking({ call, visitor }: { call: Call; visitor: Visitor }) {
-  const { name, device } = visitor;
-  const met = call.people.recall(device);
-  const verified = met !== undefined && met.verified !== null;
+  const judgement = call.people.judgeVisitor(visitor);
+  const { title, text, loud } = ofVisitor(visitor.name, judgement);
+  const parts = loud ? "alarm" : "visitor";
   return (
-    <div class="visitor" data-visitor={name}>
-      <Icon of={UserRoundPlus} size={24} />
-      <div class="visitor-text">
-        <strong>{ofHosting.wants(name)}</strong>
-        <p>{met ? (verified ? ofHosting.verified : ofHosting.met) : ofHosting.stranger}</p>
+    <div class={`${parts} ${loud}`} data-visitor={visitor.name} data-standing={judgement?.standing}>
+      <Icon of={loud ? ShieldAlert : UserRoundPlus} size={24} />
+      <div class={`${parts}-text`}>
+        <strong>{title}</strong>
+        <p>{text}</p>
       </div>
-      <div class="visitor-actions">
+      <div class={`${parts}-actions`}>
         <button
           type="button"
-          class="button small primary"
+          class={`button small ${loud ? "" : "primary"}`}
           onClick={() => call.hosting.admit(visitor)}
         >
           {ofHosting.admit}
         </button>
-        <button type="button" class="button small" onClick={() => call.hosting.turnAway(visitor)}>
+        <button
+          type="button"
+          class={`button small ${loud ? "primary" : ""}`}
+          onClick={() => call.hosting.turnAway(visitor)}
+        >
           {ofHosting.turnAway}
         </button>
       </div>

@@ -4,8 +4,9 @@ import type { OwnTrouble } from "../call/ending";
 import type { LinkProblem } from "../call/link";
 import type { KeyState } from "../crypto/keystate";
 import type { Trouble } from "../files/trouble";
-import type { Alarm } from "../people/alarms";
+import type { Alarm, Namesakes } from "../people/alarms";
 import type { Standing } from "../people/known";
+import type { VisitorJudgement } from "../people/people";
 import type { Door } from "../protocol/Door";
 import type { ErrorCode } from "../protocol/ErrorCode";
 import type { Lack } from "./support";
@@ -285,9 +286,6 @@ export const ofHosting = {
   waiting: "Someone wants to join",
   wants: (name: string) => `${name} wants to join`,
   others: (count: number) => (count === 1 ? "1 more is waiting." : `${count} more are waiting.`),
-  verified: "On a device that you have verified.",
-  met: "On a device that you have met before.",
-  stranger: "On a device that is new to you. The name is what they typed.",
   admit: "Let in",
   turnAway: "Don’t let in",
   letYouIn: "Waiting for a host to let you in",
@@ -386,10 +384,7 @@ export function ofAlarm({ kind, member, wasVerified, beside, present }: Alarm): 
       text: `You compared digits with this device before, and they differed. It may be someone who only uses ${name}’s name.${left}`,
     };
   }
-  const verified = wasVerified ? " and had verified it" : "";
-  const met = beside
-    ? `You know ${name} on another device${verified}, and that one is in this call as well.`
-    : `You have met ${name} before on another device${verified}.`;
+  const met = ofNamesakes(name, { wasVerified, beside });
   const may = `This may be a new phone or browser – or someone who uses ${name}’s name.`;
   const advice = wasVerified
     ? "Until you have checked, treat this person as a stranger."
@@ -399,6 +394,62 @@ export function ofAlarm({ kind, member, wasVerified, beside, present }: Alarm): 
     text: `${met} ${may} ${present ? advice : left.trim()}`,
   };
 }
+
+function ofNamesakes(name: string, { wasVerified, beside }: Namesakes): string {
+  const verified = wasVerified ? " and had verified it" : "";
+  return beside
+    ? `You know ${name} on another device${verified}, and that one is in this call as well.`
+    : `You have met ${name} before on another device${verified}.`;
+}
+
+const STRANGER: VisitorJudgement = {
+  standing: "new",
+  others: [],
+  formerly: undefined,
+  wasVerified: false,
+  beside: false,
+};
+
+/** What a host reads of somebody who wants to join: loudly, if the name may not be theirs. */
+export function ofVisitor(
+  name: string,
+  judgement: VisitorJudgement = STRANGER,
+): { readonly title: string; readonly text: string; readonly loud: "" | "careful" | "grave" } {
+  const { standing, formerly } = judgement;
+  const known = formerly === undefined ? "" : ` You know this device as ${formerly}.`;
+  if (standing === "differs") {
+    return {
+      title: `Don’t trust that this is ${name}.`,
+      text: `You compared digits with this device before, and they differed.${known} It may be someone who only uses ${name}’s name.`,
+      loud: "grave",
+    };
+  }
+  if (standing === "changed") {
+    const may =
+      known || ` This may be a new phone or browser – or someone who uses ${name}’s name.`;
+    return {
+      title: `Careful: is this really ${name}?`,
+      text: `${ofNamesakes(name, judgement)}${may} Ask ${name} in another way before you let them in.`,
+      loud: judgement.wasVerified ? "grave" : "careful",
+    };
+  }
+  if (formerly !== undefined) {
+    const verified = standing === "verified" ? " and have verified it under that name" : "";
+    return {
+      title: `A device that you know as ${formerly} wants to join as ${name}.`,
+      text: `You have met it as ${formerly}${verified}. It may not be ${name} who uses it.`,
+      loud: "careful",
+    };
+  }
+  return { title: ofHosting.wants(name), text: OF_VISITOR[standing], loud: "" };
+}
+
+const OF_VISITOR: Readonly<Record<Exclude<Standing, "changed" | "differs">, string>> = {
+  own: "In another window of this browser.",
+  verified: "On a device that you have verified.",
+  known: "On a device that you have met before.",
+  new: "On a device that is new to you. The name is what they typed.",
+};
 
 export const ofAlarmActions = {
   check: "Check now",

@@ -2,15 +2,19 @@
 import type { Member } from "../protocol/Member";
 import { type Judgement, nameKey } from "./known";
 
-export interface Alarm {
-  /** The same for a device under a name, however often it comes and goes. */
-  readonly key: string;
-  readonly kind: "changed" | "differs";
-  readonly member: Member;
+/** What is known of those whose name somebody has on another device. */
+export interface Namesakes {
   /** Whether the person whose name it is was verified, on another device. */
   readonly wasVerified: boolean;
   /** Whether somebody else in the call has the name, on a device that is known under it. */
   readonly beside: boolean;
+}
+
+export interface Alarm extends Namesakes {
+  /** The same for a device under a name, however often it comes and goes. */
+  readonly key: string;
+  readonly kind: "changed" | "differs";
+  readonly member: Member;
   /** False once they have left. What happened may still matter. */
   readonly present: boolean;
 }
@@ -20,6 +24,14 @@ const MOST_GONE = 10;
 
 export function alarmKey({ device, name }: Pick<Member, "device" | "name">): string {
   return `${device} ${nameKey(name)}`;
+}
+
+/** @param here the devices that are in the call */
+export function namesakes({ others }: Judgement, here: ReadonlySet<string>): Namesakes {
+  return {
+    wasVerified: others.some(({ verified }) => verified !== null),
+    beside: others.some(({ device }) => here.has(device)),
+  };
 }
 
 /** The warnings after the roster, or what is known of it, has changed. */
@@ -36,10 +48,7 @@ export function alarmsAfter(
     const kind = judgement?.standing;
     const key = alarmKey(member);
     if (!judgement || (kind !== "changed" && kind !== "differs") || dismissed.has(key)) continue;
-    const { others } = judgement;
-    const wasVerified = others.some(({ verified }) => verified !== null);
-    const beside = others.some(({ device }) => devices.has(device));
-    now.set(key, { key, kind, member, wasVerified, beside, present: true });
+    now.set(key, { key, kind, member, ...namesakes(judgement, devices), present: true });
   }
   const here = new Set(roster.map(alarmKey));
   const gone = before.filter(({ key }) => !here.has(key)).map(leave);

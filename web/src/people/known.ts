@@ -44,6 +44,8 @@ export interface Judgement {
   readonly formerly: string | undefined;
 }
 
+const OWN: Judgement = { standing: "own", others: [], formerly: undefined };
+
 /** Devices have few names. Of those that collect them, no more than this are remembered. */
 const MOST_NAMES = 8;
 /** So that a long call does not write all the time. */
@@ -85,12 +87,25 @@ export function judge(
   return new Map(
     others.map((member) => {
       if (member.device === own) {
-        return [member.leaf, { standing: "own", others: [], formerly: undefined }];
+        return [member.leaf, OWN];
       }
       const namesakes = byName.get(nameKey(member.name)) ?? [];
       return [member.leaf, judgeOne(member, known.get(member.device), namesakes, since)];
     }),
   );
+}
+
+/** What to think of one who is not in the call. `own` is the device that this browser has. */
+export function judgeVisitor(
+  met: Met,
+  known: Known,
+  since: number,
+  own: string | undefined,
+): Judgement {
+  if (met.device === own) return OWN;
+  const key = nameKey(met.name);
+  const namesakes = [...known.values()].filter((acquaintance) => goesBy(acquaintance, key));
+  return judgeOne(met, known.get(met.device), namesakes, since);
 }
 
 function judgeOne(

@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Member } from "../protocol/Member";
 import type { Acquaintance } from "./known";
 import { People } from "./people";
@@ -177,4 +177,63 @@ it("works for one call where nothing can be stored, and says so", async () => {
   expect(standing(1)?.standing).toBe("verified");
   roster.value = [me, ada, otherAda];
   expect(people.alarms.value).toHaveLength(1);
+});
+
+describe("somebody who waits before the door", () => {
+  const mallory = member(5, "Mallory", "mallory's");
+  const as = (name: string, { device }: Member) => ({ name, device });
+
+  it("is judged like somebody in the call", async () => {
+    const store = new Memory();
+    const { people } = await call(store, ada);
+    expect(people.judgeVisitor(as("Bob", mallory))).toMatchObject({ standing: "new" });
+    const later = await call(store);
+    expect(later.people.judgeVisitor(ada)).toMatchObject({ standing: "known", beside: false });
+    later.people.verify(ada);
+    await later.settle();
+    expect(later.people.judgeVisitor(ada)).toMatchObject({ standing: "verified" });
+    expect(later.people.judgeVisitor(as("Me", me))).toMatchObject({ standing: "own" });
+  });
+
+  it("is doubted under a name that is known on another device", async () => {
+    const store = new Memory();
+    await call(store, ada);
+    const { people, settle } = await call(store);
+    const doubt = { standing: "changed", wasVerified: false, beside: false, formerly: undefined };
+    expect(people.judgeVisitor(otherAda)).toMatchObject(doubt);
+    people.verify(ada);
+    await settle();
+    expect(people.judgeVisitor(otherAda)).toMatchObject({ ...doubt, wasVerified: true });
+    const { people: beside } = await call(store, ada);
+    const graver = { ...doubt, wasVerified: true, beside: true };
+    expect(beside.judgeVisitor(otherAda)).toMatchObject(graver);
+  });
+
+  it("does not take a mark along to another name", async () => {
+    const store = new Memory();
+    const { people, settle } = await call(store, mallory);
+    people.verify(mallory);
+    await settle();
+    const renamed = { standing: "verified", formerly: "Mallory" };
+    expect(people.judgeVisitor(as("Ada", mallory))).toMatchObject(renamed);
+    const { people: later } = await call(store, ada);
+    const posing = { standing: "changed", formerly: "Mallory", beside: true };
+    expect(later.judgeVisitor(as("ada", mallory))).toMatchObject(posing);
+  });
+
+  it("is not just somebody known when the digits differed", async () => {
+    const store = new Memory();
+    const { people, settle } = await call(store, mallory);
+    people.distrust(mallory);
+    await settle();
+    const { people: later } = await call(store);
+    for (const name of ["Mallory", "Ada"]) {
+      expect(later.judgeVisitor(as(name, mallory))).toMatchObject({ standing: "differs" });
+    }
+  });
+
+  it("is not called new before it is known who is", () => {
+    const people = new People(signal([me]), new Memory());
+    expect(people.judgeVisitor(ada)).toBeUndefined();
+  });
 });

@@ -1,13 +1,14 @@
 /** The people of a call beside what this browser remembers of them. */
 import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { Member } from "../protocol/Member";
-import { type Alarm, alarmsAfter } from "./alarms";
+import { type Alarm, alarmsAfter, type Namesakes, namesakes } from "./alarms";
 import {
   type Acquaintance,
   differing,
   isNews,
   type Judgement,
   judge,
+  judgeVisitor,
   type Known,
   type Met,
   noted,
@@ -21,6 +22,9 @@ import type { PeopleStore } from "./store";
 const MOST_PEOPLE = 5_000;
 
 type Mark = (before: Acquaintance | undefined, met: Met, now: number) => Acquaintance;
+
+/** What to think of somebody who waits before the door. */
+export type VisitorJudgement = Judgement & Namesakes;
 
 export class People {
   /** False when this browser keeps nothing of what happens here. */
@@ -58,6 +62,20 @@ export class People {
   /** What is remembered of a device. */
   recall(device: string): Acquaintance | undefined {
     return this.#known.value?.get(device);
+  }
+
+  /**
+   * The same that would be thought of them in the call, to be known before they are let in; nothing,
+   * as long as nothing is read yet.
+   */
+  judgeVisitor(visitor: Met): VisitorJudgement | undefined {
+    const known = this.#known.value;
+    if (!known) return undefined;
+    const roster = this.#roster.value;
+    const own = roster.find((member) => member.is_self)?.device;
+    const judgement = judgeVisitor(visitor, known, this.#since, own);
+    const here = new Set(roster.map(({ device }) => device));
+    return { ...judgement, ...namesakes(judgement, here) };
   }
 
   /** The digits are the same. */
