@@ -163,6 +163,81 @@ describe("a line", () => {
     expect(Socket.all.slice(1, -1).every(({ readyState }) => readyState === 3)).toBe(true);
   });
 
+  it("gives a slow network more time with each attempt", async () => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(0.5);
+    open();
+    Socket.last.breaks();
+    // Three round trips of a second each: no attempt may be cut off there for ever.
+    let dialled = Date.now();
+    const known = new Set(Socket.all);
+    const waited: number[] = [];
+    for (let now = 0; now < 40_000; now += 10) {
+      await vi.advanceTimersByTimeAsync(10);
+      if (known.has(Socket.last)) continue;
+      known.add(Socket.last);
+      waited.push(Date.now() - dialled);
+      dialled = Date.now();
+    }
+    // The pause before an attempt is counted with the one that was given up.
+    const patience = waited.slice(1, 6).map((time) => Math.floor(time / 100) * 100);
+    expect(patience).toEqual([1_600, 3_300, 6_600, 11_000, 11_000]);
+    random.mockRestore();
+  });
+
+  it("gives a line up that opens and then says nothing", async () => {
+    const { told } = open();
+    Socket.last.breaks();
+    await vi.advanceTimersByTimeAsync(50);
+    const silent = Socket.last.opens();
+    await vi.advanceTimersByTimeAsync(4_900);
+    expect(Socket.last).toBe(silent);
+    await vi.advanceTimersByTimeAsync(400);
+    expect(Socket.last).not.toBe(silent);
+    Socket.last.opens().says({ type: "resumed", heard: 0, has_media: true });
+    await vi.advanceTimersByTimeAsync(3_900);
+    expect(told).toEqual(["broke", "back true"]);
+  });
+
+  it("is lost in time where lines open and say nothing", async () => {
+    const { told } = open();
+    Socket.last.breaks();
+    for (let second = 0; second < 60; second += 1) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      if (Socket.last.readyState === 0) Socket.last.opens();
+    }
+    expect(told).toEqual(["broke", "lost"]);
+  });
+
+  it("goes on where the server keeps nothing, and does not come back with a gap", async () => {
+    const { line, told } = open();
+    for (let number = 1; number <= 2_500; number += 1) line.say(chat("x"));
+    expect(told).toEqual([]);
+    expect(Socket.last.sent.at(-1)).toEqual({ ...chat("x"), number: 2_500 });
+    Socket.last.breaks();
+    await vi.advanceTimersByTimeAsync(50);
+    Socket.last.opens().says({ type: "resumed", heard: 499, has_media: true });
+    expect(told).toEqual(["broke", "lost"]);
+  });
+
+  it("comes back once the server has kept what we do not have any more", async () => {
+    const { line, told } = open();
+    for (let number = 1; number <= 2_500; number += 1) line.say(chat("x"));
+    Socket.last.breaks();
+    await vi.advanceTimersByTimeAsync(50);
+    Socket.last.opens().says({ type: "resumed", heard: 500, has_media: true });
+    expect(told).toEqual(["broke", "back true"]);
+    expect(Socket.last.sent.slice(1).map(({ number }) => number)).toEqual(
+      Array.from({ length: 2_000 }, (_, place) => 501 + place),
+    );
+  });
+
+  it("is lost where more waits to be said than anybody keeps", async () => {
+    const { line, told } = open();
+    Socket.last.breaks();
+    for (let number = 1; number <= 2_001; number += 1) line.say(chat("x"));
+    expect(told).toEqual(["broke", "lost"]);
+  });
+
   it("is lost when its place is, and when it was away for too long", async () => {
     const first = open();
     Socket.last.breaks();

@@ -14,15 +14,23 @@ const QUIET_MS = 4_000;
 const PROBE_MS = 2_000;
 /** The same when something else has failed already, such as the media connection. */
 const DOUBT_MS = 1_000;
-/** A new connection that takes longer is tried anew: what it waits for may be a lost packet. */
-const DIAL_MS = 1_500;
+/**
+ * A new connection that takes longer is tried anew: what it waits for may be a lost packet. It may
+ * also be a slow network, where TCP, TLS and the upgrade take three round trips: each attempt
+ * gets more time than the one before.
+ */
+const DIAL_MS = [1_500, 3_000, 6_000, 10_000] as const;
+/** The first connection of all. */
+const FIRST_DIAL_MS = 10_000;
+/** A new connection on which the server does not answer in this time is given up, too. */
+const ANSWER_MS = 5_000;
 /** Pauses between attempts to come back; the last one over and over. */
 const PAUSES_MS = [0, 150, 300, 600, 1_000] as const;
 /** Timers that come so late mean that the machine has slept. */
 const SLEPT_MS = 5_000;
 /** A timer that comes so late means that we were held up, and what was said to us may wait too. */
 const HELD_UP_MS = 500;
-/** As much is kept to be said again. Nobody says more before the server has heard some of it. */
+/** As much is kept to be said again. Nobody says more while the line is broken. */
 const MOST_UNHEARD = 2_000;
 
 /** Tells the server that we mean to come back over another line. */
@@ -71,6 +79,8 @@ export class Line {
   #seen = 0;
   #number = 0;
   #unheard: readonly Unheard[] = [];
+  /** The last that cannot be said again though the server may not have kept it. */
+  #discarded = 0;
   #brokenAt = 0;
   #attempt = 0;
   #heardAt = 0;
@@ -97,8 +107,13 @@ export class Line {
     const numbered: Numbered = { ...message, number: this.#number };
     const text = JSON.stringify(numbered);
     if (this.#unheard.length >= MOST_UNHEARD) {
-      this.#lose();
-      return;
+      if (this.#state !== "open") {
+        this.#lose();
+        return;
+      }
+      // The server hears us but keeps nothing: its disk may be full. The call goes on.
+      this.#discarded = this.#unheard[0]?.number ?? this.#discarded;
+      this.#unheard = this.#unheard.slice(1);
     }
     this.#unheard = [...this.#unheard, { number: this.#number, text }];
     if (this.#state === "open") this.#socket?.send(text);
@@ -128,12 +143,14 @@ export class Line {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     const isCurrent = () => this.#socket === socket && this.#state !== "over";
-    const late = setTimeout(() => isCurrent() && this.#break(), this.#session ? DIAL_MS : 10_000);
+    const late = setTimeout(() => isCurrent() && this.#break(), this.#patience());
     socket.onopen = () => {
       clearTimeout(late);
       if (!isCurrent()) return;
-      if (this.#session) this.#resume(this.#session.token);
-      else {
+      if (this.#session) {
+        this.#resume(this.#session.token);
+        this.#after(ANSWER_MS, () => this.#break());
+      } else {
         socket.send(this.#join);
         this.#open();
       }
@@ -146,6 +163,13 @@ export class Line {
       clearTimeout(late);
       if (isCurrent()) this.#break();
     };
+  }
+
+  /** How long a connection may take to come about. */
+  #patience(): number {
+    if (!this.#session) return FIRST_DIAL_MS;
+    const attempt = Math.max(0, this.#attempt - 1);
+    return DIAL_MS[Math.min(attempt, DIAL_MS.length - 1)] ?? FIRST_DIAL_MS;
   }
 
   #resume(token: string): void {
@@ -173,6 +197,10 @@ export class Line {
         this.#events.session(message.token);
         break;
       case "resumed":
+        if (message.heard < this.#discarded) {
+          this.#lose();
+          return;
+        }
         this.#forget(message.heard);
         for (const { text } of this.#unheard) this.#socket?.send(text);
         this.#open();
