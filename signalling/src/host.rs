@@ -5,6 +5,7 @@ mod guest;
 mod keeping;
 mod log;
 mod operator;
+mod returning;
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,6 @@ use std::{
 use conclave_protocol::{
     ParticipantId, RoomAuth, RoomId,
     session::{MessageNumber, Position, SessionToken, TokenHash},
-    signal::ServerMessage,
 };
 use governor::DefaultDirectRateLimiter;
 use tokio::{
@@ -424,10 +424,14 @@ impl Host {
         }
     }
 
+    fn can_anyone_return(&self) -> bool {
+        self.guests.values().any(|guest| guest.session.is_some())
+    }
+
     /// What the room wants done. What is told has its place from here on.
     fn collect(&mut self) {
         let now = Instant::now();
-        let can_return = self.guests.values().any(|guest| guest.session.is_some());
+        let can_return = self.can_anyone_return();
         while let Some(output) = self.room.poll() {
             match output {
                 Output::Tell(audience, message) => match Parcel::pack(&message) {
@@ -440,6 +444,8 @@ impl Host {
                                 text: parcel.text.as_str().to_owned(),
                             };
                             self.log.push(entry, now);
+                        } else {
+                            self.log.pass();
                         }
                         let parcel = parcel.at(position);
                         self.due.push(Due::Tell(audience, position, parcel));
@@ -481,81 +487,17 @@ impl Host {
                 lost.push((id, line));
             }
         };
-        match audience {
-            Audience::One(one) => {
-                if let Some(guest) = self.guests.get(&one) {
-                    tell(one, guest);
-                }
+        if let Audience::One(one) = audience {
+            if let Some(guest) = self.guests.get(&one) {
+                tell(one, guest);
             }
-            Audience::Everyone | Audience::EveryoneBut(_) => {
-                let but = |id| audience == Audience::EveryoneBut(id);
-                let guests = self.guests.iter().filter(|(id, _)| !but(**id));
-                guests.for_each(|(id, guest)| tell(*id, guest));
-            }
+        } else {
+            let guests = self.guests.iter().filter(|(id, _)| audience.includes(**id));
+            guests.for_each(|(id, guest)| tell(*id, guest));
         }
         for (participant, line) in lost {
             self.lose(participant, line);
         }
-    }
-
-    /// Someone is back: the old line ends, and what was missed comes over the new one.
-    async fn take_back(&mut self, returning: Return) {
-        let Return {
-            token,
-            seen,
-            mut seat,
-            outbound,
-            answer,
-        } = returning;
-        let participant = seat.participant();
-        let missed = self.missed(participant, token, seen).await;
-        let back = missed.and_then(|missed| {
-            let guest = self.guests.get_mut(&participant)?;
-            let heard = guest.session.as_ref()?.heard();
-            let has_media = self.registry.media.move_to(participant, &outbound);
-            outbound.say(&ServerMessage::Resumed { heard, has_media });
-            let again = missed.into_iter();
-            let told = again
-                .map(|(position, text)| Parcel::again(position, &text))
-                .all(|parcel| outbound.tell(parcel));
-            seat.go_on_with(guest.permit());
-            guest.move_to(Line::Open(seat.line(), outbound));
-            told.then_some(())
-        });
-        let result = match back {
-            Some(()) => {
-                self.room.find(participant);
-                Ok(seat)
-            }
-            None => {
-                self.part(participant);
-                self.room.leave(participant);
-                Err(Refused::NotKept)
-            }
-        };
-        drop(answer.send(result));
-    }
-
-    /// What someone missed, if all of it is known.
-    async fn missed(
-        &self,
-        participant: ParticipantId,
-        token: TokenHash,
-        seen: Position,
-    ) -> Option<Vec<(Position, String)>> {
-        let session = self.guests.get(&participant)?.session.as_ref()?;
-        let is_known = self.log.floor() <= seen && seen <= self.log.position();
-        if session.token != token || !self.log.is_kept || !is_known {
-            return None;
-        }
-        let store = &self.registry.store;
-        let missed = store.missed(&self.id, participant, seen).await;
-        let missed = missed
-            .inspect_err(|error| tracing::error!(%error, "what was missed cannot be read"))
-            .ok()?;
-        // Who has more to hear than waits for anybody gets on faster by joining anew.
-        let most = self.registry.limits.queued_messages / 2;
-        (missed.len() <= most).then_some(missed)
     }
 }
 
@@ -563,3 +505,6 @@ impl Host {
 fn whole_seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod stories;

@@ -122,6 +122,17 @@ pub enum Audience {
     EveryoneBut(ParticipantId),
 }
 
+impl Audience {
+    /// Whether somebody in the room is meant.
+    pub fn includes(self, participant: ParticipantId) -> bool {
+        match self {
+            Self::One(one) => one == participant,
+            Self::Everyone => true,
+            Self::EveryoneBut(one) => one != participant,
+        }
+    }
+}
+
 /// What the room wants done.
 #[derive(Debug)]
 pub enum Output {

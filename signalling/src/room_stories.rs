@@ -141,12 +141,9 @@ impl Stage {
             match output {
                 Output::Tell(audience, message) => {
                     for (id, ears) in &mut self.heard {
-                        let meant = match audience {
-                            Audience::One(one) => one == *id,
-                            Audience::Everyone => true,
-                            Audience::EveryoneBut(other) => other != *id,
-                        };
-                        if meant && (self.here.contains(id) || audience == Audience::One(*id)) {
+                        if audience.includes(*id)
+                            && (self.here.contains(id) || audience == Audience::One(*id))
+                        {
                             ears.push(in_words(&message));
                         }
                     }

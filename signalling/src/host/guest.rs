@@ -39,8 +39,10 @@ pub(super) struct Session {
     heard: MessageNumber,
     /// What they know to have been heard.
     acknowledged: MessageNumber,
-    /// What is kept to have been heard.
-    kept: Option<MessageNumber>,
+    /// The last that they were told and that cannot be told again.
+    floor: Position,
+    /// What is kept of it.
+    kept: Option<KeptSession>,
 }
 
 impl Session {
@@ -50,6 +52,8 @@ impl Session {
             untold: Some(token),
             heard: MessageNumber::START,
             acknowledged: MessageNumber::START,
+            // Who learns the token has heard all that was told before.
+            floor: Position::START,
             kept: None,
         }
     }
@@ -65,19 +69,30 @@ impl Session {
         self.heard
     }
 
+    /// Whether who has heard this misses nothing that cannot be told again.
+    pub(super) fn covers(&self, seen: Position) -> bool {
+        self.floor <= seen
+    }
+
+    /// What was told up to here cannot be told again.
+    pub(super) fn raise_floor(&mut self, floor: Position) {
+        self.floor = self.floor.max(floor);
+    }
+
     /// What is to be kept of it, if that has changed or nothing is.
     pub(super) fn take_change(
         &mut self,
         participant: ParticipantId,
         anew: bool,
     ) -> Option<KeptSession> {
-        let changed = anew || self.kept != Some(self.heard);
-        self.kept = Some(self.heard);
-        changed.then_some(KeptSession {
+        let session = KeptSession {
             token: self.token,
             participant,
             heard: self.heard,
-        })
+            floor: self.floor,
+        };
+        let before = self.kept.replace(session);
+        (anew || before != Some(session)).then_some(session)
     }
 }
 
@@ -124,7 +139,8 @@ impl Guest {
                 untold: None,
                 heard: kept.heard,
                 acknowledged: MessageNumber::START,
-                kept: Some(kept.heard),
+                floor: kept.floor,
+                kept: Some(kept),
             }),
         }
     }

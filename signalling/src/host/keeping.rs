@@ -9,16 +9,13 @@ impl Host {
     /// What has to be kept, if anything has. A room to which nobody can come back leaves no
     /// trace.
     pub(super) fn change(&mut self) -> Option<RoomChange> {
-        let sessions = self.guests.iter_mut();
-        let mut sessions: Vec<_> = sessions
-            .filter_map(|(id, guest)| Some((*id, guest.session.as_mut()?)))
-            .collect();
-        if sessions.is_empty() {
+        if !self.can_anyone_return() {
             self.ended.clear();
             if self.log.is_kept {
                 self.registry.store.forget(&self.id);
             }
             self.log.start_over();
+            self.raise_floors();
             return None;
         }
         let anew = !self.log.is_kept;
@@ -40,20 +37,33 @@ impl Host {
             return None;
         }
         self.has_new_session = false;
-        let kept = sessions
-            .iter_mut()
-            .filter_map(|(id, session)| session.take_change(*id, anew))
+        let entries = self.log.take_fresh(Instant::now());
+        self.raise_floors();
+        let guests = self.guests.iter_mut();
+        let sessions = guests
+            .filter_map(|(id, guest)| guest.session.as_mut()?.take_change(*id, anew))
             .collect();
         Some(RoomChange {
             room: self.id.clone(),
             memory,
-            entries: self.log.take_fresh(Instant::now()),
+            entries,
             position: self.log.position(),
             floor: self.log.floor(),
-            sessions: kept,
+            sessions,
             ended: std::mem::take(&mut self.ended),
             anew,
         })
+    }
+
+    /// Who was told something that is given up has to have heard it to come back; others need
+    /// not mind.
+    fn raise_floors(&mut self) {
+        let given_up = self.log.take_given_up();
+        for (id, guest) in &mut self.guests {
+            if let (Some(session), Some(last)) = (&mut guest.session, given_up.last_told_to(*id)) {
+                session.raise_floor(last);
+            }
+        }
     }
 
     /// The call goes on if the disk does not take it: only who breaks off then has to join
@@ -64,6 +74,7 @@ impl Host {
             Err(error) => {
                 tracing::error!(%error, "a room was not kept: calls go on, but not past a restart");
                 self.log.start_over();
+                self.raise_floors();
             }
         }
     }

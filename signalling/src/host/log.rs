@@ -6,9 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conclave_protocol::session::Position;
+use conclave_protocol::{ParticipantId, session::Position};
 
-use crate::store::rooms::Entry;
+use crate::{
+    room::Audience,
+    store::rooms::{Entry, KeptEntry},
+};
 
 /// Whoever is there, or can still come back, has heard what is older.
 const OLDEST: Duration = Duration::from_secs(600);
@@ -20,8 +23,21 @@ const MOST_ENTRIES: usize = 10_000;
 /// An entry that is kept.
 struct Kept {
     position: Position,
+    audience: Audience,
     bytes: usize,
     since: Instant,
+}
+
+/// What is not kept any more. Only those to whom it was told can miss it.
+pub(super) struct GivenUp(Vec<(Position, Audience)>);
+
+impl GivenUp {
+    /// The last of it that this participant was told.
+    pub(super) fn last_told_to(&self, participant: ParticipantId) -> Option<Position> {
+        let mut latest_first = self.0.iter().rev();
+        let told = latest_first.find(|(_, audience)| audience.includes(participant));
+        told.map(|(position, _)| *position)
+    }
 }
 
 /// Counts what a room tells, and bounds what is kept of it.
@@ -31,6 +47,7 @@ pub(super) struct RoomLog {
     floor: Position,
     kept: VecDeque<Kept>,
     bytes: usize,
+    given_up: Vec<(Position, Audience)>,
     /// Not yet kept.
     fresh: Vec<Entry>,
     /// False while nothing of the room is kept: nobody could come back, or the disk is full.
@@ -45,6 +62,7 @@ impl RoomLog {
             floor: Position::START,
             kept: VecDeque::new(),
             bytes: 0,
+            given_up: Vec::new(),
             fresh: Vec::new(),
             is_kept: false,
         }
@@ -54,13 +72,14 @@ impl RoomLog {
     pub(super) fn recall(
         position: Position,
         floor: Position,
-        entries: Vec<(Position, usize)>,
+        entries: Vec<KeptEntry>,
         now: Instant,
     ) -> Self {
-        let bytes = entries.iter().map(|(_, bytes)| bytes).sum();
-        let kept = entries.into_iter().map(|(position, bytes)| Kept {
-            position,
-            bytes,
+        let bytes = entries.iter().map(|entry| entry.bytes).sum();
+        let kept = entries.into_iter().map(|entry| Kept {
+            position: entry.position,
+            audience: entry.audience,
+            bytes: entry.bytes,
             since: now,
         });
         Self {
@@ -68,6 +87,7 @@ impl RoomLog {
             floor,
             kept: kept.collect(),
             bytes,
+            given_up: Vec::new(),
             fresh: Vec::new(),
             is_kept: true,
         }
@@ -84,7 +104,7 @@ impl RoomLog {
         self.position
     }
 
-    /// What is told again begins after this.
+    /// What was told up to here is not kept.
     pub(super) const fn floor(&self) -> Position {
         self.floor
     }
@@ -94,10 +114,19 @@ impl RoomLog {
         self.bytes += entry.text.len();
         self.kept.push_back(Kept {
             position: entry.position,
+            audience: entry.audience,
             bytes: entry.text.len(),
             since: now,
         });
         self.fresh.push(entry);
+    }
+
+    /// Whether this is something that the participant may have been told, as far as that is
+    /// still known.
+    pub(super) fn may_have_told(&self, participant: ParticipantId, position: Position) -> bool {
+        let place = self.kept.binary_search_by_key(&position, |it| it.position);
+        let entry = place.ok().and_then(|place| self.kept.get(place));
+        position <= self.floor || entry.is_some_and(|it| it.audience.includes(participant))
     }
 
     /// True when there is something to be kept.
@@ -114,6 +143,7 @@ impl RoomLog {
         {
             self.floor = oldest.position;
             self.bytes -= oldest.bytes;
+            self.given_up.push((oldest.position, oldest.audience));
             self.kept.pop_front();
         }
         let floor = self.floor;
@@ -122,11 +152,23 @@ impl RoomLog {
         fresh
     }
 
-    /// Nothing up to here is kept, nor has to be.
+    /// What was given up since this was last asked.
+    pub(super) fn take_given_up(&mut self) -> GivenUp {
+        GivenUp(std::mem::take(&mut self.given_up))
+    }
+
+    /// Nothing up to here is kept.
     pub(super) fn start_over(&mut self) {
         self.is_kept = false;
+        self.pass();
+    }
+
+    /// Nothing up to here has to be kept.
+    pub(super) fn pass(&mut self) {
         self.floor = self.position;
-        self.kept.clear();
+        let kept = self.kept.drain(..);
+        self.given_up
+            .extend(kept.map(|it| (it.position, it.audience)));
         self.bytes = 0;
         self.fresh.clear();
     }
@@ -135,7 +177,9 @@ impl RoomLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::Audience;
+
+    const ALICE: ParticipantId = ParticipantId::new(1);
+    const BOB: ParticipantId = ParticipantId::new(2);
 
     fn tell(log: &mut RoomLog, bytes: usize, now: Instant) -> Position {
         let position = log.advance();
@@ -163,6 +207,50 @@ mod tests {
         let last = tell(&mut log, 1, later);
         assert_eq!(log.take_fresh(later).len(), 1);
         assert!(second < log.floor() && log.floor() < last);
+    }
+
+    #[test]
+    fn who_was_not_told_misses_nothing_of_what_is_given_up() {
+        let now = Instant::now();
+        let mut log = RoomLog::new();
+        let mut tell = |audience| {
+            let position = log.advance();
+            let text = "x".into();
+            let entry = Entry {
+                position,
+                audience,
+                text,
+            };
+            log.push(entry, now);
+            position
+        };
+        let all = tell(Audience::Everyone);
+        let not_bob = tell(Audience::EveryoneBut(BOB));
+        log.take_fresh(now);
+        log.take_fresh(now + OLDEST + Duration::from_secs(1));
+        let given_up = log.take_given_up();
+        assert_eq!(given_up.last_told_to(ALICE), Some(not_bob));
+        assert_eq!(given_up.last_told_to(BOB), Some(all));
+        assert_eq!(log.take_given_up().last_told_to(ALICE), None, "once");
+    }
+
+    #[test]
+    fn what_was_told_to_others_or_never_is_not_taken_for_ones_own_past() {
+        let now = Instant::now();
+        let mut log = RoomLog::new();
+        let first = tell(&mut log, 1, now);
+        log.pass();
+        let position = log.advance();
+        let entry = Entry {
+            position,
+            audience: Audience::One(ALICE),
+            text: "x".into(),
+        };
+        log.push(entry, now);
+        assert!(log.may_have_told(BOB, first), "who knows?");
+        assert!(log.may_have_told(ALICE, position));
+        assert!(!log.may_have_told(BOB, position));
+        assert!(!log.may_have_told(ALICE, position.next()));
     }
 
     #[test]

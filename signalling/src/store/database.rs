@@ -7,10 +7,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::OpenError;
 
 /// Each brings the database from the one before to its own format, which is its number.
-const FORMATS: [(i64, &str); 3] = [
+const FORMATS: [(i64, &str); 4] = [
     (1, include_str!("schema/0001_rooms.sql")),
     (10, include_str!("schema/0010_files.sql")),
     (20, include_str!("schema/0020_operators.sql")),
+    (21, include_str!("schema/0021_floors.sql")),
 ];
 
 /// How long to wait for a backup that reads at the same time.
@@ -116,4 +117,38 @@ pub(super) fn in_savepoint<T>(
         connection.execute_batch("RELEASE job")?;
     }
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_an_earlier_version_is_brought_to_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        let earlier = Connection::open(&path).unwrap();
+        for (format, sql) in &FORMATS[..3] {
+            earlier.execute_batch(sql).unwrap();
+            earlier.pragma_update(None, "user_version", format).unwrap();
+        }
+        earlier
+            .execute_batch(
+                "INSERT INTO room VALUES ('garden', '', 9, 5);
+                 INSERT INTO session VALUES (x'00', 'garden', 1, 2);
+                 INSERT INTO session VALUES (x'01', 'gone', 1, 2);",
+            )
+            .unwrap();
+        drop(earlier);
+        let now = open(&path).unwrap();
+        assert_eq!(format_of(&now).unwrap(), newest_format());
+        let mut floors = now
+            .prepare("SELECT floor FROM session ORDER BY token_hash")
+            .unwrap();
+        let floors: Vec<i64> = floors
+            .query_map([], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .unwrap();
+        assert_eq!(floors, [5, 0]);
+    }
 }

@@ -20,12 +20,23 @@ pub(crate) struct Entry {
     pub(crate) text: String,
 }
 
+/// The same without its message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeptEntry {
+    pub(crate) position: Position,
+    pub(crate) audience: Audience,
+    pub(crate) bytes: usize,
+}
+
 /// Someone who can come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeptSession {
     pub(crate) token: TokenHash,
     pub(crate) participant: ParticipantId,
+    /// The last that was heard of them.
     pub(crate) heard: MessageNumber,
+    /// The last that they were told and that is not kept: who has not seen it misses something.
+    pub(crate) floor: Position,
 }
 
 /// What changed about a room.
@@ -54,8 +65,8 @@ pub(crate) struct KeptRoom {
     pub(crate) position: Position,
     pub(crate) floor: Position,
     pub(crate) sessions: Vec<KeptSession>,
-    /// The entries that are there, with their bytes.
-    pub(crate) entries: Vec<(Position, usize)>,
+    /// The entries that are there, in their order.
+    pub(crate) entries: Vec<KeptEntry>,
 }
 
 impl Store {
@@ -92,6 +103,10 @@ const fn position_to_sql(position: Position) -> i64 {
     position.get().cast_signed()
 }
 
+const fn id_from_sql(number: i64) -> ParticipantId {
+    ParticipantId::new(number.cast_unsigned())
+}
+
 const fn position_from_sql(number: i64) -> Position {
     Position::new(number.cast_unsigned())
 }
@@ -126,13 +141,14 @@ fn keep(connection: &Connection, change: &RoomChange) -> rusqlite::Result<()> {
         insert.execute(params![room, position, only_to, not_to, entry.text])?;
     }
     let mut insert =
-        connection.prepare_cached("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4)")?;
+        connection.prepare_cached("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for session in &change.sessions {
         insert.execute(params![
             session.token.as_bytes(),
             room,
             id_to_sql(session.participant),
-            session.heard.get()
+            session.heard.get(),
+            position_to_sql(session.floor)
         ])?;
     }
     let mut delete = connection.prepare_cached("DELETE FROM session WHERE token_hash = ?1")?;
@@ -199,28 +215,39 @@ pub(super) fn kept(connection: &Connection) -> rusqlite::Result<Vec<KeptRoom>> {
     Ok(found)
 }
 
-fn entries(connection: &Connection, room: &RoomId) -> rusqlite::Result<Vec<(Position, usize)>> {
+fn entries(connection: &Connection, room: &RoomId) -> rusqlite::Result<Vec<KeptEntry>> {
     connection
         .prepare_cached(
-            "SELECT position, octet_length(text) FROM entry WHERE room = ?1 ORDER BY position",
+            "SELECT position, only_to, not_to, octet_length(text) FROM entry
+             WHERE room = ?1 ORDER BY position",
         )?
         .query_map([room.as_str()], |row| {
-            let bytes: i64 = row.get(1)?;
-            let bytes = usize::try_from(bytes).unwrap_or_default();
-            Ok((position_from_sql(row.get(0)?), bytes))
+            let audience = match (row.get(1)?, row.get(2)?) {
+                (Some(one), _) => Audience::One(id_from_sql(one)),
+                (None, Some(one)) => Audience::EveryoneBut(id_from_sql(one)),
+                (None, None) => Audience::Everyone,
+            };
+            let bytes: i64 = row.get(3)?;
+            Ok(KeptEntry {
+                position: position_from_sql(row.get(0)?),
+                audience,
+                bytes: usize::try_from(bytes).unwrap_or_default(),
+            })
         })?
         .collect()
 }
 
 fn sessions(connection: &Connection, room: &RoomId) -> rusqlite::Result<Vec<KeptSession>> {
     connection
-        .prepare_cached("SELECT token_hash, participant, heard FROM session WHERE room = ?1")?
+        .prepare_cached(
+            "SELECT token_hash, participant, heard, floor FROM session WHERE room = ?1",
+        )?
         .query_map([room.as_str()], |row| {
-            let id: i64 = row.get(1)?;
             Ok(KeptSession {
                 token: TokenHash::new(row.get(0)?),
-                participant: ParticipantId::new(id.cast_unsigned()),
+                participant: id_from_sql(row.get(1)?),
                 heard: MessageNumber::new(row.get(2)?),
+                floor: position_from_sql(row.get(3)?),
             })
         })?
         .collect()
