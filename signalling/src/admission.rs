@@ -86,6 +86,12 @@ impl Admissions {
         });
     }
 
+    /// Of those who wait only so many may. Those beyond, who came last, wait no longer.
+    pub(crate) fn keep_first(&mut self, most: usize) -> Vec<ParticipantId> {
+        let beyond = self.waiting.split_off(most.min(self.waiting.len()));
+        beyond.into_iter().map(|it| it.knock.participant).collect()
+    }
+
     /// Someone waits no longer: gone, or in the group by another way. If it was the member
     /// who is asked, the next one is.
     pub(crate) fn withdraw(&mut self, participant: ParticipantId) {

@@ -8,7 +8,7 @@ mod operator;
 mod returning;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -89,6 +89,7 @@ pub(crate) struct Return {
 /// Something that is due once everything before is kept.
 enum Due {
     Tell(Audience, Position, Parcel),
+    Show(BTreeSet<ParticipantId>, Parcel),
     End(ParticipantId, Ending),
     Answer(Answer, bool),
 }
@@ -343,6 +344,11 @@ impl Host {
             // Said again by someone who could not know that it was heard.
             return;
         }
+        if matches!(saying, Saying::Knock { .. }) && !self.may_knock(participant) {
+            self.registry.metrics.limited("knocks");
+            self.room.refuse_knock(participant);
+            return;
+        }
         self.room.hear(participant, saying);
         if let Some(guest) = self.guests.get_mut(&participant)
             && !guest.in_group
@@ -352,6 +358,13 @@ impl Host {
             let metrics = &self.registry.metrics;
             metrics.took(Phase::Group, guest.entered.elapsed());
         }
+    }
+
+    /// Everyone in the group hears of a knock, so those who wait do not knock all the time.
+    fn may_knock(&mut self, participant: ParticipantId) -> bool {
+        let is_waiting = self.room.is_waiting(participant);
+        let guest = self.guests.get_mut(&participant);
+        guest.is_none_or(|guest| guest.knocks(Instant::now()) || !is_waiting)
     }
 
     /// A line broke: whoever can come back is away, others have left.
@@ -454,6 +467,10 @@ impl Host {
                         tracing::error!(%error, "a message could not be written as JSON");
                     }
                 },
+                Output::Show(participants, message) => match Parcel::pack(&message) {
+                    Ok(parcel) => self.due.push(Due::Show(participants, parcel)),
+                    Err(error) => tracing::error!(%error, "a message could not be written"),
+                },
                 Output::Remove {
                     participant,
                     code,
@@ -469,12 +486,21 @@ impl Host {
     fn do_due(&mut self, due: Due) {
         match due {
             Due::Tell(audience, position, parcel) => self.tell(audience, position, &parcel),
+            Due::Show(participants, parcel) => self.show(&participants, &parcel),
             Due::End(participant, ending) => {
                 if let Some(guest) = self.part(participant) {
                     guest.end(ending);
                 }
             }
             Due::Answer(answer, done) => drop(answer.send(done)),
+        }
+    }
+
+    fn show(&mut self, participants: &BTreeSet<ParticipantId>, parcel: &Parcel) {
+        let guests = participants.iter();
+        let lost = guests.filter_map(|id| Some((*id, self.guests.get(id)?.tell(parcel).err()?)));
+        for (participant, line) in lost.collect::<Vec<_>>() {
+            self.lose(participant, line);
         }
     }
 

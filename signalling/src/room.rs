@@ -5,6 +5,7 @@
 mod house;
 mod memory;
 mod state;
+mod words;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -12,8 +13,8 @@ use std::{
 };
 
 use conclave_protocol::{
-    Epoch, Opaque, ParticipantId, RoomAuth, RoomLock, Sequence, StateName,
-    signal::{Admission, ErrorCode, GroupDoor, GroupState, RuleChange, ServerMessage},
+    Epoch, Opaque, ParticipantId, RoomAuth, RoomLock, Sequence,
+    signal::{Admission, ErrorCode, GroupDoor, RuleChange, ServerMessage},
 };
 
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
 use house::{House, Verdict};
 pub use memory::Unreadable;
 use serde::{Deserialize, Serialize};
+pub use words::{Audience, Output, Saying};
 
 /// Those inside hear of strangers at the door at most this often, however many there are.
 const STRANGER_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
@@ -48,104 +50,6 @@ pub enum EntryRefused {
     RoomFull {
         /// How many it takes.
         most: RoomSize,
-    },
-}
-
-/// What a participant says to the room.
-#[derive(Debug, Clone)]
-pub enum Saying {
-    /// Found the group.
-    CreateGroup {
-        /// The new group, sealed.
-        group_info: Opaque,
-    },
-    /// Move the group on.
-    Commit {
-        /// The epoch that it was made in.
-        epoch: Epoch,
-        /// The commit, sealed.
-        commit: Opaque,
-        /// The group after it, sealed, if it is small.
-        group_info: Option<Opaque>,
-        /// Whom it brings in.
-        admission: Option<Admission>,
-        /// What it changes about the call's rules.
-        rules: Option<RuleChange>,
-    },
-    /// Ask to be brought in.
-    Knock {
-        /// The KeyPackage, sealed.
-        key_package: Opaque,
-    },
-    /// Ask for what an external commit needs.
-    AskGroup {
-        /// What was shown before and is of no use.
-        unusable: Option<StateName>,
-    },
-    /// What was asked for by [`ServerMessage::ShowGroup`].
-    ShowGroup {
-        /// The group as it stands.
-        group: GroupState,
-    },
-    /// The keys of this epoch are there.
-    EpochReached {
-        /// Which epoch.
-        epoch: Epoch,
-    },
-    /// That commit breaks the group's rules.
-    CommitRefused {
-        /// Which commit.
-        sequence: Sequence,
-    },
-    /// Someone who waits may not come in.
-    TurnAway {
-        /// Who.
-        participant: ParticipantId,
-        /// A host's word, sealed.
-        note: Opaque,
-    },
-    /// An application message.
-    Send {
-        /// The message, sealed.
-        message: Opaque,
-    },
-}
-
-/// Who is to be told something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    /// One participant.
-    One(ParticipantId),
-    /// Everyone in the room.
-    Everyone,
-    /// Everyone in the room but one.
-    EveryoneBut(ParticipantId),
-}
-
-impl Audience {
-    /// Whether somebody in the room is meant.
-    pub fn includes(self, participant: ParticipantId) -> bool {
-        match self {
-            Self::One(one) => one == participant,
-            Self::Everyone => true,
-            Self::EveryoneBut(one) => one != participant,
-        }
-    }
-}
-
-/// What the room wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// Tell someone something.
-    Tell(Audience, ServerMessage),
-    /// This participant is no longer in the room: say why and close the connection.
-    Remove {
-        /// Whom.
-        participant: ParticipantId,
-        /// Why, for programs.
-        code: ErrorCode,
-        /// Why, for people.
-        detail: &'static str,
     },
 }
 
@@ -314,6 +218,14 @@ impl Room {
                 ServerMessage::ParticipantBack { participant },
             );
         }
+        if self.house.guarded && self.is_member(participant) {
+            self.show_who_waits([participant].into());
+        }
+    }
+
+    fn members(&self) -> BTreeSet<ParticipantId> {
+        let group = self.group.as_ref();
+        group.map(|it| it.members().clone()).unwrap_or_default()
     }
 
     /// The members who can be asked for something that takes the newest keys.
@@ -406,6 +318,7 @@ impl Room {
             admitted: admitted.clone(),
             removed: rules.as_ref().and_then(|rules| rules.removed),
         };
+        let was_member = group.contains(author);
         let Ok(epoch) = group.commit(author, epoch, group_info, sequence, movement) else {
             return;
         };
@@ -413,6 +326,7 @@ impl Room {
         self.last = sequence;
         // What the commit before it leads to stands: this one is made on it.
         self.execute();
+        let was_guarded = self.house.guarded;
         self.take_rules(rules.as_ref());
         self.showings.move_on();
         self.showings.withdraw(author);
@@ -444,7 +358,13 @@ impl Room {
             self.announce_completion();
         }
         if self.house.guarded {
-            self.show_who_waits(admitted.into_iter().chain([author]));
+            let mut uninformed = admitted;
+            if !was_guarded {
+                uninformed = self.members();
+            } else if !was_member {
+                uninformed.insert(author);
+            }
+            self.show_who_waits(uninformed);
         }
     }
 

@@ -24,6 +24,8 @@ struct Stage {
     /// Those whose connection stands.
     here: BTreeSet<ParticipantId>,
     heard: BTreeMap<ParticipantId, Vec<String>>,
+    /// How often something was made ready to be shown, to however many.
+    shown: usize,
 }
 
 fn key() -> RoomAuth {
@@ -123,6 +125,7 @@ impl Stage {
             now: Instant::now(),
             here: BTreeSet::new(),
             heard: BTreeMap::new(),
+            shown: 0,
         }
     }
 
@@ -144,6 +147,14 @@ impl Stage {
                         if audience.includes(*id)
                             && (self.here.contains(id) || audience == Audience::One(*id))
                         {
+                            ears.push(in_words(&message));
+                        }
+                    }
+                }
+                Output::Show(participants, message) => {
+                    self.shown += 1;
+                    for (id, ears) in &mut self.heard {
+                        if participants.contains(id) && self.here.contains(id) {
                             ears.push(in_words(&message));
                         }
                     }

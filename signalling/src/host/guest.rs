@@ -24,6 +24,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LineId(pub(crate) u64);
 
+/// Who waits to be brought in may knock again after this.
+const KNOCK_PAUSE: Duration = Duration::from_secs(2);
+
 /// Whether somebody can be spoken to.
 pub(super) enum Line {
     Open(LineId, Outbound),
@@ -105,6 +108,7 @@ pub(super) struct Guest {
     pub(super) in_group: bool,
     /// Whether they may exchange media and files.
     permit: Arc<AtomicBool>,
+    knocked: Option<Instant>,
     pub(super) session: Option<Session>,
 }
 
@@ -121,6 +125,7 @@ impl Guest {
             entered,
             in_group: false,
             permit,
+            knocked: None,
             session: None,
         }
     }
@@ -134,6 +139,7 @@ impl Guest {
             // How long they took has been counted.
             in_group: true,
             permit: Arc::default(),
+            knocked: None,
             session: Some(Session {
                 token: kept.token,
                 untold: None,
@@ -143,6 +149,16 @@ impl Guest {
                 kept: Some(kept),
             }),
         }
+    }
+
+    /// They knock. False if they did so just before.
+    pub(super) fn knocks(&mut self, now: Instant) -> bool {
+        let before = self.knocked;
+        let may = before.is_none_or(|before| now.duration_since(before) >= KNOCK_PAUSE);
+        if may {
+            self.knocked = Some(now);
+        }
+        may
     }
 
     /// Until when they may come back, if they are away.

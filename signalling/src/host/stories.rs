@@ -287,3 +287,53 @@ async fn what_was_given_up_is_known_after_a_restart_too() {
     let refused = house.take_back(&mut carol).await;
     assert_eq!(refused, Err(Refused::NotKept));
 }
+
+/// Alice and Bob behind a guarded door at which Dave waits.
+async fn guarded(house: &House) -> (Person, Person, Person) {
+    let (mut alice, mut bob) = house.with_two_members().await;
+    let guards = RuleChange {
+        guarded: true,
+        removed: None,
+        lock: None,
+    };
+    alice.says(commit(Epoch::new(1), Some(guards))).await;
+    bob.hears(|it| matches!(it, ServerMessage::Committed { .. }))
+        .await;
+    let mut dave = house.enter(4).await;
+    dave.knocks().await;
+    for one in [&mut alice, &mut bob] {
+        one.hears(|it| matches!(it, ServerMessage::Knocking { .. }))
+            .await;
+    }
+    (alice, bob, dave)
+}
+
+#[tokio::test]
+async fn who_comes_back_sees_who_waits_and_it_is_kept_for_nobody() {
+    let house = House::open(None);
+    let (mut alice, mut bob, _dave) = guarded(&house).await;
+    let read = |connection: &rusqlite::Connection| {
+        let sql = "SELECT count(*) FROM entry WHERE text LIKE '%knocking%'";
+        connection.query_row(sql, [], |row| row.get(0))
+    };
+    let kept: i64 = house.rooms.store.run(read).await.unwrap();
+    assert_eq!(kept, 0);
+    bob.breaks_off(&mut alice).await;
+    house.take_back(&mut bob).await.expect("nothing is missing");
+    bob.hears(|it| matches!(it, ServerMessage::Knocking { knocks } if knocks.len() == 1))
+        .await;
+}
+
+#[tokio::test]
+async fn who_waits_and_knocks_all_the_time_is_not_listened_to() {
+    let house = House::open(None);
+    let (mut alice, _bob, mut dave) = guarded(&house).await;
+    dave.knocks().await;
+    dave.hears(|it| matches!(it, ServerMessage::Error { .. }))
+        .await;
+    alice.says(chat("quiet")).await;
+    let heard = alice.hears(|it| is_chat(it, "quiet")).await;
+    let knocked = |it: &&ServerMessage| matches!(it, ServerMessage::Knocking { .. });
+    assert_eq!(heard.iter().filter(knocked).count(), 0);
+    assert_eq!(house.limited("knocks"), 1.0);
+}

@@ -2,6 +2,8 @@
 //! is shown out, what the room opens to. Who is a host, it does not know: members refuse a
 //! commit whose author was none.
 
+use std::collections::BTreeSet;
+
 use conclave_protocol::{
     Opaque, ParticipantId, RoomAuth, RoomLock,
     signal::{ErrorCode, Knock, RuleChange, ServerMessage},
@@ -13,7 +15,10 @@ use super::{Audience, Output, Room};
 use crate::{admission::Admissions, group::Group, showing::Showings};
 
 /// As many may wait before a guarded door: everyone in the group keeps them in mind.
-const MOST_WAITING: usize = 64;
+pub(super) const MOST_WAITING: usize = 64;
+
+/// What those beyond are told.
+const TOO_MANY_WAIT: &str = "too many wait before the door: come back later";
 
 /// A host's word to someone who waits has less than half of this, sealed.
 const LONGEST_NOTE: usize = 4 << 10;
@@ -67,8 +72,9 @@ impl Room {
             link_changed: rules.lock.is_some(),
         });
         if begins {
-            let members = self.group.as_ref().map(Group::members);
-            self.show_who_waits(members.cloned().unwrap_or_default());
+            for participant in self.admissions.keep_first(MOST_WAITING) {
+                self.out_of_order(participant, TOO_MANY_WAIT);
+            }
         }
     }
 
@@ -79,15 +85,25 @@ impl Room {
     }
 
     /// Tells these members who waits before the guarded door.
-    pub(super) fn show_who_waits(&mut self, members: impl IntoIterator<Item = ParticipantId>) {
+    pub(super) fn show_who_waits(&mut self, members: BTreeSet<ParticipantId>) {
         let knocks: Vec<Knock> = self.admissions.waiting().cloned().collect();
-        if knocks.is_empty() {
-            return;
+        if !knocks.is_empty() && !members.is_empty() {
+            let knocking = ServerMessage::Knocking { knocks };
+            self.outputs.push_back(Output::Show(members, knocking));
         }
-        for member in members {
-            let knocks = knocks.clone();
-            self.tell(Audience::One(member), ServerMessage::Knocking { knocks });
-        }
+    }
+
+    /// True for someone who has knocked and was not brought in yet.
+    pub fn is_waiting(&self, participant: ParticipantId) -> bool {
+        self.admissions.contains(participant)
+    }
+
+    /// Someone knocks again and again.
+    pub fn refuse_knock(&mut self, participant: ParticipantId) {
+        self.out_of_order(
+            participant,
+            "you have knocked just now: wait to be brought in",
+        );
     }
 
     /// Carries out what follows from the newest commit, once that cannot be annulled.
@@ -193,23 +209,18 @@ impl Room {
         } else if key_package.len() > LONGEST_KEY_PACKAGE {
             self.out_of_order(participant, "a sealed KeyPackage has at most 16 KiB");
         } else if self.house.guarded && self.admissions.len() >= MOST_WAITING {
-            self.out_of_order(
-                participant,
-                "too many wait before the door: come back later",
-            );
+            self.out_of_order(participant, TOO_MANY_WAIT);
         } else {
-            let knocks = vec![Knock {
-                participant,
-                key_package: key_package.clone(),
-            }];
-            self.admissions.knock(participant, key_package);
-            let members = self.group.as_ref().map(Group::members);
             if self.house.guarded {
-                for member in members.cloned().unwrap_or_default() {
-                    let knocks = knocks.clone();
-                    self.tell(Audience::One(member), ServerMessage::Knocking { knocks });
-                }
+                let knocks = vec![Knock {
+                    participant,
+                    key_package: key_package.clone(),
+                }];
+                let knocking = ServerMessage::Knocking { knocks };
+                self.outputs
+                    .push_back(Output::Show(self.members(), knocking));
             }
+            self.admissions.knock(participant, key_package);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What hosts decide, and what becomes of it when members refuse.
 
 use super::*;
+use crate::room::house::MOST_WAITING;
 
 impl Stage {
     fn decides(&mut self, who: ParticipantId, epoch: u64, commit: &str, rules: RuleChange) {
@@ -239,4 +240,63 @@ fn who_is_outside_decides_nothing() {
     stage.reaches(ALICE, 2);
     assert!(stage.room.is_member(BOB));
     assert!(stage.may_enter(ERIN, 7));
+}
+
+#[test]
+fn a_knock_is_made_ready_once_for_however_many() {
+    let mut stage = Stage::with_a_crowd();
+    stage.decides(ALICE, 7, "guard", guards());
+    stage.reaches(BOB, 8);
+    stage.enter(DAVE);
+    stage.forget();
+    stage.knocks(DAVE, "dave's");
+    stage.hears(ALICE, &["knocking: dave's"]);
+    stage.hears(BOB, &["knocking: dave's"]);
+    assert_eq!(stage.shown, 1);
+}
+
+#[test]
+fn a_door_that_is_guarded_from_now_on_shows_once_who_waits_and_sends_the_rest_away() {
+    let mut stage = Stage::with_a_crowd();
+    let crowd = (1_000_u64..).map(ParticipantId::new).take(MOST_WAITING + 3);
+    let crowd: Vec<_> = crowd.collect();
+    for visitor in &crowd {
+        stage.enter(*visitor);
+        stage.knocks(*visitor, "x");
+    }
+    stage.forget();
+    stage.decides(ALICE, 7, "guard", guards());
+    let knocking = format!("knocking: {}", vec!["x"; MOST_WAITING].join(", "));
+    for member in [ALICE, BOB] {
+        stage.hears(member, &["#8 alice commits guard to 8", &knocking]);
+    }
+    assert_eq!(stage.shown, 1);
+    for (place, visitor) in crowd.iter().enumerate() {
+        let told = stage.heard[visitor].contains(&"error OutOfOrder".to_owned());
+        assert_eq!(told, place >= MOST_WAITING, "{place}");
+        assert_eq!(stage.room.is_waiting(*visitor), place < MOST_WAITING);
+    }
+}
+
+#[test]
+fn who_comes_back_is_shown_who_waits_now() {
+    let mut stage = Stage::guarded();
+    stage.room.lose(BOB);
+    stage.here.remove(&BOB);
+    stage.enter(DAVE);
+    stage.knocks(DAVE, "dave's");
+    stage.forget();
+    stage.here.insert(BOB);
+    stage.room.find(BOB);
+    stage.listen();
+    stage.hears(BOB, &["knocking: dave's"]);
+    stage.hears(ALICE, &["!bob"]);
+    // Also who was not missed: something may have got lost on the old line.
+    stage.room.find(BOB);
+    stage.listen();
+    stage.hears(BOB, &["knocking: dave's"]);
+    // Who waits outside is shown nothing.
+    stage.room.find(DAVE);
+    stage.listen();
+    stage.hears(DAVE, &["!bob"]);
 }

@@ -1,5 +1,6 @@
 //! A group whose state does not come with its commits, and those who need it.
 
+use conclave_protocol::{StateName, signal::GroupState};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
