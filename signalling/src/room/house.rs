@@ -117,6 +117,8 @@ impl Room {
         let Some(verdict) = self.verdict.take() else {
             return;
         };
+        // It is not to be carried out again after a restart.
+        self.is_changed = true;
         if let Some(removed) = verdict.removed.filter(|it| !self.is_member(*it)) {
             self.show_out(
                 removed,

@@ -300,3 +300,17 @@ fn who_comes_back_is_shown_who_waits_now() {
     stage.listen();
     stage.hears(DAVE, &["!bob"]);
 }
+
+#[test]
+fn what_was_carried_out_is_not_carried_out_again_after_a_restart() {
+    let mut stage = Stage::with_two_members();
+    stage.decides(ALICE, 1, "link", changes_link());
+    stage.room.take_memory().expect("JSON");
+    stage.reaches(BOB, 2);
+    let memory = stage.room.take_memory().expect("JSON");
+    let memory = memory.expect("that it was carried out is to be kept");
+    stage.room = Room::recall(&memory, RoomSize::DEFAULT).expect("as it was kept");
+    assert!(stage.may_enter(ERIN, 9));
+    stage.reaches(BOB, 2);
+    assert!(stage.room.contains(ERIN), "shown out by an old decision");
+}
