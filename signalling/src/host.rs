@@ -55,13 +55,22 @@ pub(crate) enum Command {
     /// Someone leaves.
     Leave(ParticipantId),
     /// Someone's line broke; which one, since there may be a newer.
-    Broken(ParticipantId, LineId),
+    Broken(ParticipantId, LineId, Grace),
     /// An operator wants to see the room.
     Describe(oneshot::Sender<Description>),
     /// An operator removes someone. The answer is whether they were here.
     Remove(ParticipantId, Answer),
     /// An operator closes the room.
     Close(Answer),
+}
+
+/// How long somebody is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grace {
+    /// Nothing is known of why the line broke.
+    Full,
+    /// It was closed as by a page that is closed.
+    Short,
 }
 
 /// Given once what was asked for is done.
@@ -270,7 +279,7 @@ impl Host {
                 self.part(participant);
                 self.room.leave(participant);
             }
-            Command::Broken(participant, line) => self.lose(participant, line),
+            Command::Broken(participant, line, grace) => self.lose(participant, line, grace),
             // Who asked may have gone.
             Command::Describe(answer) => drop(answer.send(self.describe())),
             Command::Remove(participant, answer) => self.remove(participant, answer),
@@ -368,8 +377,13 @@ impl Host {
     }
 
     /// A line broke: whoever can come back is away, others have left.
-    fn lose(&mut self, participant: ParticipantId, line: LineId) {
-        let until = Instant::now() + self.registry.limits.away;
+    fn lose(&mut self, participant: ParticipantId, line: LineId, grace: Grace) {
+        let limits = &self.registry.limits;
+        let grace = match grace {
+            Grace::Full => limits.away,
+            Grace::Short => limits.going_away.min(limits.away),
+        };
+        let until = Instant::now() + grace;
         match self.guests.get_mut(&participant) {
             Some(guest) if !guest.is_on(line) => {}
             Some(guest) if guest.session.is_some() => {
@@ -500,7 +514,7 @@ impl Host {
         let guests = participants.iter();
         let lost = guests.filter_map(|id| Some((*id, self.guests.get(id)?.tell(parcel).err()?)));
         for (participant, line) in lost.collect::<Vec<_>>() {
-            self.lose(participant, line);
+            self.lose(participant, line, Grace::Full);
         }
     }
 
@@ -522,7 +536,7 @@ impl Host {
             guests.for_each(|(id, guest)| tell(*id, guest));
         }
         for (participant, line) in lost {
-            self.lose(participant, line);
+            self.lose(participant, line, Grace::Full);
         }
     }
 }

@@ -104,9 +104,9 @@ pub struct Limits {
     /// Bytes from one client: it is not read any faster than that. What it sends goes to
     /// everyone in its room, who must be able to keep up.
     pub bytes: Rate,
-    /// Messages from one client.
+    /// Messages from one client: it is not read any faster than that.
     pub messages: Rate,
-    /// Messages from one client that may come too fast before it is shown out.
+    /// Offers from one client that may come too fast, and are dropped, before it is shown out.
     pub dropped_messages: u32,
     /// Messages from one client that may make no sense before it is shown out.
     pub malformed_messages: u32,
@@ -136,6 +136,8 @@ pub struct Limits {
     pub farewell: Duration,
     /// How long somebody whose line broke may take to come back.
     pub away: Duration,
+    /// The same where the line was closed as by a page that is closed, which seldom comes back.
+    pub going_away: Duration,
     /// How long the media side may take to answer an offer.
     pub answer_within: Duration,
 }
@@ -165,6 +167,7 @@ impl Default for Limits {
             connection_age: Duration::from_secs(300),
             farewell: Duration::from_secs(1),
             away: Duration::from_secs(45),
+            going_away: Duration::from_secs(8),
             answer_within: Duration::from_secs(5),
         }
     }
@@ -175,7 +178,7 @@ pub(crate) fn limiter(rate: Rate) -> DefaultDirectRateLimiter {
     RateLimiter::direct(rate.quota())
 }
 
-/// Spreads one client's bytes over time by making it wait, so that nothing is lost
+/// Spreads one client's bytes or messages over time by making it wait, so that nothing is lost
 /// (generic cell rate algorithm, ITU-T I.371 annex A).
 pub(crate) struct Pacer {
     rate: Rate,
@@ -191,11 +194,11 @@ impl Pacer {
         }
     }
 
-    /// Notes that so many bytes were taken. The next may be taken from the returned time on.
-    pub(crate) fn take(&mut self, now: Instant, bytes: usize) -> Instant {
+    /// Notes that so many were taken. The next may be taken from the returned time on.
+    pub(crate) fn take(&mut self, now: Instant, taken: usize) -> Instant {
         let seconds =
-            |bytes: f64| Duration::from_secs_f64(bytes / f64::from(self.rate.per_second.get()));
-        self.level_at = self.level_at.max(now) + seconds(bytes as f64);
+            |amount: f64| Duration::from_secs_f64(amount / f64::from(self.rate.per_second.get()));
+        self.level_at = self.level_at.max(now) + seconds(taken as f64);
         let ahead = seconds(f64::from(self.rate.burst.get()));
         self.level_at
             .checked_sub(ahead)

@@ -1,6 +1,8 @@
 //! Which rooms there are, and who can come back to which. Each is a [`Room`] in a task of its
 //! own ([`crate::host`]), which ends when the room is empty.
 
+mod seat;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -12,10 +14,9 @@ use std::{
 
 use conclave_protocol::{
     InviteToken, ParticipantId, RoomAuth, RoomId, RoomLock,
-    session::{MessageNumber, Position, SessionToken, TokenHash},
-    signal::{ErrorCode, ServerMessage},
+    session::{Position, SessionToken, TokenHash},
+    signal::ErrorCode,
 };
-use conclave_sfu::Offer;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,9 +28,12 @@ use crate::{
     metrics::Metrics,
     outbound::{Ending, Outbound},
     outbox::{Happening, Kind, Outbox},
-    room::{EntryRefused, Room, Saying},
+    room::{EntryRefused, Room},
     store::{Store, StoreError, rooms::KeptRoom},
 };
+
+use seat::Parting;
+pub(crate) use seat::Seat;
 
 /// Commands that may wait for one room.
 const ROOM_QUEUE: usize = 1024;
@@ -117,99 +121,6 @@ struct Newcomer {
     outbound: Outbound,
     /// When they came to the server's door.
     came: Instant,
-}
-
-/// A participant's place in a room, held over one connection. Dropping it tells the room that
-/// the connection is gone, however that comes about: who cannot come back has left.
-pub(crate) struct Seat {
-    participant: ParticipantId,
-    line: LineId,
-    has_left: bool,
-    /// Kept up to date by the room.
-    permit: Arc<AtomicBool>,
-    room: RoomId,
-    commands: mpsc::Sender<Command>,
-    media: Arc<Media>,
-}
-
-impl Seat {
-    pub(crate) const fn participant(&self) -> ParticipantId {
-        self.participant
-    }
-
-    pub(crate) const fn line(&self) -> LineId {
-        self.line
-    }
-
-    /// Says something to the room. False when the room is no more.
-    pub(crate) async fn say(&self, number: Option<MessageNumber>, saying: Saying) -> bool {
-        let command = Command::Hear(self.participant, number, saying);
-        self.commands.send(command).await.is_ok()
-    }
-
-    /// Has the place kept when the connection is gone. False when the room is no more.
-    pub(crate) async fn keep(&self, token: SessionToken) -> bool {
-        let command = Command::Keep(self.participant, token);
-        self.commands.send(command).await.is_ok()
-    }
-
-    /// The participant does not mean to come back.
-    pub(crate) const fn leave(&mut self) {
-        self.has_left = true;
-    }
-
-    /// Whether the room lets its participant exchange media.
-    pub(crate) fn permit(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.permit)
-    }
-
-    /// Its participant was here before, with this permit.
-    pub(crate) fn go_on_with(&mut self, permit: Arc<AtomicBool>) {
-        self.permit = permit;
-    }
-
-    /// Exchanges media, or begins anew.
-    pub(crate) async fn offer(&self, outbound: &Outbound, offer: Offer, limits: &Limits) {
-        if !self.permit.load(Ordering::Acquire) {
-            outbound.say(&ServerMessage::Error {
-                code: ErrorCode::OutOfOrder,
-                detail: "a host has to let you in before you exchange media".into(),
-            });
-            return;
-        }
-        let room = self.room.clone();
-        self.media
-            .connect(
-                room,
-                self.participant,
-                &self.permit,
-                outbound,
-                offer,
-                limits.answer_within,
-            )
-            .await;
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let last = if self.has_left {
-            Command::Leave(self.participant)
-        } else {
-            Command::Broken(self.participant, self.line)
-        };
-        match self.commands.try_send(last) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(last)) => {
-                let commands = self.commands.clone();
-                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                    runtime.spawn(async move { commands.send(last).await });
-                }
-            }
-            // The room is no more, and with it whoever could have come back.
-            Err(mpsc::error::TrySendError::Closed(_)) => self.media.disconnect(self.participant),
-        }
-    }
 }
 
 /// All rooms.
@@ -337,7 +248,7 @@ impl Registry {
         Seat {
             participant,
             line: LineId(self.lines.fetch_add(1, Ordering::Relaxed)),
-            has_left: false,
+            parting: Parting::BrokeOff,
             permit: Arc::new(AtomicBool::new(false)),
             room,
             commands,

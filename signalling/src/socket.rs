@@ -161,7 +161,7 @@ struct Session<'a> {
     outbound: Outbound,
     opened: Instant,
     seat: Option<Seat>,
-    messages: DefaultDirectRateLimiter,
+    messages: Pacer,
     offers: DefaultDirectRateLimiter,
     bytes: Pacer,
     dropped: u32,
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
     fn new(door: &'a Arc<Door>, outbound: Outbound) -> Self {
         let opened = Instant::now();
         Self {
-            messages: limiter(door.limits.messages),
+            messages: Pacer::new(door.limits.messages, opened),
             offers: limiter(door.limits.offers),
             bytes: Pacer::new(door.limits.bytes, opened),
             door,
@@ -233,23 +233,33 @@ impl<'a> Session<'a> {
             if let Err(ending) = self.take(message).await {
                 return ending;
             }
-            read_from = self.bytes.take(Instant::now(), bytes).into();
+            read_from = self.pace(bytes).into();
         }
     }
 
-    async fn take(&mut self, message: Message) -> Step {
-        if self.messages.check().is_err() {
-            return self.too_fast("messages");
+    /// When the next message is read, after one of so many bytes. Nothing is dropped: a client
+    /// that numbers what it says would take it for heard once something later is.
+    fn pace(&mut self, bytes: usize) -> Instant {
+        let now = Instant::now();
+        let from = self.messages.take(now, 1);
+        if from > now {
+            self.door.metrics.limited("messages");
         }
+        from.max(self.bytes.take(now, bytes))
+    }
+
+    async fn take(&mut self, message: Message) -> Step {
         match message {
             Message::Text(text) => self.read(&text).await,
             Message::Binary(_) => self.malformed("only text messages are understood"),
             Message::Close(frame) => {
-                // So do pages that are closed; a line that breaks says nothing.
-                let leaves = frame
-                    .is_none_or(|frame| matches!(frame.code, CloseCode::Normal | CloseCode::Away));
-                if leaves && let Some(seat) = &mut self.seat {
-                    seat.leave();
+                if let Some(seat) = &mut self.seat {
+                    match frame.map(|frame| frame.code) {
+                        None | Some(CloseCode::Normal) => seat.leave(),
+                        // Pages that are closed, but also proxies that start anew.
+                        Some(CloseCode::Away) => seat.go_away(),
+                        Some(_) => {}
+                    }
                 }
                 Err(Ending::Gone)
             }

@@ -183,7 +183,7 @@ async fn who_is_shown_out_while_still_talking_is_not_cut_off() {
 }
 
 #[tokio::test]
-async fn a_flood_is_thinned_and_in_the_end_cut_off() {
+async fn a_flood_is_held_back_and_the_others_go_on() {
     let server = start();
     let (mut alice, _) = founder(&server, "garden").await;
     let (mut mallory, _) = second_member(&server, "garden", &mut alice).await;
@@ -191,43 +191,27 @@ async fn a_flood_is_thinned_and_in_the_end_cut_off() {
         message: sealed("spam"),
     })
     .expect("JSON");
-    let flood = async {
-        for _ in 0..1_500 {
-            if !mallory.try_send(Message::text(text.as_str())).await {
-                break;
-            }
-        }
-        mallory.hear_to_the_end().await
-    };
-    let listen = async {
-        let mut heard = 0;
-        loop {
-            match alice.hear().await {
-                ServerMessage::Delivered { .. } => heard += 1,
-                ServerMessage::ParticipantLeft { .. } => return heard,
-                other => panic!("{other:?}"),
-            }
-        }
-    };
     let started = Instant::now();
-    let ((said, _), heard) = tokio::join!(flood, listen);
-    // The burst of 200, less what the join took, and what came in at 50 a second meanwhile.
-    let meanwhile = started.elapsed().as_secs_f64() * 50.0;
-    assert!(heard >= 190, "{heard}");
-    assert!(f64::from(heard) <= 200.0 + meanwhile, "{heard}");
-    let too_fast = |m: &&ServerMessage| {
-        matches!(
-            m,
-            ServerMessage::Error {
-                code: ErrorCode::TooFast,
-                ..
-            }
-        )
-    };
-    let told = said.iter().filter(too_fast).count();
-    assert!((1..=20).contains(&told), "told {told} times");
+    for _ in 0..1_500 {
+        assert!(mallory.try_send(Message::text(text.as_str())).await);
+    }
+    // What Alice says does not have to wait for the rest of it.
+    alice.chat("I was here first").await;
+    let mut spam = 0;
+    let mut is_heard = false;
+    while spam < 300 || !is_heard {
+        match alice.hear().await {
+            ServerMessage::Delivered { message, .. } if message == sealed("spam") => spam += 1,
+            ServerMessage::Delivered { .. } => is_heard = true,
+            other => panic!("{other:?}"),
+        }
+        // The burst of 200, and what comes in at 50 a second meanwhile.
+        let most = 201.0 + started.elapsed().as_secs_f64() * 50.0;
+        assert!(f64::from(spam) <= most, "{spam} of {most}");
+    }
     let limited = metric(&server, "conclave_rate_limited_total", "messages").await;
-    assert_eq!(limited, 1000.0);
+    assert!(limited >= 50.0, "{limited}");
+    drop(mallory);
     server.shutdown().await;
 }
 

@@ -4,14 +4,14 @@
 
 mod rig;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use conclave_protocol::{
     Epoch, PROTOCOL_VERSION,
     session::{Position, SessionToken},
     signal::{ClientMessage, ErrorCode, ServerMessage},
 };
-use conclave_signalling::{Limits, Server, ServerConfig};
+use conclave_signalling::{Limits, Rate, Server, ServerConfig};
 use rig::{line::Staying, *};
 
 fn address(server: &Server) -> String {
@@ -131,6 +131,66 @@ async fn who_does_not_come_back_in_time_has_left() {
     })
     .await;
     bob.come_back().await.expect_err("too late");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_line_that_a_proxy_closes_is_a_broken_line() {
+    let server = start();
+    let (mut alice, mut bob) = two(&address(&server)).await;
+    bob.go_away().await;
+    until(&mut alice, |it| {
+        matches!(it, ServerMessage::ParticipantAway { participant } if *participant == bob.participant)
+    })
+    .await;
+    bob.come_back().await.expect("the place is kept");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_closes_the_page_is_not_waited_for_as_long() {
+    let limits = Limits {
+        going_away: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let server = start_with(limits);
+    let (mut alice, mut bob) = two(&address(&server)).await;
+    bob.go_away().await;
+    until(&mut alice, |it| {
+        matches!(it, ServerMessage::ParticipantLeft { participant } if *participant == bob.participant)
+    })
+    .await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_says_a_lot_at_once_is_slowed_down_and_all_of_it_is_heard() {
+    let rate = |number| NonZeroU32::new(number).expect("not zero");
+    let server = start_with(Limits {
+        messages: Rate {
+            per_second: rate(200),
+            burst: rate(50),
+        },
+        ..Limits::default()
+    });
+    let (mut alice, mut bob) = two(&address(&server)).await;
+    bob.break_off();
+    until(&mut alice, |it| {
+        matches!(it, ServerMessage::ParticipantAway { .. })
+    })
+    .await;
+    // As after a long break, when everything is said at once.
+    for number in 1..=300 {
+        bob.say(chat(&number.to_string())).await;
+    }
+    bob.come_back().await.expect("the place is kept");
+    for number in 1..=300 {
+        let before = until(&mut alice, |it| is_chat(it, &number.to_string())).await;
+        let is_chat = |it: &ServerMessage| matches!(it, ServerMessage::Delivered { .. });
+        assert!(!before.iter().any(is_chat), "{before:?} before {number}");
+    }
+    let slowed = metric(&server, "conclave_rate_limited_total", "messages").await;
+    assert!(slowed >= 100.0, "{slowed}");
     server.shutdown().await;
 }
 

@@ -10,7 +10,13 @@ use conclave_protocol::{
 };
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, time::sleep};
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
 
 use super::{LINK, join_as};
 
@@ -167,6 +173,17 @@ impl Staying {
     /// Breaks the line without a word.
     pub fn break_off(&mut self) {
         self.socket = None;
+    }
+
+    /// Closes the line as a page that is closed does, or a proxy that starts anew.
+    pub async fn go_away(&mut self) {
+        if let Some(mut socket) = self.socket.take() {
+            let frame = CloseFrame {
+                code: CloseCode::Away,
+                reason: "".into(),
+            };
+            socket.close(Some(frame)).await.expect("sent");
+        }
     }
 
     /// Dials until the server is there, and takes the place again.
