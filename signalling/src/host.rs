@@ -232,7 +232,7 @@ impl Host {
                 self.take_back(returning).await;
                 self.settle().await;
             }
-            if self.room.is_empty() && self.registry.close(&self.id, &mailbox, self.log.is_kept) {
+            if self.room.is_empty() && self.registry.close(&self.id, &mailbox, self.log.has_rows) {
                 break;
             }
             let all_away = || self.guests.values().all(|it| it.away_until().is_some());
@@ -444,6 +444,9 @@ impl Host {
             for due in std::mem::take(&mut self.due) {
                 self.do_due(due);
             }
+        }
+        if self.log.has_rows && !self.can_anyone_return() {
+            self.forget_rows().await;
         }
         let is_kept = self.log.is_kept;
         for guest in self.guests.values_mut() {

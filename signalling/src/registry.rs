@@ -4,7 +4,7 @@
 mod seat;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -129,6 +129,8 @@ pub(crate) struct Registry {
     sessions: Mutex<HashMap<TokenHash, Place>>,
     /// When rooms were closed, lately: who was on the way into one does not open it again.
     closings: Mutex<HashMap<RoomId, Instant>>,
+    /// Rooms of which something is kept though they have ended: the store did not take it.
+    unforgotten: Mutex<HashSet<RoomId>>,
     lines: AtomicU64,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
@@ -154,6 +156,7 @@ impl Registry {
             rooms: Mutex::new(HashMap::new()),
             sessions: Mutex::new(HashMap::new()),
             closings: Mutex::new(HashMap::new()),
+            unforgotten: Mutex::new(HashSet::new()),
             lines: AtomicU64::new(0),
             limits,
             metrics,
@@ -173,7 +176,7 @@ impl Registry {
             let id = room.room.clone();
             match Host::recall(room, Arc::clone(self), now) {
                 // It would wait for nobody.
-                Ok(host) if host.is_deserted() => self.store.forget(&id),
+                Ok(host) if host.is_deserted() => self.forget_room(id),
                 Ok(host) => {
                     for (token, place) in host.sessions() {
                         self.remember(token, place);
@@ -184,7 +187,7 @@ impl Registry {
                 // Nobody can come back to it, and the next who come make it anew.
                 Err(error) => {
                     tracing::error!(%error, "a room that was kept is given up");
-                    self.store.forget(&id);
+                    self.forget_room(id);
                 }
             }
         }
@@ -357,16 +360,16 @@ impl Registry {
     /// again. Asking the store under the lock puts it before whatever the next room of this name
     /// asks.
     pub(crate) fn close(
-        &self,
+        self: &Arc<Self>,
         room: &RoomId,
         mailbox: &mpsc::Receiver<Command>,
-        is_kept: bool,
+        has_rows: bool,
     ) -> bool {
         let mut rooms = self.rooms();
         let quiet = mailbox.is_empty();
         if quiet {
-            if is_kept {
-                self.store.forget(room);
+            if has_rows {
+                self.forget_room(room.clone());
             }
             let ended = vec![Happening::of(Kind::RoomEnded)];
             self.tasks.spawn(self.outbox.note(room, ended));
@@ -374,6 +377,19 @@ impl Registry {
             self.metrics.rooms.set(count(rooms.len()));
         }
         quiet
+    }
+
+    /// Forgets what is kept of a room that is not there. What fails is tried again.
+    fn forget_room(self: &Arc<Self>, room: RoomId) {
+        // Asked here and now: see `Self::close`.
+        let forgotten = self.store.forget(&room);
+        let registry = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(error) = forgotten.await {
+                tracing::error!(%error, "a room that has ended was not forgotten");
+                registry.unforgotten().insert(room);
+            }
+        });
     }
 
     /// True when nobody is in any room.
@@ -422,8 +438,23 @@ impl Registry {
     }
 
     /// Forgets what nobody on the way in can meet any more.
-    pub(crate) fn tidy(&self) {
+    pub(crate) fn tidy(self: &Arc<Self>) {
         self.closings().retain(|_, at| at.elapsed() < DOOR_TIME);
+        // Under the lock, as in `Self::close`. What is open again forgets what was kept before.
+        let rooms = self.rooms();
+        let unforgotten = std::mem::take(&mut *self.unforgotten());
+        for room in unforgotten {
+            if rooms.contains_key(&room) {
+                self.unforgotten().insert(room);
+            } else {
+                self.forget_room(room);
+            }
+        }
+    }
+
+    fn unforgotten(&self) -> MutexGuard<'_, HashSet<RoomId>> {
+        let unforgotten = self.unforgotten.lock();
+        unforgotten.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn closings(&self) -> MutexGuard<'_, HashMap<RoomId, Instant>> {

@@ -11,9 +11,6 @@ impl Host {
     pub(super) fn change(&mut self) -> Option<RoomChange> {
         if !self.can_anyone_return() {
             self.ended.clear();
-            if self.log.is_kept {
-                self.registry.store.forget(&self.id);
-            }
             self.log.start_over();
             self.raise_floors();
             return None;
@@ -69,13 +66,24 @@ impl Host {
     /// The call goes on if the disk does not take it: only who breaks off then has to join
     /// anew. It is tried again with whatever happens next.
     pub(super) async fn have_kept(&mut self, change: RoomChange) {
+        self.log.has_rows = true;
         match self.registry.store.keep(change).await {
             Ok(()) => self.log.is_kept = true,
             Err(error) => {
                 tracing::error!(%error, "a room was not kept: calls go on, but not past a restart");
                 self.log.start_over();
                 self.raise_floors();
+                self.forget_rows().await;
             }
+        }
+    }
+
+    /// What is on the disk is not true any more, or of use to nobody. If it stays there, this is
+    /// tried again.
+    pub(super) async fn forget_rows(&mut self) {
+        match self.registry.store.forget(&self.id).await {
+            Ok(()) => self.log.has_rows = false,
+            Err(error) => tracing::error!(%error, "what was kept of a room was not forgotten"),
         }
     }
 }

@@ -20,6 +20,10 @@ const OLDEST: Duration = Duration::from_secs(600);
 const MOST_BYTES: usize = 32 << 20;
 const MOST_ENTRIES: usize = 10_000;
 
+/// So many numbers are left out at a restart: more than a room ever uses, and few enough for two
+/// million restarts among the integers that JavaScript has.
+const LEAP: u64 = 1 << 32;
+
 /// An entry that is kept.
 struct Kept {
     position: Position,
@@ -50,8 +54,11 @@ pub(super) struct RoomLog {
     given_up: Vec<(Position, Audience)>,
     /// Not yet kept.
     fresh: Vec<Entry>,
-    /// False while nothing of the room is kept: nobody could come back, or the disk is full.
+    /// False while nothing of the room is kept that is true: nobody could come back, or the disk
+    /// is full.
     pub(super) is_kept: bool,
+    /// Something of the room may be on the disk, true or not.
+    pub(super) has_rows: bool,
 }
 
 impl RoomLog {
@@ -65,10 +72,12 @@ impl RoomLog {
             given_up: Vec::new(),
             fresh: Vec::new(),
             is_kept: false,
+            has_rows: false,
         }
     }
 
-    /// As it was kept.
+    /// As it was kept. What was told after that, while the disk took nothing, is not known: its
+    /// numbers are left out, lest somebody who has heard it is taken for one of us.
     pub(super) fn recall(
         position: Position,
         floor: Position,
@@ -83,13 +92,14 @@ impl RoomLog {
             since: now,
         });
         Self {
-            position,
+            position: Position::new(position.get() + LEAP),
             floor,
             kept: kept.collect(),
             bytes,
             given_up: Vec::new(),
             fresh: Vec::new(),
             is_kept: true,
+            has_rows: true,
         }
     }
 

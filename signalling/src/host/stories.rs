@@ -337,3 +337,77 @@ async fn who_waits_and_knocks_all_the_time_is_not_listened_to() {
     assert_eq!(heard.iter().filter(knocked).count(), 0);
     assert_eq!(house.limited("knocks"), 1.0);
 }
+
+/// From now on the disk takes nothing, as far as rooms are concerned.
+const FULL: &str = "
+    CREATE TRIGGER no_entry BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'full'); END;
+    CREATE TRIGGER no_end BEFORE DELETE ON room BEGIN SELECT RAISE(ABORT, 'full'); END;
+";
+
+/// It does again.
+const FREE: &str = "DROP TRIGGER no_entry; DROP TRIGGER no_end;";
+
+#[tokio::test]
+async fn what_was_not_kept_once_is_forgotten_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::open(Some(folder.path()));
+    let (mut alice, mut bob) = house.with_two_members().await;
+    house.has(FULL).await;
+    alice.says(chat("told, not kept")).await;
+    bob.hears(|it| is_chat(it, "told, not kept")).await;
+    house.has(FREE).await;
+    alice.leaves();
+    bob.leaves();
+    house.empties().await;
+    house.crash().await;
+    let house = House::open(Some(folder.path()));
+    assert!(house.rooms.is_empty(), "a room of nobody is back");
+}
+
+#[tokio::test]
+async fn what_could_not_be_forgotten_is_forgotten_later() {
+    let house = House::open(None);
+    let (mut alice, mut bob) = house.with_two_members().await;
+    house.has(FULL).await;
+    alice.leaves();
+    bob.leaves();
+    house.empties().await;
+    house.has(FREE).await;
+    let forgotten = async {
+        while house.kept_rooms().await > 0 {
+            house.rooms.tidy();
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, forgotten).await.expect("in the end");
+}
+
+#[tokio::test]
+async fn who_heard_what_was_not_kept_is_not_taken_into_another_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::open(Some(folder.path()));
+    let (mut alice, mut bob) = house.with_two_members().await;
+    let mut carol = house.enter(3).await;
+    carol.says(commit(Epoch::new(1), None)).await;
+    bob.hears(|it| matches!(it, ServerMessage::Committed { .. }))
+        .await;
+    carol
+        .hears(|it| matches!(it, ServerMessage::Committed { .. }))
+        .await;
+    carol.breaks_off(&mut bob).await;
+    house.has(FULL).await;
+    for text in ["one", "two", "three"] {
+        alice.says(chat(text)).await;
+        bob.hears(|it| is_chat(it, text)).await;
+    }
+    house.crash().await;
+    let house = House::open(Some(folder.path()));
+    house.has(FREE).await;
+    house.take_back(&mut carol).await.expect("all is kept");
+    for text in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        carol.says(chat(text)).await;
+        carol.hears(|it| is_chat(it, text)).await;
+    }
+    let refused = house.take_back(&mut bob).await;
+    assert_eq!(refused, Err(Refused::NotKept));
+}

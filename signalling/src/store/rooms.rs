@@ -75,10 +75,14 @@ impl Store {
         self.run(move |connection| keep(connection, &change)).await
     }
 
-    /// Forgets a room. Whoever makes it anew is not affected, if this is asked first.
-    pub(crate) fn forget(&self, room: &RoomId) {
+    /// Forgets a room. Whoever makes it anew is not affected, if this is asked first; it is asked
+    /// at once, not when the answer is waited for.
+    pub(crate) fn forget(
+        &self,
+        room: &RoomId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
         let room = room.clone();
-        drop(self.run(move |connection| forget(connection, &room)));
+        self.run(move |connection| forget(connection, &room))
     }
 
     /// What a room told this participant after `seen`.
