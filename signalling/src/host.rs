@@ -416,6 +416,8 @@ impl Host {
             self.registry.forget(session.token);
             self.ended.push(session.token);
         }
+        // Before they are taken out: what they may have on offer is not to be answered after it.
+        guest.set_permit(false);
         self.registry.media.disconnect(participant);
         let left = Happening::about(Kind::ParticipantLeft, participant);
         self.happenings.push(left);
