@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { tidyAfterStart } from "../files/tidying";
 import { Home } from "./Home";
 import { LinkTrouble, Problem } from "./Problem";
 import { Room } from "./Room";
@@ -10,6 +11,7 @@ import { ofLack } from "./words";
 export function App() {
   const { value } = route;
   const lack = useLack();
+  useEffect(tidyAfterStart, []);
   if (value.page === "home") return <Home />;
   if (!value.to.ok) return <LinkTrouble problem={value.to.problem} />;
   if (lack) return <Problem {...ofLack[lack]} />;

@@ -114,7 +114,7 @@ function Actions({ files, file, transfer }: Props) {
         <Action
           of={CirclePlay}
           label={ofFiles.resume(name)}
-          onClick={() => files.resume(transfer)}
+          onClick={() => void files.resume(transfer)}
         />
       )}
       {transfer && stage === "lost" && <Chooser files={files} transfer={transfer} />}

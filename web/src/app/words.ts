@@ -335,6 +335,8 @@ export const ofFileTrouble: Readonly<Record<Trouble, string>> = {
   tampered:
     "What the server gave is not what was sent: it was changed or cut short. Nothing of it was kept.",
   unreadable: "The file can’t be read any more: it was moved, changed or deleted.",
+  changed:
+    "The file was changed since it began to be sent. Resume to send it anew, as it is now, or cancel.",
   "no-space": "This device has no room for the file. Make some, then resume.",
   "too-large-here":
     "This browser keeps nothing for this page, as in a private window, and the file is too large without.",

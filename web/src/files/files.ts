@@ -9,14 +9,19 @@ import { fitName } from "./names";
 import { asPicture, looksLikePicture } from "./pictures";
 import { IN_MEMORY } from "./sinks";
 import { drawKey } from "./stream";
+import { tidyAfterCall } from "./tidying";
 import { Transfer } from "./transfer";
+import { isFinal, type Trouble } from "./trouble";
 import { forgetUnfinished, keep, type Unfinished, unfinishedIn } from "./unfinished";
 
 /** How long until an announcement is made again that did not come back. */
 const ANNOUNCED_AGAIN_MS = 5_000;
 
-/** Lets the person say where a file goes (File System Access). */
+/** Lets the person say where a file goes, and may ask them again later (File System Access). */
 type Picker = (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+type Asking = FileSystemFileHandle & {
+  requestPermission?(options: { mode: "readwrite" }): Promise<PermissionState>;
+};
 
 export class Files {
   /** All of this call, in the order in which they began. */
@@ -71,14 +76,15 @@ export class Files {
     if (known) {
       known.isWanted = isWanted;
       if (known.content.value) this.save(known);
-      else this.resume(known);
+      else await this.resume(known);
       return;
     }
     const place = isWanted ? await placeFor(file) : undefined;
     if (place === "nowhere") return;
     const transfer = this.#add("down", file);
     transfer.isWanted = isWanted;
-    this.#run(transfer, place);
+    transfer.place = place;
+    this.#run(transfer);
   }
 
   /** Somebody has sent a file; small pictures are fetched at once. */
@@ -103,15 +109,21 @@ export class Files {
     this.#tell({ type: "pause", transfer: transfer.number });
   }
 
-  resume(transfer: Transfer): void {
-    if (!["paused", "failed"].includes(transfer.stage.value)) return;
+  async resume(transfer: Transfer): Promise<void> {
+    const rests = () => ["paused", "failed"].includes(transfer.stage.value);
+    // The browser asks again when the page was loaded anew, and takes a moment for it.
+    if (!rests() || !(await mayWrite(transfer.place)) || !rests()) return;
     transfer.trouble.value = undefined;
     this.#run(transfer);
   }
 
-  /** Goes on with a file that had to be chosen again. False if it is another one. */
+  /**
+   * Goes on with a file that had to be chosen again. False if that is plainly another one; what is in
+   * it is looked at before any of it is sent.
+   */
   choose(transfer: Transfer, content: File): boolean {
     const { file, modified } = transfer;
+    if (fitName(content.name) !== file.name) return false;
     if (content.size !== file.size || content.lastModified !== modified) return false;
     transfer.content.value = content;
     this.#run(transfer);
@@ -120,8 +132,7 @@ export class Files {
 
   cancel(transfer: Transfer): void {
     const { number, direction, file } = transfer;
-    this.#tell({ type: "cancel", transfer: number, direction, id: file.id || undefined });
-    void forgetUnfinished(file.id);
+    this.#tell({ type: "cancel", transfer: number, direction, file });
     this.transfers.value = this.transfers.value.filter((one) => one !== transfer);
   }
 
@@ -146,6 +157,7 @@ export class Files {
     this.#worker.terminate();
     for (const url of this.#urls) URL.revokeObjectURL(url);
     this.#urls.clear();
+    tidyAfterCall();
   }
 
   #add(direction: "up" | "down", file: SharedFile): Transfer {
@@ -155,18 +167,16 @@ export class Files {
     return transfer;
   }
 
-  #run(transfer: Transfer, place?: FileSystemFileHandle): void {
-    const { number, direction, file, content } = transfer;
+  #run(transfer: Transfer): void {
+    const { number, direction, file, content, place, modified } = transfer;
     transfer.stage.value = "running";
     if (direction === "down") {
-      const done = file.size > IN_MEMORY && !place ? transfer.done : [];
-      this.#tell({ type: "download", transfer: number, file, done, place });
+      this.#tell({ type: "download", transfer: number, file, place });
+      this.#keep(transfer);
     } else if (content.value) {
-      const { key, id } = file;
-      const begun = id || undefined;
-      this.#tell({ type: "upload", transfer: number, file: content.value, key, id: begun });
+      const sending = { file, content: content.value, room: this.#room, modified };
+      this.#tell({ type: "upload", transfer: number, ...sending });
     }
-    if (direction === "down") this.#keep(transfer);
   }
 
   #hear(event: FilesEvent): void {
@@ -176,14 +186,9 @@ export class Files {
     switch (event.type) {
       case "declared":
         transfer.file = { ...transfer.file, id: event.id };
-        this.#keep(transfer);
         break;
       case "progress":
         transfer.bytes.value = event.bytes;
-        break;
-      case "settled":
-        transfer.done = event.done;
-        this.#keep(transfer);
         break;
       case "waiting":
         if (["running", "waiting"].includes(stage.value)) {
@@ -215,14 +220,12 @@ export class Files {
     void this.#show(transfer);
   }
 
-  #fail(transfer: Transfer, trouble: NonNullable<Transfer["trouble"]["value"]>): void {
+  #fail(transfer: Transfer, trouble: Trouble): void {
     batch(() => {
       transfer.stage.value = "failed";
       transfer.trouble.value = trouble;
     });
-    if (trouble !== "no-such-file" && trouble !== "tampered") return;
-    // There is nothing to go on with: it begins anew, if at all.
-    transfer.done = [];
+    if (!isFinal(trouble)) return;
     void forgetUnfinished(transfer.file.id);
     if (transfer.direction === "up") {
       transfer.file = { ...transfer.file, id: "", key: drawKey() };
@@ -249,12 +252,12 @@ export class Files {
     return url;
   }
 
-  #keep({ file, direction, modified, content, done, isWanted }: Transfer): void {
+  /** Of what is sent the worker keeps what is needed, before it sends any of it. */
+  #keep({ file, direction, place, isWanted }: Transfer): void {
     if (!isWanted) return;
-    const kept = direction === "up" && content.value instanceof File ? content.value : undefined;
-    const at = Date.now();
     const { id } = file;
-    void keep({ id, room: this.#room, direction, file, modified, content: kept, done, at });
+    const none = { modified: undefined, content: undefined };
+    void keep({ id, room: this.#room, direction, file, ...none, place, at: Date.now() });
   }
 
   /** Shows what was on its way when the page ended; the person says whether it goes on. */
@@ -263,16 +266,15 @@ export class Files {
     const found = await unfinishedIn(this.#room);
     const news = found.filter(({ id }) => !this.of(id)).map((one) => this.#revive(one));
     if (news.length > 0) this.transfers.value = [...news, ...this.transfers.value];
-    this.#tell({ type: "tidy", wanted: new Set(found.map(({ id }) => id)) });
   }
 
-  #revive({ direction, file, modified, content, done }: Unfinished): Transfer {
+  #revive({ direction, file, modified, content, place }: Unfinished): Transfer {
     this.#last += 1;
     const stage = direction === "up" && !content ? "lost" : "paused";
     const transfer = new Transfer(this.#last, direction, file, stage, true);
     transfer.modified = modified;
     transfer.content.value = content;
-    transfer.done = done;
+    transfer.place = place;
     return transfer;
   }
 
@@ -292,4 +294,9 @@ async function placeFor(file: SharedFile): Promise<FileSystemFileHandle | "nowhe
   const free = (room?.quota ?? 0) - (room?.usage ?? 0);
   if (room && free > file.size) return undefined;
   return pick({ suggestedName: file.name }).catch(() => "nowhere" as const);
+}
+
+async function mayWrite(place: Asking | undefined): Promise<boolean> {
+  const answer = await place?.requestPermission?.({ mode: "readwrite" }).catch(() => "denied");
+  return answer === undefined || answer === "granted";
 }

@@ -1,15 +1,20 @@
 /** The worker in which files are sealed and opened, sent and fetched. */
+import { Download } from "./download";
 import type { FilesCommand, FilesEvent } from "./messages";
+import { discard } from "./received";
 import { forget } from "./server";
-import { discard, tidy } from "./sinks";
 import { Tampered } from "./stream";
-import { download, type Report, upload } from "./transfers";
-import { type Awaited, Stuck, type Trouble } from "./trouble";
+import { type Awaited, isFinal, Stuck, type Trouble } from "./trouble";
+import { forgetUnfinished } from "./unfinished";
+import { type Report, Upload } from "./upload";
 
 type Cancel = Extract<FilesCommand, { type: "cancel" }>;
 
 let token: string | undefined;
 const running = new Map<number, AbortController>();
+/** What is known of those that are not through, while they are paused as well. */
+const uploads = new Map<number, Upload>();
+const downloads = new Map<number, Download>();
 /** A transfer that is stopped takes a moment to let go of its file. */
 const ending = new Map<number, Promise<void>>();
 
@@ -43,12 +48,20 @@ async function run(transfer: number, signal: AbortSignal, work: Work): Promise<v
     const content = await work(signal, {
       declared: (id) => tell({ type: "declared", transfer, id }),
       progress: seldom((bytes) => tell({ type: "progress", transfer, bytes })),
-      settled: (done) => tell({ type: "settled", transfer, done }),
     });
+    drop(transfer);
     tell({ type: "done", transfer, content });
   } catch (error) {
-    if (!signal.aborted) tell({ type: "failed", transfer, trouble: troubleOf(error) });
+    if (signal.aborted) return;
+    const trouble = troubleOf(error);
+    if (isFinal(trouble)) drop(transfer);
+    tell({ type: "failed", transfer, trouble });
   }
+}
+
+function drop(transfer: number): void {
+  uploads.delete(transfer);
+  downloads.delete(transfer);
 }
 
 /** Begins, or goes on, as soon as what was begun before has let go. */
@@ -66,12 +79,18 @@ function stop(transfer: number): void {
   running.delete(transfer);
 }
 
-async function cancel({ transfer, direction, id }: Cancel): Promise<void> {
+async function cancel({ transfer, direction, file }: Cancel): Promise<void> {
   stop(transfer);
+  const upload = uploads.get(transfer);
+  const download = downloads.get(transfer);
+  // It may have been declared a moment ago.
+  const id = upload?.id ?? file.id;
   if (direction === "up" && id) forget(() => token, id);
   await ending.get(transfer);
   ending.delete(transfer);
-  if (direction === "down" && id) await discard(id);
+  drop(transfer);
+  if (direction === "down") await (download?.discard() ?? discard(file));
+  await forgetUnfinished(upload?.id ?? id);
 }
 
 self.onmessage = ({ data: command }: MessageEvent<FilesCommand>) => {
@@ -80,20 +99,22 @@ self.onmessage = ({ data: command }: MessageEvent<FilesCommand>) => {
       token = command.token;
       break;
     case "upload": {
-      const { transfer, file, key, id } = command;
+      const { transfer } = command;
+      const upload = uploads.get(transfer) ?? new Upload(() => token, command);
+      uploads.set(transfer, upload);
       begin(transfer, async (signal, report) => {
-        const waits = waitingOf(transfer);
-        await upload(() => token, file, key, id, { signal, waits }, report);
+        await upload.run({ signal, waits: waitingOf(transfer) }, report);
         return undefined;
       });
       break;
     }
     case "download": {
-      const { transfer, file, done, place } = command;
-      begin(transfer, (signal, report) => {
-        const waits = waitingOf(transfer);
-        return download(() => token, file, done, place, { signal, waits }, report);
-      });
+      const { transfer, file, place } = command;
+      const download = downloads.get(transfer) ?? new Download(() => token, file, place);
+      downloads.set(transfer, download);
+      begin(transfer, (signal, report) =>
+        download.run({ signal, waits: waitingOf(transfer) }, report.progress),
+      );
       break;
     }
     case "pause":
@@ -101,9 +122,6 @@ self.onmessage = ({ data: command }: MessageEvent<FilesCommand>) => {
       break;
     case "cancel":
       void cancel(command);
-      break;
-    case "tidy":
-      void tidy(command.wanted);
       break;
   }
 };

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { inLanes, insist } from "./lanes";
+import { ahead, inLanes, insist } from "./lanes";
 import { Passing, reasonOf, Stuck } from "./trouble";
 
 /** What comes of a problem that the server tells. */
@@ -25,6 +25,35 @@ test("every number is worked off once, and no more at a time than there are lane
   });
   expect(done.sort((a, b) => a - b)).toEqual([...Array(20).keys()]);
   expect(most).toBe(4);
+});
+
+test("what is worked off next is made ready meanwhile, each once", async () => {
+  const made: number[] = [];
+  const prepare = async (number: number) => {
+    made.push(number);
+    return number;
+  };
+  const done: number[] = [];
+  await inLanes(ahead([...Array(20).keys()], 4, prepare), 2, conditions(), async (number) => {
+    if (number === 0) expect(made.length).toBeGreaterThan(4);
+    expect(made.length).toBeLessThanOrEqual(number + 2 + 4);
+    await new Promise((resolve) => setTimeout(resolve));
+    if (!done.includes(number)) {
+      done.push(number);
+      throw new Passing("unreachable");
+    }
+  });
+  expect(made).toEqual([...Array(20).keys()]);
+  expect(done.sort((a, b) => a - b)).toEqual(made);
+});
+
+test("what can't be made ready ends all lanes with its reason", async () => {
+  const prepare = async (number: number) => {
+    if (number === 3) throw new Stuck("unreadable");
+    return number;
+  };
+  const work = inLanes(ahead([0, 1, 2, 3, 4, 5], 4, prepare), 2, conditions(), async () => {});
+  await expect(work).rejects.toThrow("unreadable");
 });
 
 test("what passes is tried again, and whoever waits is told", async () => {

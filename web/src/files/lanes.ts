@@ -2,6 +2,8 @@
 import { backoff } from "../call/backoff";
 import { type Awaited, Passing, Stuck } from "./trouble";
 
+/** Browsers hold six connections to a server, and the page needs some. */
+export const LANES = 4;
 /** So often a server may fail at one thing before it is not asked for it any more. */
 const FAILS = 4;
 
@@ -46,19 +48,40 @@ export async function insist<T>(conditions: Conditions, attempt: () => Promise<T
   }
 }
 
-/** Works off the numbers in so many lanes. What fails in one for good ends all. */
-export async function inLanes(
-  numbers: Iterable<number>,
+/** Makes so many things ready beforehand, while others are being worked off. */
+export async function* ahead<A, B>(
+  items: Iterable<A>,
+  count: number,
+  prepare: (item: A) => Promise<B>,
+): AsyncGenerator<B> {
+  const begun: Promise<B>[] = [];
+  for (const item of items) {
+    const next = prepare(item);
+    // It may fail before anybody asks for it, or when nobody does any more.
+    next.catch(() => undefined);
+    begun.push(next);
+    const [first] = begun;
+    if (begun.length <= count || !first) continue;
+    begun.shift();
+    yield first;
+  }
+  yield* begun;
+}
+
+/** Works off all of them in so many lanes. What fails in one for good ends all. */
+export async function inLanes<T>(
+  items: Iterable<T> | AsyncIterable<T>,
   lanes: number,
   conditions: Conditions,
-  work: (number: number, signal: AbortSignal) => Promise<void>,
+  work: (item: T, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const rest = numbers[Symbol.iterator]();
+  const rest =
+    Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   const failed = new AbortController();
   const signal = AbortSignal.any([conditions.signal, failed.signal]);
   const own = { ...conditions, signal };
   const lane = async () => {
-    for (let next = rest.next(); !next.done; next = rest.next()) {
+    for (let next = await rest.next(); !next.done; next = await rest.next()) {
       const { value } = next;
       await insist(own, () => work(value, signal));
     }

@@ -49,3 +49,13 @@ export function without(done: ReadonlySet<number>, chunks: number): [number, num
   }
   return ranges;
 }
+
+/** Bytes of content in these chunks. */
+export function sizeOf(size: number, chunks: Iterable<number>): number {
+  let bytes = 0;
+  for (const chunk of chunks) {
+    const { start, end } = contentOf(size, chunk);
+    bytes += end - start;
+  }
+  return bytes;
+}

@@ -1,26 +1,20 @@
 /** What the page and the worker that seals and opens files say to each other. */
 import type { SharedFile } from "../protocol/SharedFile";
-import type { Ranges } from "./layout";
 import type { Awaited, Trouble } from "./trouble";
+import type { Sending } from "./upload";
 
 export type FilesCommand =
   /** The token of our session, whenever it is another one. */
   | { readonly type: "token"; readonly token: string | undefined }
-  | {
+  | ({
       readonly type: "upload";
       /** Numbers the transfers of a page. */
       readonly transfer: number;
-      readonly file: Blob;
-      readonly key: string;
-      /** What it is called on the server, when it was begun before. */
-      readonly id: string | undefined;
-    }
+    } & Sending)
   | {
       readonly type: "download";
       readonly transfer: number;
       readonly file: SharedFile;
-      /** Chunks that were written before. */
-      readonly done: Ranges;
       /** Where the person wants it, if they were asked. */
       readonly place: FileSystemFileHandle | undefined;
     }
@@ -31,16 +25,13 @@ export type FilesCommand =
       readonly type: "cancel";
       readonly transfer: number;
       readonly direction: "up" | "down";
-      readonly id: string | undefined;
-    }
-  | { readonly type: "tidy"; readonly wanted: ReadonlySet<string> };
+      readonly file: SharedFile;
+    };
 
 export type FilesEvent = { readonly transfer: number } & (
   | { readonly type: "declared"; readonly id: string }
   /** Bytes of content that are through. */
   | { readonly type: "progress"; readonly bytes: number }
-  /** What is written for good. */
-  | { readonly type: "settled"; readonly done: Ranges }
   /** What is waited for now, if anything. */
   | { readonly type: "waiting"; readonly awaited: Awaited | undefined }
   /** All is through; what was received, unless it lies where the person wanted it. */

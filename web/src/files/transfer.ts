@@ -1,7 +1,6 @@
 /** One file on its way, as the page shows it. */
 import { type Signal, signal } from "@preact/signals";
 import type { SharedFile } from "../protocol/SharedFile";
-import type { Ranges } from "./layout";
 import type { Awaited, Trouble } from "./trouble";
 
 export type Stage =
@@ -29,8 +28,8 @@ export class Transfer {
   readonly content = signal<Blob | undefined>(undefined);
   /** Of a file on its way up: when it was last changed. */
   modified: number | undefined;
-  /** Chunks that are here for good. */
-  done: Ranges = [];
+  /** Of a file on its way down: where the person wants it, if they were asked. */
+  place: FileSystemFileHandle | undefined;
   /** The person asked for it, and wants it saved when it is here. */
   isWanted = true;
 

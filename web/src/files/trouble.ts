@@ -17,11 +17,18 @@ export type Trouble =
   | "tampered"
   /** The file on this device changed, or is gone. */
   | "unreadable"
+  /** The file on this device is not the one of which a part was sealed already. */
+  | "changed"
   /** This device has no room for it. */
   | "no-space"
   /** This browser can only keep it in memory, and it is too large for that. */
   | "too-large-here"
   | "broken";
+
+/** After these there is nothing to go on with: it begins anew, if at all. */
+export function isFinal(trouble: Trouble): boolean {
+  return trouble === "no-such-file" || trouble === "tampered" || trouble === "changed";
+}
 
 /** Something that goes no further. */
 export class Stuck extends Error {
@@ -30,6 +37,12 @@ export class Stuck extends Error {
   constructor(readonly trouble: Trouble) {
     super(trouble);
   }
+}
+
+/** What comes of an error of the file system: it may only be full. */
+export function noSpace(error: unknown): unknown {
+  const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
+  return isFull ? new Stuck("no-space") : error;
 }
 
 /** What is gone for now, and waited for: the server, or where the server keeps files. */

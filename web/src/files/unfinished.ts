@@ -3,8 +3,8 @@
  * as long as the file is on its way, and no longer: the key is among it.
  */
 import type { SharedFile } from "../protocol/SharedFile";
-import { answer, transact } from "../storage/database";
-import type { Ranges } from "./layout";
+import { answer, type Shelf, transactOver } from "../storage/database";
+import { chunksOfFile } from "./sealed";
 
 /** Browsers copy a file that they keep: larger ones have to be chosen again. */
 const LARGEST_KEPT = 64 << 20;
@@ -21,36 +21,47 @@ export interface Unfinished {
   readonly modified: number | undefined;
   /** Its content, if it is small enough to be kept. */
   readonly content: File | undefined;
-  /** Of one that is on its way down. */
-  readonly done: Ranges;
+  /** Of one that is on its way down: where the person wants it, if they were asked. */
+  readonly place: FileSystemFileHandle | undefined;
   readonly at: number;
 }
 
-const shelf = "transfers";
+const shelves = ["transfers", "sealed"] as const satisfies readonly Shelf[];
 
-/** All of a room; what is too old to go on with is forgotten. */
+function forgetIn(store: (shelf: Shelf) => IDBObjectStore, id: string): Promise<unknown> {
+  store("sealed").delete(chunksOfFile(id));
+  return answer(store("transfers").delete(id));
+}
+
+/** All of every room; what is too old to go on with is forgotten. */
+export function unfinished(): Promise<readonly Unfinished[]> {
+  return transactOver(shelves, "readwrite", async (store) => {
+    const all = (await answer(store("transfers").getAll())) as Unfinished[];
+    const stale = all.filter(({ at }) => at < Date.now() - STALE_MS);
+    for (const { id } of stale) await forgetIn(store, id);
+    return all.filter((one) => !stale.includes(one));
+  });
+}
+
 export async function unfinishedIn(room: string): Promise<readonly Unfinished[]> {
+  const all = await unfinished().catch(() => []);
+  return all.filter((one) => one.room === room);
+}
+
+/** False where nothing is kept, as in a private window: then nothing goes on after a reload. */
+export async function keep(unfinished: Unfinished): Promise<boolean> {
+  const { content } = unfinished;
+  const kept = content && content.size <= LARGEST_KEPT ? content : undefined;
   try {
-    return await transact(shelf, "readwrite", async (store) => {
-      const all = (await answer(store.getAll())) as Unfinished[];
-      const stale = all.filter(({ at }) => at < Date.now() - STALE_MS);
-      for (const { id } of stale) store.delete(id);
-      return all.filter((one) => one.room === room && !stale.includes(one));
-    });
+    await transactOver(["transfers"], "readwrite", (store) =>
+      answer(store("transfers").put({ ...unfinished, content: kept })),
+    );
+    return true;
   } catch {
-    return [];
+    return false;
   }
 }
 
-/** Nothing is kept in a private window; then nothing goes on after a reload. */
-export async function keep(unfinished: Unfinished): Promise<void> {
-  const { content } = unfinished;
-  const kept = content && content.size <= LARGEST_KEPT ? content : undefined;
-  await transact(shelf, "readwrite", (store) =>
-    answer(store.put({ ...unfinished, content: kept })),
-  ).catch(() => undefined);
-}
-
 export async function forgetUnfinished(id: string): Promise<void> {
-  await transact(shelf, "readwrite", (store) => answer(store.delete(id))).catch(() => undefined);
+  await transactOver(shelves, "readwrite", (store) => forgetIn(store, id)).catch(() => undefined);
 }

@@ -1,9 +1,9 @@
 /** What this browser keeps between calls, in IndexedDB. Page and worker open it alike. */
 
-export type Shelf = "device" | "people" | "transfers";
+export type Shelf = "device" | "people" | "transfers" | "sealed";
 
 const NAME = "conclave";
-const VERSION = 2;
+const VERSION = 3;
 
 let opened: Promise<IDBDatabase> | undefined;
 
@@ -16,8 +16,12 @@ function open(): Promise<IDBDatabase> {
         database.createObjectStore("device" satisfies Shelf);
         database.createObjectStore("people" satisfies Shelf, { keyPath: "device" });
       }
-      if (oldVersion < 2)
+      if (oldVersion < 3) {
+        // What was kept before does not say what was sealed already: nothing can go on with it.
+        if (oldVersion === 2) database.deleteObjectStore("transfers" satisfies Shelf);
         database.createObjectStore("transfers" satisfies Shelf, { keyPath: "id" });
+        database.createObjectStore("sealed" satisfies Shelf, { keyPath: ["file", "chunk"] });
+      }
     };
     request.onsuccess = () => {
       const database = request.result;
@@ -48,12 +52,22 @@ export function answer<T>(request: IDBRequest<T>): Promise<T> {
  * Does some work in one transaction, and returns when that is committed. The work may await
  * nothing but answers of the shelf.
  */
-export async function transact<T>(
+export function transact<T>(
   shelf: Shelf,
   mode: IDBTransactionMode,
   work: (store: IDBObjectStore) => Promise<T>,
 ): Promise<T> {
-  const transaction = (await open()).transaction(shelf, mode);
+  return transactOver([shelf], mode, (store) => work(store(shelf)));
+}
+
+/** The same over several shelves. "strict": what is committed outlives a loss of power as well. */
+export async function transactOver<T>(
+  shelves: readonly Shelf[],
+  mode: IDBTransactionMode,
+  work: (store: (shelf: Shelf) => IDBObjectStore) => Promise<T>,
+  durability: IDBTransactionDurability = "default",
+): Promise<T> {
+  const transaction = (await open()).transaction(shelves, mode, { durability });
   const committed = new Promise<void>((resolve, reject) => {
     transaction.oncomplete = () => resolve();
     transaction.onabort = () => reject(transaction.error ?? new Error("nothing was stored"));
@@ -61,7 +75,7 @@ export async function transact<T>(
   committed.catch(() => undefined);
   let result: T;
   try {
-    result = await work(transaction.objectStore(shelf));
+    result = await work((shelf) => transaction.objectStore(shelf));
   } catch (error) {
     try {
       transaction.abort();
