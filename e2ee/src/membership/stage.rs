@@ -6,6 +6,7 @@ use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
 
 use super::{access::Access, failure::Refusal, hosting::HostRequest, showing::Patience};
 use crate::{
+    LeafIndex, Member,
     application::Application,
     group::{Group, GroupError, Guest, Newcomer},
     output::Visitor,
@@ -115,11 +116,12 @@ impl Inside {
             self.group.take_link(&link.keys)?;
         }
         let after = self.group.members()?;
-        let removed = before.iter().map(|it| (it.leaf, it.participant));
+        // Whom the commit brings in may have the leaf of somebody whom it takes out (RFC 9420 §12.1.1).
+        let place = |member: &Member| (member.leaf, member.participant);
+        let stays =
+            |it: &(LeafIndex, ParticipantId)| after.iter().any(|member| place(member) == *it);
         let change = Change {
-            removed: removed
-                .filter(|(leaf, _)| after.iter().all(|member| member.leaf != *leaf))
-                .collect(),
+            removed: before.iter().map(place).filter(|it| !stays(it)).collect(),
             ..Change::default()
         };
         Ok((change, own.link))

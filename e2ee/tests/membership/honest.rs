@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use conclave_e2ee::{ChatError, FileKey, FileShareError, LinkSecret, SharedFile};
-use conclave_protocol::{Epoch, file::FileId};
+use conclave_e2ee::{ChatError, FileKey, FileShareError, HostRequest, LinkSecret, SharedFile};
+use conclave_protocol::{Epoch, file::FileId, signal::ServerMessage};
 use proptest::prelude::*;
 
 use crate::service::Service;
@@ -176,6 +176,31 @@ fn no_frame_more_is_sealed_for_who_was_removed() {
     // Nobody has said yet that they have the new key.
     for id in &ids[..2] {
         while service.deliver(*id) {}
+        assert_eq!(service.client(*id).seen.sealing, Some(next));
+    }
+}
+
+#[test]
+fn no_frame_more_is_sealed_for_who_was_removed_when_another_gets_their_leaf() {
+    let (mut service, ids) = Service::with(&["Ada", "Grace", "Edsger"]);
+    service.crowd = 1;
+    let leaf = service.client(ids[0]).member("Edsger").leaf;
+    // Ada has a commit on its way; what comes meanwhile is done by one that follows it.
+    let participant = ids[1];
+    service
+        .host(ids[0], HostRequest::Appoint { participant })
+        .unwrap();
+    service.leave(ids[2]);
+    let barbara = service.arrive("Barbara");
+    while service.deliver(barbara) | service.hear(barbara) {}
+    let knocks = service.knocks.clone();
+    service.tell(ids[0], ServerMessage::Admit { knocks });
+    while service.deliver(ids[0]) {}
+    let next = service.client(ids[0]).newest_key().0.next().next();
+    while service.hear(ids[0]) | service.deliver(ids[0]) {}
+    while service.deliver(ids[1]) {}
+    for id in &ids[..2] {
+        assert_eq!(service.client(*id).member("Barbara").leaf, leaf);
         assert_eq!(service.client(*id).seen.sealing, Some(next));
     }
 }
