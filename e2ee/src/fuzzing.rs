@@ -14,7 +14,7 @@ use conclave_protocol::{
 
 use crate::{
     BaseKey, Codec, Device, DeviceKey, FileKey, FileStream, FrameOpener, FrameSealer, Identity,
-    Instant, LeafIndex, Link, LinkSecret, Membership, Output, Persona, StreamContext,
+    Instant, KnockName, LeafIndex, Link, LinkSecret, Membership, Output, Persona, StreamContext,
     application::Application,
     envelope::{Envelope, Kind},
     rules::Rules,
@@ -184,7 +184,7 @@ pub fn sealed(bytes: &[u8]) {
         }
         _ => {
             let rules = Rules::founded_by(DeviceKey::from_bytes([1; 32]));
-            assert!(TurningAway::check(rest, &room, &rules, &[0; 32]).is_none());
+            assert!(TurningAway::check(rest, &room, &rules, &KnockName::of(&[])).is_none());
         }
     }
     assert_eq!(member.epoch(), Some(Epoch::FIRST));

@@ -21,6 +21,7 @@ use crate::{
     digits::Digits,
     frame::BaseKey,
     identity::Identity,
+    knock::KnockName,
     link::{LinkSecret, RoomKeys},
     member::{LeafIndex, Member},
     rules::Rules,
@@ -438,8 +439,8 @@ impl Group {
         })
     }
 
-    /// A word to someone who knocks with a KeyPackage of this hash.
-    pub(crate) fn turn_away(&self, knock: &[u8; 32]) -> Result<Vec<u8>, GroupError> {
+    /// A word to someone who knocks.
+    pub(crate) fn turn_away(&self, knock: &KnockName) -> Result<Vec<u8>, GroupError> {
         let Stay { room, identity, .. } = &self.stay;
         TurningAway::sign(&self.stay, identity, room, knock)
             .map_err(|error| impossible("signing a word", &format!("{error:?}")))

@@ -21,6 +21,7 @@ pub mod frame;
 pub mod fuzzing;
 pub mod group;
 mod identity;
+mod knock;
 mod link;
 mod member;
 mod membership;
@@ -44,6 +45,7 @@ pub use frame::{
     BaseKey, Codec, FrameOpener, FrameSealer, OpenError, OpenedFrame, SealError, StreamContext,
 };
 pub use identity::{DisplayName, Identity, InvalidName, Persona};
+pub use knock::KnockName;
 pub use link::{DerivedKey, Link, LinkError, LinkSecret, RoomKeys};
 pub use member::{LeafIndex, Member};
 pub use membership::{HostError, HostRequest, Membership, UnusableGroup};

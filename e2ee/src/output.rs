@@ -9,6 +9,7 @@ use crate::{
     digits::Digits,
     file::SharedFile,
     frame::BaseKey,
+    knock::KnockName,
     member::{LeafIndex, Member},
     rules::Door,
 };
@@ -20,6 +21,8 @@ use crate::{
 pub struct Visitor {
     /// Their stay in the room.
     pub participant: ParticipantId,
+    /// Which knock of theirs it is.
+    pub knock: KnockName,
     /// The name that they give.
     pub name: String,
     /// The device that they have.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     device::{DeviceSignature, SCHEME, hexadecimal},
     identity::{DisplayName, Identity},
+    knock::KnockName,
     rules::Rules,
 };
 
@@ -39,7 +40,7 @@ impl TurningAway {
         signer: &impl StaySigner,
         identity: &Identity,
         room: &RoomId,
-        knock: &[u8; 32],
+        knock: &KnockName,
     ) -> Result<Vec<u8>, SignerError> {
         let signature = signer.sign(&claim(room, knock))?;
         let word = Self {
@@ -55,7 +56,7 @@ impl TurningAway {
         word: &[u8],
         room: &RoomId,
         rules: &Rules,
-        knock: &[u8; 32],
+        knock: &KnockName,
     ) -> Option<DisplayName> {
         let Self {
             identity,
@@ -71,6 +72,12 @@ impl TurningAway {
     }
 }
 
-fn claim(room: &RoomId, knock: &[u8; 32]) -> Vec<u8> {
-    [CLAIM.as_bytes(), room.as_str().as_bytes(), b" ", knock].concat()
+fn claim(room: &RoomId, knock: &KnockName) -> Vec<u8> {
+    [
+        CLAIM.as_bytes(),
+        room.as_str().as_bytes(),
+        b" ",
+        knock.as_bytes(),
+    ]
+    .concat()
 }

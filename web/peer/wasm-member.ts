@@ -5,6 +5,7 @@ import type { HostRequest } from "../src/protocol/HostRequest";
 import type { Member } from "../src/protocol/Member";
 import type { MembershipOutput } from "../src/protocol/MembershipOutput";
 import type { ServerMessage } from "../src/protocol/ServerMessage";
+import type { Visitor } from "../src/protocol/Visitor";
 import { initSync, Membership, StayKey } from "../src/wasm/conclave_e2ee.js";
 import { Device } from "./identity";
 import type { Link } from "./link";
@@ -19,6 +20,7 @@ export class WasmMember {
   readonly refusals: string[] = [];
   participant = "";
   roster: Member[] = [];
+  visitors: Visitor[] = [];
   callCode = "";
   epoch = -1;
   ownLeaf = -1;
@@ -35,6 +37,13 @@ export class WasmMember {
   /** Who is in the group, by leaf. */
   get people() {
     return this.roster.map(({ participant, name, device }) => ({ participant, name, device }));
+  }
+
+  /** Which knock is shown to this host under a name. */
+  knock(name: string): string {
+    const visitor = this.visitors.find((visitor) => visitor.name === name);
+    if (visitor === undefined) throw new Error("nobody waits under that name");
+    return visitor.knock;
   }
 
   /** The code of this device and another member's. */
@@ -87,6 +96,9 @@ export class WasmMember {
         case "roster":
           this.roster = output.members;
           this.callCode = output.call_code;
+          break;
+        case "lobby":
+          this.visitors = output.waiting;
           break;
         case "chat":
           this.chat.push({ name: output.name, text: output.text });

@@ -8,7 +8,6 @@ use openmls::{
     },
     schedule::Psk,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{
     Group, GroupError, SUITE, failed, identity, impossible,
@@ -17,16 +16,20 @@ use super::{
 use crate::{
     device::StayKey,
     identity::{DisplayName, Identity},
+    knock::KnockName,
     link::RoomKeys,
     rules::Rules,
     turning_away::TurningAway,
 };
 
+/// From when to when a KeyPackage is valid (RFC 9420 §7.2): always. A call is shorter than any
+/// lifetime, and clocks differ.
+const LIFETIME: (u64, u64) = (0, u64::MAX);
+
 /// Someone whom a member may bring in.
 pub(crate) struct Newcomer {
     pub(crate) identity: Identity,
-    /// Of the KeyPackage as it came.
-    pub(crate) hash: [u8; 32],
+    pub(crate) knock: KnockName,
     pub(super) key_package: KeyPackage,
 }
 
@@ -39,7 +42,7 @@ impl Newcomer {
         key_package: &[u8],
     ) -> Result<Self, GroupError> {
         let what = "reading a KeyPackage";
-        let hash = Sha256::digest(key_package).into();
+        let knock = KnockName::of(key_package);
         let message =
             MlsMessageIn::tls_deserialize_exact_bytes(key_package).map_err(failed(what))?;
         let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else {
@@ -51,6 +54,11 @@ impl Newcomer {
         if key_package.ciphersuite() != SUITE {
             return Err(impossible(what, "it is for another cipher suite"));
         }
+        // A time that ends would make members refuse whom another one brings in: clocks differ.
+        let lifetime = key_package.life_time();
+        if (lifetime.not_before(), lifetime.not_after()) != LIFETIME {
+            return Err(impossible(what, "it is valid for a while only"));
+        }
         let leaf = key_package.leaf_node();
         let identity = identity(leaf.credential())?;
         if !identity
@@ -61,7 +69,7 @@ impl Newcomer {
         }
         Ok(Self {
             identity,
-            hash,
+            knock,
             key_package,
         })
     }
@@ -75,8 +83,7 @@ impl Newcomer {
 /// A stay that waits before the door to be brought in.
 pub(crate) struct Guest {
     stay: Stay,
-    /// Of the KeyPackage.
-    hash: [u8; 32],
+    knock: KnockName,
 }
 
 impl Guest {
@@ -91,19 +98,18 @@ impl Guest {
         let stay = Stay::new(keys, room, key, identity)?;
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities())
-            // A call is shorter than any lifetime, and clocks differ.
-            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .key_package_lifetime(Lifetime::init(LIFETIME.0, LIFETIME.1))
             .build(SUITE, &stay.provider, &stay, stay.credential.clone())
             .map_err(failed(what))?;
         let message = MlsMessageOut::from(bundle.into_key_package());
         let bytes = message.to_bytes().map_err(failed(what))?;
-        let hash = Sha256::digest(&bytes).into();
-        Ok((Self { stay, hash }, bytes))
+        let knock = KnockName::of(&bytes);
+        Ok((Self { stay, knock }, bytes))
     }
 
     /// The name of the host who turns this client away, if one of these rules' hosts does.
     pub(crate) fn heed(&self, note: &[u8], rules: &Rules) -> Option<DisplayName> {
-        TurningAway::check(note, &self.stay.room, rules, &self.hash)
+        TurningAway::check(note, &self.stay.room, rules, &self.knock)
     }
 
     /// Enters by a Welcome, if it was made with the link's pre-shared key and no other.

@@ -13,6 +13,7 @@ use crate::{
     application::Application,
     envelope::Kind,
     group::{GroupError, Newcomer},
+    knock::KnockName,
     output::{Output, Visitor},
     rules::{Door, Rules},
     time::Instant,
@@ -57,11 +58,15 @@ pub enum HostRequest {
     Admit {
         /// Whom.
         participant: ParticipantId,
+        /// As they were shown: who knocks again since is somebody else.
+        knock: KnockName,
     },
     /// Tell someone who waits that they may not come in.
     TurnAway {
         /// Whom.
         participant: ParticipantId,
+        /// As they were shown.
+        knock: KnockName,
     },
     /// Switch a microphone off. Its owner can switch it on again.
     Mute {
@@ -201,14 +206,16 @@ impl Membership {
         }
         let is_here = |id| self.roster.iter().any(|it| it.participant == id);
         match &request {
-            HostRequest::Admit { participant } => {
-                let newcomer = inside.take_visitor(*participant);
+            HostRequest::Admit { participant, knock } => {
+                let newcomer = inside.take_visitor(*participant, Some(knock));
                 inside
                     .newcomers
                     .push(newcomer.ok_or(HostError::NobodyThere)?);
                 self.show_lobby();
             }
-            HostRequest::TurnAway { participant } => self.turn_away(*participant)?,
+            HostRequest::TurnAway { participant, knock } => {
+                self.turn_away(*participant, knock)?;
+            }
             HostRequest::Mute { participant } => {
                 if participant.is_some_and(|id| !is_here(id)) {
                     return Err(HostError::NobodyThere);
@@ -257,13 +264,17 @@ impl Membership {
         Ok(())
     }
 
-    fn turn_away(&mut self, participant: ParticipantId) -> Result<(), HostError> {
+    fn turn_away(
+        &mut self,
+        participant: ParticipantId,
+        knock: &KnockName,
+    ) -> Result<(), HostError> {
         let Stage::Inside(inside) = &mut self.stage else {
             return Err(HostError::NotInCall);
         };
-        let visitor = inside.take_visitor(participant);
+        let visitor = inside.take_visitor(participant, Some(knock));
         let visitor = visitor.ok_or(HostError::NobodyThere)?;
-        let note = inside.group.turn_away(&visitor.hash)?;
+        let note = inside.group.turn_away(&visitor.knock)?;
         let note = self.access.envelope.seal(Kind::TurnedAway, &note);
         let note = note.map_err(|error| GroupError::new("sealing a word", &error.to_string()))?;
         self.send(ClientMessage::TurnAway { participant, note });
@@ -291,7 +302,7 @@ impl Membership {
             // Who has the link and knocks with something else than a KeyPackage of their own
             // is not heard.
             let Ok(newcomer) = newcomer else { continue };
-            inside.take_visitor(knock.participant);
+            inside.take_visitor(knock.participant, None);
             let is_barred = inside.rules.is_barred(&newcomer.identity.device.key);
             if newcomer.participant() == knock.participant
                 && !is_barred
@@ -316,6 +327,7 @@ impl Membership {
         let waiting: Vec<Visitor> = visitors
             .map(|newcomer| Visitor {
                 participant: newcomer.participant(),
+                knock: newcomer.knock,
                 name: newcomer.identity.name.clone().into(),
                 device: newcomer.identity.device.key,
                 pair_code: own.device.pair_code(&newcomer.identity.device.key),
@@ -329,11 +341,16 @@ impl Membership {
 }
 
 impl Inside {
-    fn take_visitor(&mut self, participant: ParticipantId) -> Option<Newcomer> {
-        let place = self
-            .lobby
-            .iter()
-            .position(|it| it.participant() == participant);
+    /// Someone who waits, with this knock if one is named.
+    fn take_visitor(
+        &mut self,
+        participant: ParticipantId,
+        knock: Option<&KnockName>,
+    ) -> Option<Newcomer> {
+        let is_meant = |it: &Newcomer| {
+            it.participant() == participant && knock.is_none_or(|knock| it.knock == *knock)
+        };
+        let place = self.lobby.iter().position(is_meant);
         place.map(|place| self.lobby.remove(place))
     }
 

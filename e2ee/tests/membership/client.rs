@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use conclave_e2ee::{BaseKey, Digits, Door, Member, Membership, Output, SharedFile};
+use conclave_e2ee::{
+    BaseKey, Digits, Door, HostRequest, KnockName, Member, Membership, Output, SharedFile,
+};
 use conclave_protocol::{
     Epoch, ParticipantId,
     signal::{ClientMessage, ServerMessage},
@@ -24,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) retry: bool,
     /// Who waits before the door, as a host sees it.
     pub(crate) lobby: Vec<(ParticipantId, String)>,
+    pub(crate) knocks: BTreeMap<ParticipantId, KnockName>,
     /// How many times this client was told that a host has to let it in.
     pub(crate) waiting: u32,
     /// Those who stayed outside for long.
@@ -77,6 +80,8 @@ impl Client {
                     self.seen.door = Some(door);
                 }
                 Output::Lobby { waiting } => {
+                    let knocks = waiting.iter().map(|it| (it.participant, it.knock));
+                    self.seen.knocks = knocks.collect();
                     let waiting = waiting.into_iter();
                     self.seen.lobby = waiting.map(|it| (it.participant, it.name)).collect();
                 }
@@ -96,6 +101,18 @@ impl Client {
     pub(crate) fn member(&self, name: &str) -> &Member {
         let mut roster = self.membership.roster().iter();
         roster.find(|member| member.name == name).unwrap()
+    }
+
+    /// As a host's page asks for it: whoever waits is let in as they are shown.
+    pub(crate) fn admit(&self, participant: ParticipantId) -> HostRequest {
+        let knock = self.seen.knocks[&participant];
+        HostRequest::Admit { participant, knock }
+    }
+
+    /// The same, for turning away.
+    pub(crate) fn turn_away(&self, participant: ParticipantId) -> HostRequest {
+        let knock = self.seen.knocks[&participant];
+        HostRequest::TurnAway { participant, knock }
     }
 
     /// The key of the newest epoch.

@@ -8,7 +8,7 @@ use conclave_protocol::{
 
 use crate::{
     malicious::{assert_refused, violation},
-    raw::{RawMember, envelope, ghost, knocked, link_key, unproven_knock},
+    raw::{RawMember, envelope, ghost, knocked, link_key, raw_knock, unproven_knock},
     service::Service,
 };
 
@@ -191,6 +191,22 @@ fn what_is_no_key_package_keeps_nobody_else_outside() {
     assert_eq!(service.client(edsger).seen.joined, 1);
     let strangers = service.client(ids[0]).seen.strangers;
     assert_eq!(strangers, 2, "two were not sealed with the link's key");
+}
+
+#[test]
+fn who_knocks_with_a_key_package_that_expires_stays_outside_and_harms_nobody() {
+    let (mut service, ids, _, edsger) = at_the_door();
+    for seconds in [Some(3600), None] {
+        let id = service.announce();
+        let knock = raw_knock(&service, id, "Eve", seconds);
+        service.knocks.insert(0, knock);
+    }
+    service.ask(ids[0]);
+    service.settle();
+    assert_eq!(service.client(edsger).seen.joined, 1);
+    let names = service.client(ids[0]).names();
+    let eves = names.iter().filter(|name| **name == "Eve").count();
+    assert_eq!(eves, 1, "only who knocks for good");
 }
 
 #[test]

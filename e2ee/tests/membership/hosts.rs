@@ -10,7 +10,10 @@ use conclave_protocol::{
 
 use proptest::prelude::*;
 
-use crate::{raw::RawMember, service::Service};
+use crate::{
+    raw::{RawMember, raw_knock},
+    service::Service,
+};
 
 /// Ada, the host, with these people in the call.
 pub(crate) fn call(names: &[&str]) -> (Service, Vec<ParticipantId>) {
@@ -184,9 +187,7 @@ fn before_a_lobby_people_wait_for_a_host() {
         service.client(ids[1]).seen.lobby.is_empty(),
         "only hosts are asked"
     );
-    let admit = HostRequest::Admit {
-        participant: edsger,
-    };
+    let admit = service.client(ids[0]).admit(edsger);
     assert_eq!(
         service.host(ids[1], admit.clone()),
         Err(HostError::NotAHost)
@@ -202,13 +203,37 @@ fn who_gives_up_waiting_is_forgotten() {
     set_door(&mut service, ids[0], Door::Lobby);
     let edsger = service.arrive("Edsger");
     service.settle();
+    let admit = service.client(ids[0]).admit(edsger);
     service.leave(edsger);
     service.settle();
     assert!(service.client(ids[0]).seen.lobby.is_empty());
-    let admit = HostRequest::Admit {
-        participant: edsger,
-    };
     assert_eq!(service.host(ids[0], admit), Err(HostError::NobodyThere));
+}
+
+#[test]
+fn a_host_decides_about_the_knock_that_was_shown() {
+    let (mut service, ids) = call(&["Ada", "Grace"]);
+    set_door(&mut service, ids[0], Door::Lobby);
+    let edsger = service.arrive("Edsger");
+    service.settle();
+    let shown = service.client(ids[0]);
+    let decisions = [shown.admit(edsger), shown.turn_away(edsger)];
+    // While Ada makes up her mind, somebody else knocks under the same number.
+    let knock = raw_knock(&service, edsger, "Mallory", None);
+    let knocks = vec![knock];
+    service.tell(ids[0], ServerMessage::Knocking { knocks });
+    while service.deliver(ids[0]) {}
+    for decision in decisions {
+        assert_eq!(service.host(ids[0], decision), Err(HostError::NobodyThere));
+    }
+    service.settle();
+    let ada = service.client(ids[0]);
+    assert_eq!(ada.names(), ["Ada", "Grace"]);
+    assert_eq!(
+        ada.seen.lobby,
+        [(edsger, "Mallory".to_owned())],
+        "who is shown now, for Ada to decide about"
+    );
 }
 
 #[test]
@@ -217,9 +242,9 @@ fn a_host_turns_someone_away_and_nobody_else_can() {
     set_door(&mut service, ids[0], Door::Lobby);
     let [edsger, alan] = ["Edsger", "Alan"].map(|name| service.arrive(name));
     service.settle();
-    let away = |participant| HostRequest::TurnAway { participant };
-    assert_eq!(service.host(ids[1], away(edsger)), Err(HostError::NotAHost));
-    service.host(ids[0], away(edsger)).unwrap();
+    let away = service.client(ids[0]).turn_away(edsger);
+    assert_eq!(service.host(ids[1], away.clone()), Err(HostError::NotAHost));
+    service.host(ids[0], away).unwrap();
     let word = service.client(ids[0]).outbox.back().cloned();
     let Some(ClientMessage::TurnAway { note, .. }) = word else {
         panic!("the host's word is for the server");
@@ -453,7 +478,10 @@ proptest! {
                     0 => HostRequest::SetDoor { door: Door::Lobby },
                     1 => HostRequest::SetDoor { door: Door::Open },
                     2 => HostRequest::Appoint { participant },
-                    3 => HostRequest::Admit { participant },
+                    3 => match service.client(ada).seen.knocks.get(&participant) {
+                        Some(knock) => HostRequest::Admit { participant, knock: *knock },
+                        None => continue,
+                    },
                     _ => HostRequest::Remove { participant, change_link: false },
                 };
                 let is_removal = matches!(request, HostRequest::Remove { .. });

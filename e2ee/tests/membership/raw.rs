@@ -15,7 +15,7 @@ use openmls::{
     prelude::{
         BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType,
         Extensions, ExternalSender, GroupContext, KeyPackage, LeafNodeIndex, LeafNodeParameters,
-        MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _,
+        Lifetime, MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _,
         OpenMlsProvider as _, PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
         RequiredCapabilitiesExtension, UnknownExtension, tls_codec::DeserializeBytes as _,
     },
@@ -546,8 +546,13 @@ pub(crate) fn ghost(service: &Service, id: ParticipantId, name: &str) -> KeyPack
 }
 
 fn package(key: &Key, identity: &Identity) -> KeyPackage {
+    package_for(key, identity, Lifetime::init(0, u64::MAX))
+}
+
+fn package_for(key: &Key, identity: &Identity, lifetime: Lifetime) -> KeyPackage {
     let package = KeyPackage::builder()
         .leaf_node_capabilities(capabilities())
+        .key_package_lifetime(lifetime)
         .build(SUITE, &key.provider, key, key.credential(identity))
         .unwrap();
     package.key_package().clone()
@@ -556,7 +561,24 @@ fn package(key: &Key, identity: &Identity) -> KeyPackage {
 /// Someone with the link knocks with a device that vouches for another stay than theirs.
 pub(crate) fn unproven_knock(service: &Service, participant: ParticipantId, name: &str) -> Knock {
     let identity = Key::new().identity(&service.room, participant, name);
-    let package = package(&Key::new(), &identity);
+    seal_knock(service, participant, package(&Key::new(), &identity))
+}
+
+/// Someone with the link knocks, with a KeyPackage that is valid for so many seconds from now on,
+/// or always.
+pub(crate) fn raw_knock(
+    service: &Service,
+    participant: ParticipantId,
+    name: &str,
+    seconds: Option<u64>,
+) -> Knock {
+    let key = Key::new();
+    let identity = key.identity(&service.room, participant, name);
+    let lifetime = seconds.map_or(Lifetime::init(0, u64::MAX), Lifetime::new);
+    seal_knock(service, participant, package_for(&key, &identity, lifetime))
+}
+
+fn seal_knock(service: &Service, participant: ParticipantId, package: KeyPackage) -> Knock {
     let bytes = MlsMessageOut::from(package).to_bytes().unwrap();
     let key_package = envelope(service).seal(Kind::KeyPackage, &bytes).unwrap();
     Knock {

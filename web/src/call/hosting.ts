@@ -32,12 +32,12 @@ export class Hosting {
     this.#ask({ type: "set_door", door });
   }
 
-  admit({ participant }: Visitor): void {
-    this.#ask({ type: "admit", participant });
+  admit({ participant, knock }: Visitor): void {
+    this.#ask({ type: "admit", participant, knock });
   }
 
-  turnAway({ participant }: Visitor): void {
-    this.#ask({ type: "turn_away", participant });
+  turnAway({ participant, knock }: Visitor): void {
+    this.#ask({ type: "turn_away", participant, knock });
   }
 
   mute({ participant }: Member): void {
