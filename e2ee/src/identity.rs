@@ -36,10 +36,21 @@ impl DisplayName {
     }
 }
 
-/// Characters that change how their neighbours are shown, or are not shown themselves.
+/// Characters that change how their neighbours are shown, or are not shown themselves: control
+/// and format characters (Unicode's general categories Cc and Cf), what separates lines, and the
+/// blank ones among Braille's patterns and the signs of music.
 fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}'
+            | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
 }
 
 impl FromStr for DisplayName {
@@ -149,6 +160,11 @@ mod tests {
             (" \t", InvalidName::Empty),
             ("Ada\u{202e}ecila", InvalidName::Invisible),
             ("Ada\u{200b}", InvalidName::Invisible),
+            ("Ada\u{2800}", InvalidName::Invisible),
+            ("\u{fff9}Ada", InvalidName::Invisible),
+            ("A\u{ad}da", InvalidName::Invisible),
+            ("Ada\u{1d159}", InvalidName::Invisible),
+            ("Ada\u{e0061}", InvalidName::Invisible),
             ("A\nda", InvalidName::Invisible),
             (&"é".repeat(65), InvalidName::TooLong),
         ] {

@@ -11,7 +11,7 @@ export interface Identity {
 /** What stands before the 32 bytes of an Ed25519 public key in SPKI (RFC 8410). */
 const SPKI = Buffer.from("302a300506032b6570032100", "hex");
 
-const INVISIBLE = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u;
+const INVISIBLE = /[\p{Cc}\p{Cf}\u2028\u2029\u2065\u2800\u{1d159}]/u;
 
 function claim(room: string, signatureKey: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`conclave 1 device ${room} `), signatureKey]);

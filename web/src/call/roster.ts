@@ -16,7 +16,7 @@ export function rosterChange(before: readonly Member[], after: readonly Member[]
 }
 
 /** Characters that are not shown, or that change how others are. No name may contain them. */
-const INVISIBLE = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+const INVISIBLE = /[\p{Cc}\p{Cf}\u2028\u2029\u2065\u2800\u{1d159}]/gu;
 
 /** What somebody typed, as the name that the others will see. */
 export function cleanName(typed: string): string {
