@@ -160,15 +160,40 @@ impl Membership {
         if matches!(self.stage, Stage::Over) {
             return;
         }
+        // What is over is over before the message counts: it may come late.
+        self.expire(now);
         let result = self.follow(now, message).and_then(|()| self.act(now));
         self.conclude(result);
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.timeline.handle_timeout(now);
+        self.expire(now);
         let result = self.act(now);
         self.conclude(result);
+    }
+
+    /// Lets end what ends with time alone: old keys, and the way back from a commit. Unlike
+    /// [`Self::handle_timeout`] it says nothing to the server, so it is to be called at
+    /// [`Self::poll_expiry`] while the line to the server is broken too.
+    pub fn expire(&mut self, now: Instant) {
+        if let Stage::Inside(inside) = &mut self.stage {
+            inside.undo.take_if(|undo| undo.until <= now);
+        }
+        self.timeline.handle_timeout(now);
+        self.conclude(Ok(()));
+    }
+
+    /// When something will end by itself.
+    pub fn poll_expiry(&self) -> Option<Instant> {
+        let undo = match &self.stage {
+            Stage::Inside(inside) => inside.undo.as_ref().map(|undo| undo.until),
+            _ => None,
+        };
+        [self.timeline.poll_timeout(), undo]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When something will be due.
@@ -182,14 +207,11 @@ impl Membership {
             },
             _ => None,
         };
-        let (undo, outsiders) = match &self.stage {
-            Stage::Inside(inside) => (
-                inside.undo.as_ref().map(|undo| undo.until),
-                self.outsiders.deadline(),
-            ),
-            _ => (None, None),
+        let outsiders = match &self.stage {
+            Stage::Inside(_) => self.outsiders.deadline(),
+            _ => None,
         };
-        let due = [self.timeline.poll_timeout(), request, undo, outsiders];
+        let due = [self.poll_expiry(), request, outsiders];
         due.into_iter().flatten().min()
     }
 
@@ -410,7 +432,6 @@ impl Membership {
                 if !participants.is_empty() {
                     self.outputs.push_back(Output::Outsiders { participants });
                 }
-                inside.undo.take_if(|undo| undo.until <= now);
                 inside.pending.as_mut()
             }
             _ => return Ok(()),

@@ -24,6 +24,10 @@ fn instant(now_ms: f64) -> Result<Instant, JsError> {
         .map_err(refuse)
 }
 
+fn milliseconds(instant: Instant) -> f64 {
+    instant.elapsed().as_secs_f64() * 1000.0
+}
+
 fn epoch(number: f64) -> Result<Epoch, JsError> {
     if number.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER).contains(&number) {
         #[expect(
@@ -129,8 +133,18 @@ impl Membership {
 
     /// When something will be due, in milliseconds on the caller's clock.
     pub fn next_timeout(&self) -> Option<f64> {
-        let due = self.inner.poll_timeout()?;
-        Some(due.elapsed().as_secs_f64() * 1000.0)
+        self.inner.poll_timeout().map(milliseconds)
+    }
+
+    /// Lets end what ends with time alone, while the line to the server is broken too.
+    pub fn expire(&mut self, now_ms: f64) -> Result<(), JsError> {
+        self.inner.expire(instant(now_ms)?);
+        Ok(())
+    }
+
+    /// When something will end by itself, in milliseconds on the caller's clock.
+    pub fn next_expiry(&self) -> Option<f64> {
+        self.inner.poll_expiry().map(milliseconds)
     }
 
     /// Says something to everyone in the group.

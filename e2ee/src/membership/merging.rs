@@ -98,12 +98,13 @@ impl Membership {
             ref rules,
             ..
         } = *arrival;
-        let hash = Sha256::digest(commit.as_bytes()).into();
+        let commit = self.access.envelope.open(Kind::Commit, commit)?;
+        // Of what is in the envelope: anyone with the link can put it into another one.
+        let hash = Sha256::digest(&commit).into();
         if self.annulled.contains(&hash) {
             return Err(Refusal::Annulled);
         }
         let group = &mut inside.group;
-        let commit = self.access.envelope.open(Kind::Commit, commit)?;
         let Staged { sender, commit } = group.stage(&commit)?;
         let judge = Judge {
             group: group.mls(),
@@ -136,6 +137,7 @@ impl Membership {
             author,
             commit: hash,
             until: now + UNDO_WITHIN,
+            opened: Vec::new(),
             access,
         });
         Ok((change, link))
@@ -150,7 +152,8 @@ impl Membership {
         match &mut self.stage {
             // A newcomer's commit that was made on the annulled one comes back as stale.
             Stage::Inside(inside) if inside.group.epoch() != epoch => {
-                let undo = inside.undo.take().ok_or(End::NoWayBack)?;
+                let undo = inside.undo.take().filter(|undo| now < undo.until);
+                let undo = undo.ok_or(End::NoWayBack)?;
                 let current = inside.group.epoch();
                 if undo.author != author || current != epoch.next() {
                     return Err(End::NoWayBack);
@@ -158,6 +161,7 @@ impl Membership {
                 inside.group.roll_back(undo.snapshot)?;
                 inside.group.discard_pending()?;
                 inside.pending = None;
+                inside.opened_before.extend(undo.opened);
                 if let Some(access) = undo.access {
                     inside.group.take_link(&access.keys)?;
                     self.access = access;

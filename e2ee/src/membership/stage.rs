@@ -1,6 +1,6 @@
 //! How far a membership has come.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use conclave_protocol::{Epoch, Opaque, ParticipantId, signal::ClientMessage};
 
@@ -34,6 +34,8 @@ pub(super) struct Undo {
     pub(super) author: ParticipantId,
     pub(super) commit: [u8; 32],
     pub(super) until: Instant,
+    /// Hashes of the messages that were opened since: what opens them comes back with the state.
+    pub(super) opened: Vec<[u8; 32]>,
     /// What the link gave access with before it, if it changed the link.
     pub(super) access: Option<Access>,
 }
@@ -64,6 +66,9 @@ pub(super) struct Inside {
     pub(super) wishes: Vec<HostRequest>,
     /// Own messages on their way: MLS cannot decrypt what oneself encrypted.
     pub(super) own_messages: VecDeque<(Opaque, Application)>,
+    /// Hashes of messages that were opened in a state that was gone back from, and could be
+    /// opened once more.
+    pub(super) opened_before: HashSet<[u8; 32]>,
 }
 
 pub(super) enum Stage {
@@ -97,6 +102,7 @@ impl Inside {
             shown_lobby: Vec::new(),
             wishes: Vec::new(),
             own_messages: VecDeque::new(),
+            opened_before: HashSet::new(),
         })
     }
 

@@ -2,6 +2,8 @@
 
 use conclave_protocol::{Opaque, ParticipantId, Sequence, signal::ClientMessage};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Inside, Membership, Stage};
 use crate::{
     LeafIndex,
@@ -121,7 +123,14 @@ impl Membership {
 
 impl Inside {
     fn read(&mut self, message: &[u8]) -> Option<(LeafIndex, Identity, Application)> {
+        let hash = Sha256::digest(message).into();
+        if self.opened_before.contains(&hash) {
+            return None;
+        }
         let message = self.group.decrypt(message).ok()?;
+        if let Some(undo) = &mut self.undo {
+            undo.opened.push(hash);
+        }
         let application = Application::decode(&message.bytes)?;
         Some((message.leaf, message.identity, application))
     }

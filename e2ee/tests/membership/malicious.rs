@@ -362,6 +362,18 @@ fn who_came_in_on_an_annulled_commit_comes_in_anew() {
 
 #[test]
 fn an_annulled_commit_does_not_come_back() {
+    annulled_commit_comes_back(|_, commit| commit);
+}
+
+#[test]
+fn an_annulled_commit_does_not_come_back_in_another_envelope() {
+    annulled_commit_comes_back(|service, commit| {
+        let bytes = envelope(service).open(Kind::Commit, &commit).unwrap();
+        envelope(service).seal(Kind::Commit, &bytes).unwrap()
+    });
+}
+
+fn annulled_commit_comes_back(wrap: impl FnOnce(&Service, Opaque) -> Opaque) {
     let (mut service, ids) = divided();
     service.hear(ids[1]);
     while service.deliver(ids[2]) {}
@@ -378,7 +390,7 @@ fn an_annulled_commit_does_not_come_back() {
         sequence: service.place(),
         author,
         epoch,
-        commit,
+        commit: wrap(&service, commit),
         rules: None,
     };
     service.tell(ids[2], again);
@@ -398,6 +410,37 @@ fn what_is_settled_is_not_taken_back() {
     while service.deliver(ids[2]) {}
     assert!(service.client(ids[2]).seen.failed.is_some());
     assert!(service.client(ids[2]).seen.keys.is_empty());
+}
+
+#[test]
+fn what_is_settled_is_not_taken_back_after_the_line_was_broken() {
+    let (mut service, ids) = divided();
+    service.hear(ids[1]);
+    // Edsger's line was broken: no time passed for the group, and then all comes at once.
+    service.now = service.now + Duration::from_secs(5);
+    while service.deliver(ids[2]) {}
+    assert!(service.client(ids[2]).seen.failed.is_some());
+    assert!(service.client(ids[2]).seen.keys.is_empty());
+}
+
+#[test]
+fn old_keys_are_wiped_while_the_line_is_broken() {
+    let (mut service, ids) = divided();
+    let (epoch, said) = (
+        service.client(ids[2]).newest_key().0,
+        service.client(ids[2]).outbox.len(),
+    );
+    let edsger = service.client_mut(ids[2]);
+    for _ in 0..3 {
+        let Some(due) = edsger.membership.poll_expiry() else {
+            break;
+        };
+        edsger.membership.expire(due);
+        edsger.drain();
+    }
+    assert_eq!(edsger.membership.poll_expiry(), None);
+    assert_eq!(edsger.seen.keys.keys().collect::<Vec<_>>(), [&epoch]);
+    assert_eq!(edsger.outbox.len(), said, "nothing is said into the void");
 }
 
 #[test]
@@ -472,6 +515,47 @@ fn a_line_is_not_shown_twice() {
     for id in ids {
         assert_eq!(service.client(id).seen.chat.len(), 1);
     }
+}
+
+#[test]
+fn a_line_is_not_shown_again_after_a_commit_was_taken_back() {
+    let (mut service, ids) = divided();
+    // Grace, who has refused the commit, writes in the epoch before it.
+    service.chat(ids[1], "once");
+    let Some(ClientMessage::Send { message }) = service.client_mut(ids[1]).outbox.pop_back() else {
+        panic!("nothing sent");
+    };
+    let deliver = |service: &mut Service| {
+        let delivered = ServerMessage::Delivered {
+            sequence: service.place(),
+            author: ids[1],
+            message: message.clone(),
+        };
+        service.tell(ids[2], delivered);
+        while service.deliver(ids[2]) {}
+    };
+    deliver(&mut service);
+    assert_eq!(service.client(ids[2]).seen.chat.len(), 1);
+    service.hear(ids[1]);
+    while service.deliver(ids[2]) {}
+    assert_eq!(service.client(ids[2]).names().len(), 4, "it is taken back");
+    deliver(&mut service);
+    assert_eq!(service.client(ids[2]).seen.chat.len(), 1);
+    // The same in another envelope, and then something new.
+    let bytes = envelope(&service).open(Kind::Message, &message).unwrap();
+    let message = envelope(&service).seal(Kind::Message, &bytes).unwrap();
+    let delivered = ServerMessage::Delivered {
+        sequence: service.place(),
+        author: ids[1],
+        message,
+    };
+    service.tell(ids[2], delivered);
+    service.chat(ids[1], "twice");
+    while service.hear(ids[1]) {}
+    while service.deliver(ids[2]) {}
+    let chat = &service.client(ids[2]).seen.chat;
+    let texts: Vec<_> = chat.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["once", "twice"]);
 }
 
 #[test]

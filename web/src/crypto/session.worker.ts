@@ -39,9 +39,8 @@ class Stay {
       heard: (message, text) => this.#hear(message, text),
       session: (token) => tell({ type: "session", token }),
       broke: () => {
-        // What is due is due again when the line is back.
-        clearTimeout(this.#timer);
         tell({ type: "broke" });
+        this.#wind();
       },
       back: (hasMedia) => {
         tell({ type: "back", hasMedia });
@@ -148,14 +147,16 @@ class Stay {
 
   #wind(): void {
     clearTimeout(this.#timer);
-    if (this.#over || this.#line.isBroken) return;
-    const due = this.#membership.nextTimeout();
+    if (this.#over) return;
+    // What is due is due again when the line is back; but keys are wiped without one too.
+    const { isBroken } = this.#line;
+    const due = isBroken ? this.#membership.nextExpiry() : this.#membership.nextTimeout();
     if (due === undefined) return;
-    const wait = Math.max(0, due - performance.now());
-    this.#timer = setTimeout(
-      () => this.#step(() => this.#membership.handleTimeout(performance.now())),
-      wait,
-    );
+    const act = () =>
+      isBroken
+        ? this.#membership.expire(performance.now())
+        : this.#membership.handleTimeout(performance.now());
+    this.#timer = setTimeout(() => this.#step(act), Math.max(0, due - performance.now()));
   }
 }
 

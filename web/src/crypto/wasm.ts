@@ -71,6 +71,16 @@ export class Membership {
     return this.#inner.next_timeout();
   }
 
+  /** Lets end what ends with time alone: old keys, and the way back from a change. */
+  expire(now: number): void {
+    this.#inner.expire(now);
+  }
+
+  /** When {@link expire} is due, on the clock that `now` is read from. */
+  nextExpiry(): number | undefined {
+    return this.#inner.next_expiry();
+  }
+
   sendChat(text: string): void {
     this.#inner.send_chat(text);
   }
