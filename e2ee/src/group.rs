@@ -4,6 +4,7 @@
 
 mod guest;
 mod renewal;
+mod shown;
 mod stay;
 
 use conclave_protocol::{Epoch, RoomId};
@@ -24,6 +25,7 @@ use crate::{
     knock::KnockName,
     link::{LinkSecret, RoomKeys},
     member::{LeafIndex, Member},
+    memory::Acquaintance,
     rules::Rules,
     storage::Snapshot,
     turning_away::TurningAway,
@@ -115,10 +117,18 @@ pub(crate) struct Application {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Who has shown this client the group by which it came in, and as of when.
+pub(crate) struct Shown {
+    pub(crate) epoch: Epoch,
+    /// The signature key of their stay, under the group's state (RFC 9420 §12.4.3).
+    pub(crate) by: Vec<u8>,
+}
+
 /// This client's stay in a group.
 pub(crate) struct Group {
     stay: Stay,
     mls: MlsGroup,
+    shown: Shown,
 }
 
 impl Group {
@@ -143,7 +153,10 @@ impl Group {
         let credential = stay.credential.clone();
         let mls = MlsGroup::new(&stay.provider, &stay, &config, credential)
             .map_err(failed("founding the group"))?;
-        Ok(Self { stay, mls })
+        let by = stay.key().public.clone();
+        let epoch = Epoch::FIRST;
+        let shown = Shown { epoch, by };
+        Ok(Self { stay, mls, shown })
     }
 
     /// Joins by an external commit with the link's pre-shared key (RFC 9420 §12.4.3.2).
@@ -165,6 +178,8 @@ impl Group {
         if info.ciphersuite() != SUITE {
             return Err(impossible(what, "the group has another cipher suite"));
         }
+        let epoch = Epoch::new(info.epoch().as_u64());
+        let signer = shown::signer(&info).ok_or_else(|| impossible(what, "it has no signer"))?;
         let leaf = LeafNodeParameters::builder()
             .with_capabilities(capabilities())
             .build();
@@ -184,7 +199,8 @@ impl Group {
             .finalize(provider)
             .map_err(failed(what))?;
         let commit = bundle.commit().to_bytes().map_err(failed(what))?;
-        let group = Self { stay, mls };
+        let shown = Shown::of(epoch, signer, &mls).map_err(failed(what))?;
+        let group = Self { stay, mls, shown };
         let group_info = match group.mls.members().count() <= CARRIED_UP_TO {
             true => Some(group.group_info()?),
             false => None,
@@ -208,6 +224,30 @@ impl Group {
             .map_err(failed(what))?
             .to_bytes()
             .map_err(failed(what))
+    }
+
+    pub(crate) fn id(&self) -> &[u8] {
+        self.mls.group_id().as_slice()
+    }
+
+    /// By what this client came in.
+    pub(crate) fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// The signature key of this client's own stay.
+    pub(crate) fn own_stay(&self) -> &[u8] {
+        &self.stay.key().public
+    }
+
+    /// Everyone in the group, as somebody who comes back would know them again.
+    pub(crate) fn acquaintances(&self) -> Result<Vec<Acquaintance>, GroupError> {
+        let members = self.mls.members().map(|member| {
+            let device = identity(&member.credential)?.device.key;
+            let stay = member.signature_key;
+            Ok(Acquaintance { device, stay })
+        });
+        members.collect()
     }
 
     pub(crate) fn mls(&self) -> &MlsGroup {

@@ -27,6 +27,7 @@ use crate::{
     identity::{Identity, Persona},
     link::LinkSecret,
     member::Member,
+    memory::Memory,
     output::Output,
     outsiders::Outsiders,
     time::Instant,
@@ -96,6 +97,8 @@ pub struct Membership {
     last: Sequence,
     /// Hashes of commits that were annulled. If one came back, its keys would too.
     annulled: HashSet<[u8; 32]>,
+    /// What this client knows of the call that it is or was in.
+    memory: Option<Memory>,
     outputs: VecDeque<Output>,
 }
 
@@ -117,8 +120,20 @@ impl Membership {
             timeline: Timeline::default(),
             last: Sequence::START,
             annulled: HashSet::new(),
+            memory: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Goes on in a call that an earlier membership was in: enters no other one. Before
+    /// [`Self::handle`].
+    pub fn recall(&mut self, memory: Memory) {
+        self.memory = Some(memory);
+    }
+
+    /// What the next membership has to know, once there is something.
+    pub fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
     }
 
     /// What to say to the server first.
@@ -225,7 +240,7 @@ impl Membership {
             self.timeline.end();
             self.outputs.push_back(Output::Failed {
                 reason: end.to_string(),
-                retry: end.may_be_retried(),
+                prospect: end.prospect(),
             });
         }
         for step in self.timeline.take_steps() {
@@ -242,7 +257,7 @@ impl Membership {
                 participant,
                 others,
                 group,
-            } => {
+            } if matches!(self.stage, Stage::Outside) => {
                 self.participant = Some(participant);
                 self.present = others.into_iter().chain([participant]).collect();
                 match group {
@@ -260,7 +275,11 @@ impl Membership {
                 }
             }
             // A founding that is on its way reaches the server after the loss, and is the answer.
-            ServerMessage::GroupLost {} if matches!(self.stage, Stage::Founding(_)) => Ok(()),
+            ServerMessage::GroupLost {}
+                if matches!(self.stage, Stage::Founding(_) | Stage::Outside) =>
+            {
+                Ok(())
+            }
             ServerMessage::GroupLost {} => {
                 self.timeline.end();
                 self.found()
@@ -274,7 +293,7 @@ impl Membership {
                 welcome,
             } if self.is_news(sequence) => self.on_welcomed(now, epoch, &welcome),
             ServerMessage::Admit { knocks } => {
-                self.on_admit(&knocks);
+                self.on_admit(now, &knocks);
                 Ok(())
             }
             ServerMessage::Knocking { knocks } => {
@@ -335,8 +354,10 @@ impl Membership {
             ServerMessage::Error { code, detail } if ends_membership(code) => {
                 Err(End::Server(detail))
             }
-            // An old entry of the log again, or nothing that concerns the group.
-            ServerMessage::Committed { .. }
+            // An old entry of the log again, what nobody asked for, or nothing that concerns the
+            // group.
+            ServerMessage::Joined { .. }
+            | ServerMessage::Committed { .. }
             | ServerMessage::Welcomed { .. }
             | ServerMessage::Delivered { .. }
             | ServerMessage::Session { .. }
@@ -387,6 +408,7 @@ impl Membership {
         let has_changed = before != self.roster;
         self.filling.advance(now, self.roster.len(), has_changed);
         inside.rules = inside.group.rules()?;
+        self.memory = Some(Memory::of(&inside.group)?);
         let present = &self.present;
         inside.tidy(&self.roster, |id| present.contains(&id));
         self.outputs.push_back(Output::Roster {

@@ -33,6 +33,20 @@ pub struct Visitor {
     pub pair_code: Digits,
 }
 
+/// Whether another membership could fare better than one that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum Prospect {
+    /// Begin another one.
+    Retry,
+    /// People have decided that this client is not in the call.
+    Decided,
+    /// The server shows another call than the one that this client was in. Only its user can
+    /// decide to go there, as somebody who comes for the first time.
+    AnotherCall,
+}
+
 /// What a membership wants done, and what it has to tell.
 #[derive(Debug, Clone, Serialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -137,6 +151,6 @@ pub enum Output {
         /// Why, for people.
         reason: String,
         /// Whether another membership could fare better.
-        retry: bool,
+        prospect: Prospect,
     },
 }

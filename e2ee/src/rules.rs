@@ -22,8 +22,8 @@ pub const RULES_EXTENSION: u16 = 0xf0c1;
 const MOST_HOSTS: usize = 32;
 const MOST_BARRED: usize = 256;
 
-/// Who may come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+/// Who may come in, the most welcoming first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 #[ts(export)]
 pub enum Door {
@@ -39,6 +39,23 @@ pub enum Door {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the rules of the call cannot be these")]
 pub struct ImpossibleRules;
+
+/// What rules allow that others, known before, do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Loosened {
+    /// Somebody is a host who was none.
+    #[error("it has a host who was none in yours")]
+    Hosts,
+    /// Somebody is let in whom a host removed.
+    #[error("somebody whom a host removed may come into it")]
+    Barred,
+    /// Newcomers come in who had to wait for a host.
+    #[error("people come into it who would have to wait for a host in yours")]
+    Door,
+    /// A link opens it that a host has changed.
+    #[error("it opens to a link that a host of yours has changed")]
+    Link,
+}
 
 /// The rules of a call, as JSON in the group's context.
 ///
@@ -128,6 +145,22 @@ impl Rules {
             Ok(changes_link)
         } else {
             Err(ImpossibleRules)
+        }
+    }
+
+    /// Fails if these rules give anybody more than those known before. Other than a host's
+    /// change ([`Self::follows`]) that needs nobody's word.
+    pub(crate) fn examine_looser_than(&self, known: &Self) -> Result<(), Loosened> {
+        if !self.hosts.is_subset(&known.hosts) {
+            Err(Loosened::Hosts)
+        } else if !self.barred.is_superset(&known.barred) {
+            Err(Loosened::Barred)
+        } else if self.door < known.door {
+            Err(Loosened::Door)
+        } else if self.link < known.link {
+            Err(Loosened::Link)
+        } else {
+            Ok(())
         }
     }
 
@@ -237,6 +270,27 @@ mod tests {
         assert_eq!(before.follows(&rules), Err(ImpossibleRules), "never back");
         rules.change_link();
         assert_eq!(rules.follows(&before), Err(ImpossibleRules), "never twice");
+    }
+
+    #[test]
+    fn rules_that_give_more_than_known_ones_are_looser() {
+        let mut known = Rules::founded_by(device(1));
+        known.appoint(device(2));
+        known.bar(device(3));
+        known.set_door(Door::Lobby);
+        known.change_link();
+        assert_eq!(known.examine_looser_than(&known), Ok(()));
+        let changed = |change: &dyn Fn(&mut Rules)| {
+            let mut rules = known.clone();
+            change(&mut rules);
+            rules.examine_looser_than(&known)
+        };
+        assert_eq!(changed(&|it| it.set_door(Door::Locked)), Ok(()));
+        assert_eq!(changed(&|it| it.bar(device(2))), Ok(()));
+        assert_eq!(changed(&|it| it.appoint(device(4))), Err(Loosened::Hosts));
+        assert_eq!(changed(&|it| it.set_door(Door::Open)), Err(Loosened::Door));
+        assert_eq!(changed(&|it| it.barred.clear()), Err(Loosened::Barred));
+        assert_eq!(changed(&|it| it.link = 0), Err(Loosened::Link));
     }
 
     #[test]

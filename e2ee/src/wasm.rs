@@ -112,6 +112,20 @@ impl Membership {
         })
     }
 
+    /// Goes on in the call that an earlier membership was in, by what that one remembers of it.
+    pub fn recall(&mut self, memory: &str) -> Result<(), JsError> {
+        self.inner
+            .recall(serde_json::from_str(memory).map_err(refuse)?);
+        Ok(())
+    }
+
+    /// What the next membership of this call has to be given, once there is something. It holds
+    /// no secrets, and is nobody else's to read or change.
+    pub fn memory(&self) -> Result<Option<String>, JsError> {
+        let memory = self.inner.memory().map(serde_json::to_string);
+        memory.transpose().map_err(refuse)
+    }
+
     /// What to say to the server first: a `ClientMessage` as JSON.
     pub fn join_message(&self) -> Result<String, JsError> {
         serde_json::to_string(&self.inner.join_message()).map_err(refuse)

@@ -1,6 +1,6 @@
 //! Those who are brought in by a member: from outside, and from inside.
 
-use conclave_protocol::{ParticipantId, RoomId};
+use conclave_protocol::{Epoch, ParticipantId, RoomId};
 use openmls::{
     prelude::{
         JoinBuilder, KeyPackage, Lifetime, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
@@ -10,7 +10,7 @@ use openmls::{
 };
 
 use super::{
-    Group, GroupError, SUITE, failed, identity, impossible,
+    Group, GroupError, SUITE, Shown, failed, identity, impossible,
     stay::{Stay, capabilities, join_config},
 };
 use crate::{
@@ -127,15 +127,17 @@ impl Guest {
         if !matches!(processed.psks(), [id] if is_ours(id.psk())) {
             return Err(impossible(what, "it does not contain the link's key"));
         }
-        let mls = JoinBuilder::new(provider, processed)
+        let staged = JoinBuilder::new(provider, processed)
             .skip_lifetime_validation()
             .build()
-            .map_err(failed(what))?
-            .into_group(provider)
             .map_err(failed(what))?;
+        let signer = staged.welcome_sender_index();
+        let mls = staged.into_group(provider).map_err(failed(what))?;
         if mls.ciphersuite() != SUITE {
             return Err(impossible(what, "the group has another cipher suite"));
         }
-        Ok(Group { stay, mls })
+        let epoch = Epoch::new(mls.epoch().as_u64());
+        let shown = Shown::of(epoch, signer, &mls).map_err(failed(what))?;
+        Ok(Group { stay, mls, shown })
     }
 }

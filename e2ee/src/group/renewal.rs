@@ -89,7 +89,7 @@ fn unmerged(node: &[u8]) -> Option<usize> {
 }
 
 /// A length of variable size (§2.1.2).
-fn length(bytes: &mut &[u8]) -> Option<usize> {
+pub(super) fn length(bytes: &mut &[u8]) -> Option<usize> {
     let (first, after) = bytes.split_first()?;
     let more = (1 << (first >> 6)) - 1;
     let (rest, after) = after.split_at_checked(more)?;

@@ -55,6 +55,10 @@ impl Stay {
         Ok(stay)
     }
 
+    pub(super) fn key(&self) -> &StayKey {
+        &self.key
+    }
+
     /// Newcomers come in with this link's key.
     pub(super) fn take_link(&mut self, keys: &RoomKeys) -> Result<(), GroupError> {
         self.psk_id = psk_id(&self.room, keys);

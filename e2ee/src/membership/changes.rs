@@ -21,10 +21,14 @@ const MOST_WAITING: usize = 64;
 
 impl Membership {
     /// The server asks us to bring these in.
-    pub(super) fn on_admit(&mut self, knocks: &[Knock]) {
+    pub(super) fn on_admit(&mut self, now: Instant, knocks: &[Knock]) {
         let Stage::Inside(inside) = &mut self.stage else {
             return;
         };
+        // It may not know: a call that was founded anew is guarded if it was before.
+        if inside.rules.is_guarded() {
+            return self.on_knocking(now, knocks);
+        }
         for knock in knocks {
             let known = self.roster.iter().map(|member| member.participant);
             let waiting = inside.newcomers.iter().map(Newcomer::participant);
@@ -45,7 +49,6 @@ impl Membership {
             // is left outside; the others are not kept waiting for them.
             if let Ok(newcomer) = inside.group.newcomer(&bytes)
                 && newcomer.participant() == knock.participant
-                && !inside.rules.is_guarded()
                 && !inside.rules.is_barred(&newcomer.identity.device.key)
             {
                 inside.newcomers.push(newcomer);

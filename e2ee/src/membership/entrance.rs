@@ -16,11 +16,11 @@ use crate::{
 
 impl Membership {
     pub(super) fn found(&mut self) -> Result<(), End> {
-        // Who founds the group anew because the server says that it is lost has no more
-        // rights in it than before.
-        let rules = match &self.stage {
-            Stage::Inside(inside) => inside.rules.clone(),
-            _ => Rules::founded_by(self.persona.device.key),
+        // Who founds the group anew because the server says that it is lost, or lost their place
+        // in it, has no more rights in it than before.
+        let rules = match &self.memory {
+            Some(memory) => memory.rules().clone(),
+            None => Rules::founded_by(self.persona.device.key),
         };
         let group = Group::found(
             &self.access.keys,
@@ -123,6 +123,12 @@ impl Membership {
         Ok((group, new))
     }
 
+    /// Whoever was in the call before does not take another one for it.
+    fn compare(&self, group: &Group) -> Result<(), End> {
+        let memory = self.memory.as_ref();
+        Ok(memory.map_or(Ok(()), |memory| memory.examine(group))?)
+    }
+
     /// Comes in alone, if the rules allow it.
     pub(super) fn join_by(
         &mut self,
@@ -132,6 +138,7 @@ impl Membership {
         new: &NewEpoch,
         guest: Option<Box<Guest>>,
     ) -> Result<(), End> {
+        self.compare(&group)?;
         let (rules, device) = (group.rules()?, self.persona.device.key);
         if rules.is_barred(&device) {
             return Err(End::Barred);
@@ -207,6 +214,7 @@ impl Membership {
         if group.epoch() != epoch || !members.iter().all(is_us) {
             return Err(End::WrongWelcome);
         }
+        self.compare(&group)?;
         self.enter(now, group)
     }
 

@@ -2,7 +2,13 @@
 
 use conclave_protocol::signal::ErrorCode;
 
-use crate::{envelope::EnvelopeError, group::GroupError, policy::PolicyViolation};
+use crate::{
+    envelope::EnvelopeError,
+    group::GroupError,
+    memory::{AnotherCall, Estranged},
+    output::Prospect,
+    policy::PolicyViolation,
+};
 
 /// Why a commit was not followed.
 #[derive(Debug, thiserror::Error)]
@@ -65,15 +71,31 @@ pub(super) enum End {
     ShownOut(String),
     #[error("{0} did not let you in")]
     TurnedAway(String),
+    #[error(
+        "the server shows another call than the one that you were in: {0}. Ask the others before you join it"
+    )]
+    AnotherCall(#[from] AnotherCall),
+}
+
+impl From<Estranged> for End {
+    fn from(estranged: Estranged) -> Self {
+        match estranged {
+            Estranged::AnotherCall(why) => why.into(),
+            Estranged::Mls(error) => error.into(),
+        }
+    }
 }
 
 impl End {
-    /// Whether another membership could fare better: not where people have decided.
-    pub(super) const fn may_be_retried(&self) -> bool {
-        !matches!(
-            self,
-            Self::Locked | Self::Barred | Self::ShownOut(_) | Self::TurnedAway(_)
-        )
+    /// Whether another membership could fare better.
+    pub(super) const fn prospect(&self) -> Prospect {
+        match self {
+            Self::Locked | Self::Barred | Self::ShownOut(_) | Self::TurnedAway(_) => {
+                Prospect::Decided
+            }
+            Self::AnotherCall(_) => Prospect::AnotherCall,
+            _ => Prospect::Retry,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use conclave_e2ee::{
-    BaseKey, Digits, Door, HostRequest, KnockName, Member, Membership, Output, SharedFile,
+    BaseKey, Digits, Door, HostRequest, KnockName, Member, Membership, Output, Prospect, SharedFile,
 };
 use conclave_protocol::{
     Epoch, ParticipantId,
@@ -24,6 +24,7 @@ pub(crate) struct Seen {
     pub(crate) strangers: u32,
     pub(crate) failed: Option<String>,
     pub(crate) retry: bool,
+    pub(crate) prospect: Option<Prospect>,
     /// Who waits before the door, as a host sees it.
     pub(crate) lobby: Vec<(ParticipantId, String)>,
     pub(crate) knocks: BTreeMap<ParticipantId, KnockName>,
@@ -69,9 +70,10 @@ impl Client {
                     self.seen.refused.push((author, reason));
                 }
                 Output::StrangerRefused => self.seen.strangers += 1,
-                Output::Failed { reason, retry } => {
+                Output::Failed { reason, prospect } => {
                     self.seen.failed = Some(reason);
-                    self.seen.retry = retry;
+                    self.seen.retry = prospect == Prospect::Retry;
+                    self.seen.prospect = Some(prospect);
                 }
                 Output::Roster {
                     call_code, door, ..

@@ -12,6 +12,7 @@ mod honest;
 mod hosts;
 mod malicious;
 mod raw;
+mod returning;
 mod service;
 mod states;
 mod usurpers;

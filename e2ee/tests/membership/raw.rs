@@ -14,8 +14,8 @@ use conclave_protocol::{
 use openmls::{
     prelude::{
         BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType,
-        Extensions, ExternalSender, GroupContext, KeyPackage, LeafNodeIndex, LeafNodeParameters,
-        Lifetime, MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _,
+        Extensions, ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, Lifetime,
+        MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _,
         OpenMlsProvider as _, PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
         RequiredCapabilitiesExtension, UnknownExtension, tls_codec::DeserializeBytes as _,
     },
@@ -50,6 +50,15 @@ impl Key {
             secret,
             public,
             device,
+        }
+    }
+
+    /// The key of another stay on the same device.
+    pub(crate) fn same_device(other: &Self) -> Self {
+        let device = other.device.clone();
+        Self {
+            device,
+            ..Self::new()
         }
     }
 
@@ -370,13 +379,21 @@ impl RawMember {
 
     /// Founds a group of its own, in the same room and with whatever keys.
     pub(crate) fn found_apart(service: &mut Service, name: &str) -> Self {
-        let id = service.announce();
         let key = Key::new();
+        let rules = founders_rules(&key.device());
+        Self::found_under(service, name, key, &rules)
+    }
+
+    /// The same, with a device and rules of one's choice.
+    pub(crate) fn found_under(service: &mut Service, name: &str, key: Key, rules: &str) -> Self {
+        let id = service.announce();
         let identity = key.identity(&service.room, id, name);
+        let rules = UnknownExtension(rules.as_bytes().to_vec());
+        let rules = Extension::Unknown(RULES_EXTENSION, rules);
         let group = MlsGroup::builder()
             .ciphersuite(SUITE)
             .with_capabilities(capabilities())
-            .with_group_context_extensions(founders_rules(&identity))
+            .with_group_context_extensions(Extensions::from_vec(vec![required(), rules]).unwrap())
             .build(&key.provider, &key, key.credential(&identity))
             .unwrap();
         Self { key, id, group }
@@ -531,11 +548,8 @@ impl RawMember {
     }
 }
 
-fn founders_rules(founder: &Identity) -> Extensions<GroupContext> {
-    let host = founder.device.key;
-    let rules = format!(r#"{{"hosts":["{host}"],"door":"open","barred":[],"link":0}}"#);
-    let rules = Extension::Unknown(RULES_EXTENSION, UnknownExtension(rules.into_bytes()));
-    Extensions::from_vec(vec![required(), rules]).unwrap()
+fn founders_rules(host: &DeviceKey) -> String {
+    format!(r#"{{"hosts":["{host}"],"door":"open","barred":[],"link":0}}"#)
 }
 
 /// The KeyPackage of someone without a client of ours.

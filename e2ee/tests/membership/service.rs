@@ -265,6 +265,13 @@ impl Service {
         }
     }
 
+    /// Says that the group is lost, and shows everyone this one instead.
+    pub(crate) fn mislead(&mut self, group: GroupState) {
+        self.group = Some(group);
+        self.members.clear();
+        self.tell_all(&ServerMessage::GroupLost {});
+    }
+
     pub(crate) fn tell(&mut self, id: ParticipantId, message: ServerMessage) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.inbox.push_back(message);

@@ -31,6 +31,11 @@ const WHEN_FULL =
   "Try again when somebody has left, or ask whoever runs the server for larger calls.";
 
 export const ofTrouble: Readonly<Record<ErrorCode | OwnTrouble, Explanation>> = {
+  another_call: {
+    title: "This is not the call that you were in",
+    text: "The server shows another one under the same link, in which others decide or people are who were not let into yours. Ask the others by another way. If you join again, you do so as somebody new.",
+    retry: true,
+  },
   wrong_secret: {
     title: "This link doesn’t open this call",
     text: "The part of the link after the # is not the one of this call. Ask the person who invited you to send the whole link again.",

@@ -350,7 +350,8 @@ export class Call {
         this.notices.say("info", `${output.by} muted you.`);
         break;
       case "failed":
-        if (output.retry) this.#redial();
+        if (output.prospect === "retry") this.#redial();
+        else if (output.prospect === "another_call") this.#fail("another_call", output.reason);
         else this.#end({ kind: "decided", reason: output.reason });
         break;
       default:

@@ -2,7 +2,12 @@
 import type { ErrorCode } from "../protocol/ErrorCode";
 
 /** Trouble that did not come from the server. */
-export type OwnTrouble = "unreachable" | "broken" | "module";
+export type OwnTrouble =
+  | "unreachable"
+  | "broken"
+  | "module"
+  /** The server shows another call under the same link than the one that we were in. */
+  | "another_call";
 
 export type Ending =
   | { readonly kind: "left" }

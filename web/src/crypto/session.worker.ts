@@ -20,6 +20,8 @@ let opening: readonly MessagePort[] = [];
 let stay: Stay | undefined;
 /** The same in all of a call, even where it cannot be kept for the next one. */
 let device: Promise<Device> | undefined;
+/** What the last membership knew of the call: the next one enters no other. */
+let remembered: string | undefined;
 /** Counts what was asked for, since the device's signature takes a moment. */
 let wanted = 0;
 
@@ -96,6 +98,7 @@ class Stay {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#line.end();
+    remembered = this.#membership.memory() ?? remembered;
     this.#membership.free();
     this.#courier.end();
   }
@@ -169,6 +172,7 @@ async function join(command: Extract<SessionCommand, { type: "join" }>): Promise
     membership.free();
     return;
   }
+  if (remembered !== undefined) membership.recall(remembered);
   tell({ type: "device", lasting });
   stay = new Stay(command.url, membership, command.invite);
 }

@@ -54,6 +54,16 @@ export class Membership {
     return new Membership(new WasmMembership(room, secret, name, stay, device.key, signature));
   }
 
+  /** Goes on in the call that an earlier membership was in, by what that one remembered. */
+  recall(memory: string): void {
+    this.#inner.recall(memory);
+  }
+
+  /** What the next membership of this call has to know, once there is something. */
+  memory(): string | undefined {
+    return this.#inner.memory();
+  }
+
   joinMessage(): string {
     return this.#inner.join_message();
   }

@@ -5,6 +5,7 @@ import type { Epoch } from "./Epoch";
 import type { LeafIndex } from "./LeafIndex";
 import type { Member } from "./Member";
 import type { ParticipantId } from "./ParticipantId";
+import type { Prospect } from "./Prospect";
 import type { Sequence } from "./Sequence";
 import type { SharedFile } from "./SharedFile";
 import type { Visitor } from "./Visitor";
@@ -113,4 +114,4 @@ reason: string,
 /**
  * Whether another membership could fare better.
  */
-retry: boolean, };
+prospect: Prospect, };
