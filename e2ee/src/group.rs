@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub(crate) use guest::{Guest, Newcomer};
+use shown::Shown;
 use stay::{Stay, capabilities, join_config};
 
 /// X-Wing, AES-256-GCM, SHA-384, Ed25519: a hybrid of ML-KEM-768 and X25519. The code
@@ -115,13 +116,6 @@ pub(crate) struct Application {
     pub(crate) leaf: LeafIndex,
     pub(crate) identity: Identity,
     pub(crate) bytes: Vec<u8>,
-}
-
-/// Who has shown this client the group by which it came in, and as of when.
-pub(crate) struct Shown {
-    pub(crate) epoch: Epoch,
-    /// The signature key of their stay, under the group's state (RFC 9420 §12.4.3).
-    pub(crate) by: Vec<u8>,
 }
 
 /// This client's stay in a group.

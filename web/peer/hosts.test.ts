@@ -11,7 +11,11 @@ test("a peer waits before a lobby, and comes in when a host lets it", async () =
   expect(paul.inside.rules().door).toBe("lobby");
   const joan = await call.peer("Joan");
   expect(joan.group).toBeUndefined();
-  const admit = ada.host({ type: "admit", participant: joan.participant, knock: ada.knock("Joan") });
+  const admit = ada.host({
+    type: "admit",
+    participant: joan.participant,
+    knock: ada.knock("Joan"),
+  });
   await call.service.take(ada.participant, admit);
   expectOneGroup([ada, paul, joan], ["Ada", "Paul", "Joan"]);
 });

@@ -7,7 +7,14 @@ use openmls::{
     prelude::{LeafNodeIndex, tls_codec::Serialize as _, tls_codec::Size as _},
 };
 
-use super::{GroupError, Shown, impossible, renewal::length};
+use super::{GroupError, impossible, renewal::length};
+
+/// Who has shown this client the group by which it came in, and as of when.
+pub(crate) struct Shown {
+    pub(crate) epoch: Epoch,
+    /// The signature key of their stay, under the group's state (RFC 9420 §12.4.3).
+    pub(crate) by: Vec<u8>,
+}
 
 impl Shown {
     /// In a group that MLS has accepted, and with it the signature.

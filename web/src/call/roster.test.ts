@@ -41,6 +41,7 @@ it.each([
   ["  Ada \t Lovelace ", "Ada Lovelace"],
   ["Ada\u202ecaL", "AdacaL"],
   ["\u200b\u2060", ""],
+  ["\u2800Ada\u00ad\u{1d159}\ufff9", "Ada"],
   ["A\u0007da", "Ada"],
   ["Zoë 🦊", "Zoë 🦊"],
 ])("makes a name of %j", (typed, name) => {
