@@ -2,111 +2,33 @@
 //! a client of their own.
 
 use conclave_e2ee::{
-    DeviceKey, DeviceProof, Identity,
+    DeviceKey, Identity,
     envelope::{Envelope, Kind},
     group::{SUITE, psk_id},
     rules::RULES_EXTENSION,
 };
 use conclave_protocol::{
-    Opaque, ParticipantId, RoomId,
+    Opaque, ParticipantId,
     signal::{GroupState, Knock, ServerMessage},
 };
 use openmls::{
     prelude::{
         BasicCredential, Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType,
         Extensions, ExternalSender, KeyPackage, LeafNodeIndex, LeafNodeParameters, Lifetime,
-        MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto as _,
-        OpenMlsProvider as _, PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
+        MlsGroup, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider as _,
+        PreSharedKeyProposal, ProcessedMessageContent, ProtocolVersion,
         RequiredCapabilitiesExtension, UnknownExtension, tls_codec::DeserializeBytes as _,
     },
     schedule::PreSharedKeyId,
 };
 use openmls_libcrux_crypto::Provider;
-use openmls_traits::{
-    random::OpenMlsRand as _,
-    signatures::{Signer, SignerError},
-    types::SignatureScheme,
-};
+use openmls_traits::random::OpenMlsRand as _;
 
 use crate::service::Service;
 
-pub(crate) struct Key {
-    provider: Provider,
-    secret: Vec<u8>,
-    public: Vec<u8>,
-    device: (Vec<u8>, Vec<u8>),
-}
+mod key;
 
-impl Key {
-    pub(crate) fn new() -> Self {
-        let provider = Provider::new().unwrap();
-        let draw = || {
-            let crypto = provider.crypto();
-            crypto.signature_key_gen(SignatureScheme::ED25519).unwrap()
-        };
-        let ((secret, public), device) = (draw(), draw());
-        Self {
-            provider,
-            secret,
-            public,
-            device,
-        }
-    }
-
-    /// The key of another stay on the same device.
-    pub(crate) fn same_device(other: &Self) -> Self {
-        let device = other.device.clone();
-        Self {
-            device,
-            ..Self::new()
-        }
-    }
-
-    /// What the others know the device by.
-    pub(crate) fn device(&self) -> DeviceKey {
-        DeviceKey::from_bytes(self.device.1.as_slice().try_into().unwrap())
-    }
-
-    /// An identity for which a device of one's own vouches.
-    fn identity(&self, room: &RoomId, id: ParticipantId, name: &str) -> Identity {
-        let (secret, public) = &self.device;
-        let claim = [
-            format!("conclave 1 device {room} ").as_bytes(),
-            &self.public,
-        ]
-        .concat();
-        let signature = self
-            .provider
-            .crypto()
-            .sign(SignatureScheme::ED25519, &claim, secret)
-            .unwrap();
-        Identity {
-            participant: id,
-            name: name.parse().unwrap(),
-            device: DeviceProof::from_bytes(public, &signature).unwrap(),
-        }
-    }
-
-    fn credential(&self, identity: &Identity) -> CredentialWithKey {
-        CredentialWithKey {
-            credential: BasicCredential::new(serde_json::to_vec(identity).unwrap()).into(),
-            signature_key: self.public.clone().into(),
-        }
-    }
-}
-
-impl Signer for Key {
-    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.provider
-            .crypto()
-            .sign(SignatureScheme::ED25519, payload, &self.secret)
-            .map_err(SignerError::CryptoError)
-    }
-
-    fn signature_scheme(&self) -> SignatureScheme {
-        SignatureScheme::ED25519
-    }
-}
+pub(crate) use key::Key;
 
 fn capabilities() -> Capabilities {
     Capabilities::new(
