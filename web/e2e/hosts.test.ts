@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { choose } from "./rig/acquaintances.ts";
+import { choose, knowsAs } from "./rig/acquaintances.ts";
 import { isAskedToLetIn, link, pressInSheet, reads, setDoor, shownLink } from "./rig/hosts.ts";
 import { patience } from "./rig/person.ts";
 import { test } from "./rig/test.ts";
@@ -36,6 +36,31 @@ test(
     await ada.press("Don’t let in");
     await reads(mallory, "Ada did not let you in");
     await ada.seesTilesOf("Bob");
+  },
+);
+
+test(
+  "a host is warned of who knocks under a known name from another device",
+  several,
+  async ({ enter, server }) => {
+    const ada = await enter("Ada", "chromium", still);
+    const bob = await enter("Bob", "firefox", still);
+    await bob.join(await ada.startCall(server.url));
+    await knowsAs(ada, "Bob", "new");
+
+    const call = await ada.startCall(server.url);
+    await setDoor(ada, "lobby");
+    const mallory = await enter("Bob", "chromium", still);
+    await mallory.knock(call);
+    await isAskedToLetIn(ada, "Bob");
+    await reads(ada, "Careful: is this really Bob?");
+    await ada.press("Don’t let in");
+    await reads(mallory, "Ada did not let you in");
+
+    await bob.knock(call);
+    await reads(ada, "On a device that you have met before");
+    await ada.press("Let in");
+    await knowsAs(ada, "Bob", "known");
   },
 );
 
