@@ -112,6 +112,7 @@ setup:
 lint-rust: $(PAGE)
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo fmt --check --manifest-path scripts/bindgen/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
