@@ -107,6 +107,23 @@ describe("an incoming frame", () => {
     expect(slot.holder).toEqual(next);
   });
 
+  it("is not drawn into the picture of somebody else", () => {
+    const slot = new IncomingSlot("camera");
+    const type = (type: "key" | "delta") => frame([0, 5], { type });
+    const open = (of: EncodedFrame, leaf: number, now: number) =>
+      slot.open(of, payloadTypes, opener(leaf, 1), now);
+    expect(open(type("key"), 3, 10)).toMatchObject({ deliver: true, newHolder: holder(3) });
+    expect(open(type("delta"), 3, 20)).toMatchObject({ deliver: true });
+    // That it is told anew who is in the slot changes nothing in the picture.
+    slot.unbind();
+    expect(open(type("delta"), 3, 30)).toMatchObject({ deliver: true, newHolder: holder(3) });
+    expect(open(type("delta"), 4, 600)).toEqual({ deliver: false, askForKeyFrame: true });
+    expect(slot.holder).toEqual(holder(3));
+    expect(open(type("key"), 4, 610)).toMatchObject({ deliver: true, newHolder: holder(4) });
+    expect(open(type("delta"), 3, 620)).toMatchObject({ deliver: false });
+    expect(slot.dropped).toEqual({ no_key_frame: 2 });
+  });
+
   it("is set aside, and neither missed nor called unreadable, when its sender's leaf is another's", () => {
     const slot = new IncomingSlot("camera");
     for (let now = 0; now < 5_000; now += 100) {

@@ -159,6 +159,8 @@ export class IncomingSlot {
   readonly dropped: Tally = {};
   #early: EarlyFrame[] = [];
   #holder: Holder | undefined;
+  /** Whose frames the decoder builds on. Not forgotten with who is in the slot. */
+  #pictured: Holder | undefined;
   #epoch: number | undefined;
   #lastOpened = Number.NEGATIVE_INFINITY;
   readonly #waiting = new Spelling();
@@ -228,6 +230,10 @@ export class IncomingSlot {
     this.#giveUp(this.#early.length);
     const source = sourceOfContext(opened.context);
     if (!source || !fits(source, this.accepts)) return this.#drop("misplaced", now);
+    // Nobody's changes are drawn into somebody else's picture.
+    const others = this.#pictured !== undefined && !isSamePlace(opened.holder, this.#pictured);
+    if (others && frame.type === "delta") return this.#drop("no_key_frame", now);
+    this.#pictured = opened.holder;
 
     frame.data = bufferOf(opened.frame);
     this.opened += 1;
