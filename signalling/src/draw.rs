@@ -1,7 +1,5 @@
 //! Numbers, names and secrets that nobody can guess.
 
-use std::fmt::Write as _;
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// 32 letters and digits that are hard to mistake for each other, as the client has them.
@@ -20,11 +18,7 @@ pub(crate) fn secret() -> Result<String, getrandom::Error> {
 
 /// Tells things apart; no secret.
 pub(crate) fn id() -> Result<String, getrandom::Error> {
-    let mut id = String::new();
-    for byte in bytes::<8>()? {
-        write!(id, "{byte:02x}").ok();
-    }
-    Ok(id)
+    Ok(hex::encode(bytes::<8>()?))
 }
 
 /// A room's name like those that the client draws (`web/src/call/link.ts`).

@@ -476,4 +476,6 @@ fn count(number: usize) -> i64 {
 }
 
 #[cfg(test)]
+pub(crate) mod rig;
+#[cfg(test)]
 mod tests;

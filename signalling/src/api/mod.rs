@@ -60,7 +60,7 @@ struct Document;
 
 struct Api {
     router: Router,
-    document: String,
+    document: utoipa::openapi::OpenApi,
 }
 
 static API: LazyLock<Api> = LazyLock::new(|| {
@@ -93,10 +93,7 @@ static API: LazyLock<Api> = LazyLock::new(|| {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
-    Api {
-        router,
-        document: document.to_json().unwrap_or_default(),
-    }
+    Api { router, document }
 });
 
 /// Answers one request.

@@ -1,9 +1,6 @@
 //! The server as a whole.
 
-use axum::{
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-};
+use axum::{http::StatusCode, response::IntoResponse};
 
 use super::{
     API,
@@ -20,7 +17,7 @@ use super::{
     responses((status = 200, description = "An OpenAPI document.", content_type = "application/json"))
 )]
 pub(super) async fn document() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], API.document.as_str())
+    axum::Json(&API.document)
 }
 
 /// Drains the server.

@@ -1,24 +1,20 @@
 //! People who come, break off and come back, told over the registry as connections do it, on a
 //! store that can fail.
 
-use std::{num::NonZeroU8, path::Path};
+use std::path::Path;
 
 use conclave_protocol::{
     Epoch, Opaque,
     session::Positioned,
     signal::{RuleChange, ServerMessage},
 };
-use conclave_sfu::{Sfu, SfuConfig};
 use tokio::time::timeout;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::*;
 use crate::{
     limits::Limits,
-    media::Media,
-    metrics::Metrics,
     outbound::{self, Inbox},
-    store::Store,
+    registry::rig,
 };
 
 /// Longer than anything here should take.
@@ -55,25 +51,11 @@ struct House {
 
 impl House {
     fn open(folder: Option<&Path>) -> Self {
-        let published = prometheus::Registry::new();
-        let metrics = Arc::new(Metrics::register(&published).unwrap());
-        let (store, kept) = Store::open(folder, Arc::clone(&metrics)).unwrap();
-        let config = SfuConfig {
-            listen: Some([127, 0, 0, 1].into()),
-            media_port: 0,
-            public_addresses: Vec::new(),
-            media_threads: NonZeroU8::new(1),
-        };
-        let (sfu, _) = Sfu::start(&config, &published).unwrap();
-        let media = Arc::new(Media::new(sfu, Arc::clone(&metrics)));
-        let limits = Arc::new(Limits {
+        let limits = Limits {
             queued_messages: 1 << 16,
             ..Limits::default()
-        });
-        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let rooms = Registry::new(limits, metrics, media, store, stopping, tasks);
-        let rooms = Arc::new(rooms);
-        rooms.recall(kept);
+        };
+        let (rooms, published) = rig::open(folder, limits);
         Self { rooms, published }
     }
 

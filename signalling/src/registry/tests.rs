@@ -1,27 +1,11 @@
-use std::{num::NonZeroU8, time::Duration};
+use std::time::Duration;
 
-use conclave_sfu::{Sfu, SfuConfig};
 use tokio::time::timeout;
 
 use super::*;
 
 fn registry() -> Arc<Registry> {
-    let published = prometheus::Registry::new();
-    let metrics = Arc::new(Metrics::register(&published).unwrap());
-    let (store, _) = Store::open(None, Arc::clone(&metrics)).unwrap();
-    let config = SfuConfig {
-        listen: Some([127, 0, 0, 1].into()),
-        media_port: 0,
-        public_addresses: Vec::new(),
-        media_threads: NonZeroU8::new(1),
-    };
-    let (sfu, _) = Sfu::start(&config, &published).unwrap();
-    let media = Arc::new(Media::new(sfu, Arc::clone(&metrics)));
-    let limits = Arc::new(Limits::default());
-    let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-    Arc::new(Registry::new(
-        limits, metrics, media, store, stopping, tasks,
-    ))
+    rig::open(None, Limits::default()).0
 }
 
 /// The door had let them through at `came`; they come into the room only now.
